@@ -1,0 +1,1 @@
+//! Building messages: text, HTML, attachments, inline images.
