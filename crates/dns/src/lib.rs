@@ -1,1 +1,20 @@
-//! dns
+//! DNS for mail: the [`Resolve`] trait, the resolver behind it, an in-memory zone for tests, and a
+//! small authoritative server.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`resolve`] | the trait: what may be asked and what an answer carries |
+//! | [`record`] | record types and their data, and names in the one form used here |
+//! | [`resolver`] | the caching stub resolver over hickory |
+//! | [`zone`] | zones: records by name, and the text form they are read from |
+//! | [`fake`] | [`FakeZone`]: a zone that answers in memory, fails on demand and keeps a log |
+//! | [`server`] | an authoritative server for zones, over UDP and TCP |
+//!
+//! Names are ASCII (A-labels), in lower case, without the final dot; the root is `.`. Not here: what
+//! mail makes of an answer (MX order, null MX), which is routing, in `delivery`.
+
+pub mod record;
+pub mod resolve;
+
+pub use record::{Mx, RecordData, RecordType, Soa, Srv, Tlsa};
+pub use resolve::{Alias, Answer, Dnssec, LookupError, Resolve, Temporary};
