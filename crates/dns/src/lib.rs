@@ -15,6 +15,8 @@
 
 pub mod record;
 pub mod resolve;
+pub mod zone;
 
 pub use record::{Mx, RecordData, RecordType, Soa, Srv, Tlsa};
 pub use resolve::{Alias, Answer, Dnssec, LookupError, Resolve, Temporary};
+pub use zone::{Zone, ZoneError};
