@@ -32,9 +32,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::record::{
-    Mx, RecordData, RecordType, Soa, Srv, Tlsa, canonical_name, is_at_or_below,
-};
+use crate::record::{Mx, RecordData, RecordType, Soa, Srv, Tlsa, canonical_name, is_at_or_below};
 
 /// TTL where the text gives none.
 pub const DEFAULT_TTL_SECS: u32 = 300;
@@ -271,8 +269,10 @@ impl Zones {
         self.zones.get_mut(apex)
     }
 
-    /// Answers a question; `name` is in canonical form.
-    pub fn find(&self, name: &str, record_type: RecordType) -> Found<'_> {
+    /// Answers a question; `name` is in canonical form. Ask with `None` for a type that no zone
+    /// holds: existence and aliases are told all the same.
+    pub fn find(&self, name: &str, record_type: impl Into<Option<RecordType>>) -> Found<'_> {
+        let record_type = record_type.into();
         let mut name = name.to_owned();
         let mut aliases: Vec<FoundAlias> = Vec::new();
         loop {
@@ -284,7 +284,7 @@ impl Zones {
                 Some(None) => return Found { aliases, name, end: End::NoData(zone) },
                 Some(Some(sets)) => sets,
             };
-            if let Some(set) = sets.get(&record_type) {
+            if let Some(set) = record_type.and_then(|record_type| sets.get(&record_type)) {
                 return Found { aliases, name, end: End::Records(set) };
             }
             let Some((target, ttl_secs)) = alias_target(sets) else {
@@ -468,8 +468,8 @@ impl Reader {
         }
         let kind = words.next().ok_or("a record needs a type")?;
         let record_type = kind.plain().and_then(|kind| kind.parse().ok());
-        let record_type = record_type
-            .ok_or_else(|| format!("{} is not a type known here", kind.lossy()))?;
+        let record_type =
+            record_type.ok_or_else(|| format!("{} is not a type known here", kind.lossy()))?;
         let words: Vec<Word> = words.collect();
         let data = self.data(record_type, &words)?;
         zone.add(&owner, ttl_secs, data)
@@ -481,9 +481,7 @@ impl Reader {
         }
         let mut words = words.iter();
         let data = match record_type {
-            RecordType::A => {
-                RecordData::A(parsed::<Ipv4Addr>(words.next(), "an IPv4 address")?)
-            }
+            RecordType::A => RecordData::A(parsed::<Ipv4Addr>(words.next(), "an IPv4 address")?),
             RecordType::Aaaa => {
                 RecordData::Aaaa(parsed::<Ipv6Addr>(words.next(), "an IPv6 address")?)
             }
