@@ -11,7 +11,7 @@ mod access;
 pub mod acme;
 pub mod connect;
 pub mod listen;
-mod names;
+mod road;
 mod smtp;
 pub mod tls;
 
@@ -49,7 +49,7 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     let acceptor = TlsAcceptor::from(certificates.server_config()?);
 
     let (stop, stopped) = watch::channel(false);
-    let road = names::road(&config, &store)?;
+    let road = road::road(&config, &store)?;
     let mut tasks = JoinSet::new();
     let listening = announce(&ports);
     let gate = Gate::new(config.limits.connections, config.limits.connections_per_address);
@@ -57,7 +57,7 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     for port in ports {
         tasks.spawn(attend(port, desks.clone(), gate.clone(), stopped.clone()));
     }
-    tasks.spawn(names::run_queue(road, stopped.clone()));
+    tasks.spawn(road::run_queue(road, stopped.clone()));
     let (background, until) = (store.clone(), stopped.clone());
     tasks.spawn(async move { background.run_background(until).await });
     let keeper = tokio::spawn(keep_certificates(config.clone(), certificates, tokens));
@@ -190,12 +190,12 @@ struct Desks {
 }
 
 impl Desks {
-    fn new(config: &Config, store: &Store, road: &Arc<names::Road>, acceptor: &TlsAcceptor, tokens: &acme::Tokens) -> Desks {
+    fn new(config: &Config, store: &Store, road: &Arc<road::Road>, acceptor: &TlsAcceptor, tokens: &acme::Tokens) -> Desks {
         let desk = |settings| Arc::new(smtp::Desk::new(settings, road.clone(), store.clone(), acceptor.clone()));
         Desks {
-            mx: desk(names::mx_settings(config)),
-            submission: desk(names::submission_settings(config)),
-            lmtp: desk(names::lmtp_settings(config)),
+            mx: desk(road::mx_settings(config)),
+            submission: desk(road::submission_settings(config)),
+            lmtp: desk(road::lmtp_settings(config)),
             access: Arc::new(access::Desk::new(config, store.clone(), acceptor.clone())),
             acceptor: acceptor.clone(),
             tokens: tokens.clone(),
