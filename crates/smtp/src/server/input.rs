@@ -162,7 +162,7 @@ mod tests {
         input.push(b"\r");
         assert_eq!(lines(&mut input), []);
         input.push(b"\nNOOP\r\n");
-        assert_eq!(lines(&mut input), [Line::TooLong, Line::Whole(1..5)]);
+        assert_eq!(lines(&mut input), [Line::TooLong, Line::Whole(2..6)]);
     }
 
     #[test]
