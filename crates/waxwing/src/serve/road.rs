@@ -5,6 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use waxwing_delivery::accept::Acceptor;
+use waxwing_delivery::clock::SystemClock;
+use waxwing_delivery::dice::Dice;
 use waxwing_delivery::policy::{Policy, Relay};
 use waxwing_delivery::queue::Schedule;
 use waxwing_dns::{DnssecMode, NameServers, Resolver, ResolverOptions};
@@ -18,6 +21,14 @@ use crate::config::{Config, Dnssec, HostPort, Smarthost};
 
 /// Submission servers that speak TLS from the first octet (RFC 8314 §7.3).
 const SUBMISSIONS_PORT: u16 = 465;
+
+/// Where messages are taken in.
+pub type Reception = Acceptor<SystemClock>;
+
+/// Where messages are taken in, for commands that send without the server's queue.
+pub fn reception(config: &Config, store: &Store) -> Result<Reception> {
+    Ok(Acceptor::new(store.clone(), Arc::new(policy(config)?), SystemClock, Arc::new(Dice::new())))
+}
 
 /// How mail from other servers is taken.
 pub fn mx_settings(config: &Config) -> ServerSettings {

@@ -13,12 +13,13 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
-use waxwing_message::Envelope;
+use waxwing_delivery::accept::{Entrance, Incoming, Refusal};
+use waxwing_message::{Envelope, Recipient, ReversePath};
 use waxwing_message::journey::{Source, TlsUsed};
-use waxwing_smtp::{Action, Reply, ServerSession, ServerSettings, Tls};
+use waxwing_smtp::{Action, Reply, Role, ServerSession, ServerSettings, Tls};
 use waxwing_store::{Account, LoginError, SpoolWriter, Store, StoreError};
 
-use super::road::Road;
+use super::road::Reception;
 use super::tls;
 
 /// What one read takes while commands are awaited, and while a message flows.
@@ -34,7 +35,7 @@ const WRONG_LOGIN_PAUSES_DOUBLED: u32 = 5;
 /// What all SMTP connections of one kind of listener share.
 pub struct Desk {
     settings: Arc<ServerSettings>,
-    road: Arc<Road>,
+    reception: Arc<Reception>,
     store: Store,
     acceptor: TlsAcceptor,
 }
@@ -64,15 +65,15 @@ enum Task {
     Nonce,
     Password { login: String, password: zeroize::Zeroizing<String> },
     Keys { login: String },
-    Sender(Envelope),
-    Recipient(Envelope, waxwing_message::Recipient),
+    Sender(ReversePath),
+    Recipient(Recipient),
     BeginData,
     Complete(Box<Envelope>),
 }
 
 impl Desk {
-    pub fn new(settings: ServerSettings, road: Arc<Road>, store: Store, acceptor: TlsAcceptor) -> Desk {
-        Desk { settings: Arc::new(settings), road, store, acceptor }
+    pub fn new(settings: ServerSettings, reception: Arc<Reception>, store: Store, acceptor: TlsAcceptor) -> Desk {
+        Desk { settings: Arc::new(settings), reception, store, acceptor }
     }
 
     /// Serves one connection to its end.
@@ -190,8 +191,8 @@ impl Visit<'_> {
                 }
                 Task::Nothing
             }
-            Action::CheckSender { envelope, .. } => Task::Sender(envelope.clone()),
-            Action::CheckRecipient { envelope, recipient } => Task::Recipient(envelope.clone(), recipient.clone()),
+            Action::CheckSender { envelope, .. } => Task::Sender(envelope.reverse_path.clone()),
+            Action::CheckRecipient { recipient, .. } => Task::Recipient(recipient.clone()),
             Action::BeginData { .. } => Task::BeginData,
             Action::Data(octets) => match self.spool.as_mut().map(|spool| spool.write(octets)) {
                 Some(Err(error)) => {
@@ -223,13 +224,19 @@ impl Visit<'_> {
                 let answer = self.find_keys(&login).await;
                 session.answer_keys(Instant::now(), answer);
             }
-            Task::Sender(envelope) => {
-                let verdict = self.desk.road.check_sender(self.account.as_ref(), &envelope).await;
-                session.answer_sender(Instant::now(), verdict);
+            Task::Sender(reverse_path) => {
+                let verdict = match self.entrance() {
+                    Ok(entrance) => self.desk.reception.check_sender(entrance, &reverse_path).await,
+                    Err(refusal) => Err(refusal),
+                };
+                session.answer_sender(Instant::now(), verdict.map_err(|refusal| refusal.reply));
             }
-            Task::Recipient(envelope, recipient) => {
-                let verdict = self.desk.road.check_recipient(self.account.as_ref(), &envelope, &recipient).await;
-                session.answer_recipient(Instant::now(), verdict);
+            Task::Recipient(recipient) => {
+                let verdict = match self.entrance() {
+                    Ok(entrance) => self.desk.reception.check_recipient(entrance, &recipient).await,
+                    Err(refusal) => Err(refusal),
+                };
+                session.answer_recipient(Instant::now(), verdict.map_err(|refusal| refusal.reply));
             }
             Task::BeginData => {
                 self.spool = Some(self.desk.store.spool());
@@ -281,8 +288,33 @@ impl Visit<'_> {
             tls: self.tls.clone(),
             login: self.account.as_ref().map(|account| account.address.clone()),
         };
-        let reply = self.desk.road.accept(source, session.protocol(), self.account.as_ref(), envelope, spool).await;
+        let entrance = match self.entrance() {
+            Ok(entrance) => entrance,
+            Err(refusal) => return session.answer_message(Instant::now(), refusal.reply),
+        };
+        let protocol = session.protocol().to_owned();
+        let incoming = Incoming { entrance, source, protocol, envelope, spool };
+        if entrance == Entrance::Lmtp {
+            let each = self.desk.reception.accept_each(incoming).await;
+            let replies = each.into_iter().map(|one| one.map_or_else(|refusal| refusal.reply, |a| a.reply())).collect();
+            return session.answer_message_each(Instant::now(), replies);
+        }
+        let reply = match self.desk.reception.accept(incoming).await {
+            Ok(accepted) => accepted.reply(),
+            Err(refusal) => refusal.reply,
+        };
         session.answer_message(Instant::now(), reply);
+    }
+
+    /// In what role this client speaks. The session lets nobody submit who has not logged in; that
+    /// the account is known here is checked all the same.
+    fn entrance(&self) -> Result<Entrance, Refusal> {
+        match (self.desk.settings.role, &self.account) {
+            (Role::Mx, _) => Ok(Entrance::Mx),
+            (Role::Lmtp, _) => Ok(Entrance::Lmtp),
+            (Role::Submission, Some(account)) => Ok(Entrance::Submission { account: account.id }),
+            (Role::Submission, None) => Err(Reply::new(530, (5, 7, 0), "log in first").into()),
+        }
     }
 }
 

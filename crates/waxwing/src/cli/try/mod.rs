@@ -17,7 +17,7 @@ use clap::Args;
 use jiff::Timestamp;
 use rand::RngExt as _;
 use serde_json::{Value, json};
-use waxwing_message::compose::Builder;
+use waxwing_message::compose::{Draft, Mailbox};
 use waxwing_message::{Address, Envelope, JourneyId, ReversePath};
 use waxwing_store::Journey;
 
@@ -140,14 +140,14 @@ fn compose(from: &Server, to: &Server) -> (String, Vec<u8>) {
          . a line that begins with a dot, and naïve UTF-8: žluťoučký kůň, 邮件\r\n",
         to.name,
     );
-    let octets = Builder::new()
-        .from(&from.name, &from.person)
-        .to(&to.name, &to.person)
+    let octets = Draft::new()
+        .from(Mailbox::named(&from.name, from.person.clone()))
+        .to(Mailbox::named(&to.name, to.person.clone()))
         .subject("A first message – ahoj!")
         .date(Timestamp::now())
         .message_id(&message_id)
         .text(text)
-        .render(&rng.random::<[u8; 16]>());
+        .to_bytes(rng.random());
     (message_id, octets)
 }
 
