@@ -1,1 +1,5 @@
-//! delivery
+//! Delivery.
+pub mod clock;
+pub mod policy;
+pub mod queue;
+pub mod route;
