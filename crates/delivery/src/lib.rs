@@ -1,5 +1,7 @@
 //! Delivery.
+pub mod accept;
 pub mod clock;
+pub mod dice;
 pub mod policy;
 pub mod queue;
 pub mod route;
