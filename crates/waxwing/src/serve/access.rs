@@ -35,19 +35,38 @@ impl Desk {
         Desk {
             store,
             acceptor,
-            imap: Arc::new(waxwing_imap::Settings { host_name: host_name.clone(), plaintext_allowed, ..Default::default() }),
-            pop3: Arc::new(waxwing_pop3::Settings { host_name, plaintext_allowed, ..Default::default() }),
+            imap: Arc::new(waxwing_imap::Settings {
+                host_name: host_name.clone(),
+                plaintext_allowed,
+                ..Default::default()
+            }),
+            pop3: Arc::new(waxwing_pop3::Settings {
+                host_name,
+                plaintext_allowed,
+                ..Default::default()
+            }),
         }
     }
 
     /// Serves one POP3 connection to its end.
-    pub async fn pop3(&self, stream: TcpStream, peer: SocketAddr, implicit_tls: bool, stop: watch::Receiver<bool>) {
+    pub async fn pop3(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        implicit_tls: bool,
+        stop: watch::Receiver<bool>,
+    ) {
         if let Err(error) = self.run_pop3(stream, implicit_tls, stop).await {
             debug!(%peer, "POP3 connection ended: {error}");
         }
     }
 
-    async fn run_pop3(&self, mut stream: TcpStream, implicit_tls: bool, stop: watch::Receiver<bool>) -> io::Result<()> {
+    async fn run_pop3(
+        &self,
+        mut stream: TcpStream,
+        implicit_tls: bool,
+        stop: watch::Receiver<bool>,
+    ) -> io::Result<()> {
         use waxwing_pop3::{Ended, Session, TlsFacts, serve};
         let session = |facts| Session::new(self.store.clone(), self.pop3.clone(), facts, stop);
         if implicit_tls {
@@ -65,13 +84,24 @@ impl Desk {
     }
 
     /// Serves one IMAP connection to its end.
-    pub async fn imap(&self, stream: TcpStream, peer: SocketAddr, implicit_tls: bool, stop: watch::Receiver<bool>) {
+    pub async fn imap(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        implicit_tls: bool,
+        stop: watch::Receiver<bool>,
+    ) {
         if let Err(error) = self.run_imap(stream, implicit_tls, stop).await {
             debug!(%peer, "IMAP connection ended: {error}");
         }
     }
 
-    async fn run_imap(&self, mut stream: TcpStream, implicit_tls: bool, stop: watch::Receiver<bool>) -> io::Result<()> {
+    async fn run_imap(
+        &self,
+        mut stream: TcpStream,
+        implicit_tls: bool,
+        stop: watch::Receiver<bool>,
+    ) -> io::Result<()> {
         use waxwing_imap::{Ended, Session, TlsFacts, serve};
         let session = |facts| Session::new(self.store.clone(), self.imap.clone(), facts, stop);
         if implicit_tls {
@@ -89,8 +119,12 @@ impl Desk {
         stream.shutdown().await
     }
 
-    async fn shake_hands(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<ChannelBinding>)> {
-        let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await??;
+    async fn shake_hands(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<(TlsStream<TcpStream>, Option<ChannelBinding>)> {
+        let stream =
+            tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await??;
         let binding = tls::channel_binding(stream.get_ref().1);
         Ok((stream, binding))
     }
