@@ -12,7 +12,6 @@
 //! | [`structure`] | ENVELOPE, BODY and BODYSTRUCTURE from a stored summary |
 //! | [`section`] | which octets of a message a section names; HEADER.FIELDS |
 //! | [`transfer`] | undoing base64 and quoted-printable in pieces, for BINARY |
-//! | [`words`] | header text as people read it, for SEARCH |
 
 pub mod command;
 pub mod cursor;
@@ -28,4 +27,3 @@ pub mod sequence;
 pub mod structure;
 pub mod transfer;
 pub mod utf7;
-pub mod words;

@@ -5,6 +5,7 @@
 //! part, 1: its body. The parts of a message/rfc822 part `n` are those of the message inside:
 //! `n.1` and so on; `n.HEADER` and `n.TEXT` are that message's header and body.
 
+use waxwing_message::parse::field::fields;
 use waxwing_message::summary::{Extent, PartInfo, PartKind};
 
 use super::command::SectionText;
@@ -92,44 +93,17 @@ pub fn locate(parts: &[PartInfo], path: &[u32], text: &SectionText, size: u64) -
 pub fn header_fields(header: &[u8], names: &[Vec<u8>], not: bool) -> Vec<u8> {
     let mut chosen = Vec::new();
     for field in fields(header) {
-        let name = field_name(field);
-        let listed = names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name));
-        if listed != not && !name.is_empty() {
-            chosen.extend_from_slice(field);
-            if !field.ends_with(b"\n") {
+        let listed = names.iter().any(|wanted| wanted.eq_ignore_ascii_case(field.name));
+        if listed != not {
+            let whole = &header[field.range];
+            chosen.extend_from_slice(whole);
+            if !whole.ends_with(b"\n") {
                 chosen.extend_from_slice(b"\r\n");
             }
         }
     }
     chosen.extend_from_slice(b"\r\n");
     chosen
-}
-
-/// The fields of a header with their folded lines and line ends, up to the blank line.
-pub fn fields(header: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = header;
-    std::iter::from_fn(move || {
-        if rest.is_empty() || rest.starts_with(b"\n") || rest.starts_with(b"\r\n") {
-            return None;
-        }
-        let mut end = line_end(rest, 0);
-        while matches!(rest.get(end), Some(b' ' | b'\t')) {
-            end = line_end(rest, end);
-        }
-        let (field, after) = rest.split_at(end);
-        rest = after;
-        Some(field)
-    })
-}
-
-fn line_end(text: &[u8], from: usize) -> usize {
-    memchr::memchr(b'\n', &text[from..]).map_or(text.len(), |at| from + at + 1)
-}
-
-/// The name before the colon; empty for a line that is no field.
-pub fn field_name(field: &[u8]) -> &[u8] {
-    let end = memchr::memchr(b':', field).unwrap_or(0);
-    field[..end].trim_ascii_end()
 }
 
 #[cfg(test)]
