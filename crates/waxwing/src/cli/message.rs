@@ -73,7 +73,7 @@ async fn open(store: &Store, address: &Address, name: &str) -> Result<Mailbox> {
 }
 
 fn text(raw: Option<&Vec<u8>>) -> String {
-    raw.map(|raw| waxwing_message::parse::decode_unstructured(raw)).unwrap_or_default()
+    raw.map(|raw| waxwing_message::parse::words::decode_text(raw)).unwrap_or_default()
 }
 
 fn people(items: &[OverviewAddress]) -> String {

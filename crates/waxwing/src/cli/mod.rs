@@ -13,6 +13,7 @@ mod print;
 mod queue;
 mod send;
 mod setup;
+mod submit;
 mod r#try;
 
 use std::path::PathBuf;

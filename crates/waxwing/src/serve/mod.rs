@@ -11,7 +11,7 @@ mod access;
 pub mod acme;
 pub mod connect;
 pub mod listen;
-mod names;
+pub mod road;
 mod smtp;
 pub mod tls;
 
@@ -49,15 +49,16 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     let acceptor = TlsAcceptor::from(certificates.server_config()?);
 
     let (stop, stopped) = watch::channel(false);
-    let road = names::road(&config, &store)?;
+    let road = road::Road::new(&config, &store)?;
     let mut tasks = JoinSet::new();
     let listening = announce(&ports);
     let gate = Gate::new(config.limits.connections, config.limits.connections_per_address);
-    let desks = Desks::new(&config, &store, &road, &acceptor, &tokens);
+    let desks = Desks::new(&config, &store, &road.reception, &acceptor, &tokens);
     for port in ports {
         tasks.spawn(attend(port, desks.clone(), gate.clone(), stopped.clone()));
     }
-    tasks.spawn(names::run_queue(road, stopped.clone()));
+    let until = stopped.clone();
+    tasks.spawn(async move { road.run_queue(until).await });
     let (background, until) = (store.clone(), stopped.clone());
     tasks.spawn(async move { background.run_background(until).await });
     let keeper = tokio::spawn(keep_certificates(config.clone(), certificates, tokens));
@@ -190,12 +191,12 @@ struct Desks {
 }
 
 impl Desks {
-    fn new(config: &Config, store: &Store, road: &Arc<names::Road>, acceptor: &TlsAcceptor, tokens: &acme::Tokens) -> Desks {
-        let desk = |settings| Arc::new(smtp::Desk::new(settings, road.clone(), store.clone(), acceptor.clone()));
+    fn new(config: &Config, store: &Store, reception: &Arc<road::Reception>, acceptor: &TlsAcceptor, tokens: &acme::Tokens) -> Desks {
+        let desk = |settings| Arc::new(smtp::Desk::new(settings, reception.clone(), store.clone(), acceptor.clone()));
         Desks {
-            mx: desk(names::mx_settings(config)),
-            submission: desk(names::submission_settings(config)),
-            lmtp: desk(names::lmtp_settings(config)),
+            mx: desk(road::mx_settings(config)),
+            submission: desk(road::submission_settings(config)),
+            lmtp: desk(road::lmtp_settings(config)),
             access: Arc::new(access::Desk::new(config, store.clone(), acceptor.clone())),
             acceptor: acceptor.clone(),
             tokens: tokens.clone(),
