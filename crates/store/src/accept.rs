@@ -291,7 +291,9 @@ async fn take_uid(
         DepositTo::Role(role) => Some((BY_ROLE, role.code())),
         DepositTo::Mailbox(id) => Some((BY_ID, id.0)),
         DepositTo::NameOrInbox(name) => {
-            crate::mailboxes::find_without_case(tx, deposit.account, name).await?.map(|id| (BY_ID, id))
+            crate::mailboxes::find_without_case(tx, deposit.account, name)
+                .await?
+                .map(|id| (BY_ID, id))
         }
     };
     let system = deposit.flags.system;
@@ -300,8 +302,7 @@ async fn take_uid(
     let size = deposit.blob.size_octets as i64;
     for (sql, which) in wanted.into_iter().chain([(BY_ROLE, Role::Inbox.code())]) {
         let values = params![account, which, unseen, deleted, size, modseq];
-        let taken =
-            tx.row(sql, values, |row| Ok((row.int(0)?, row.text(1)?, row.int(2)?))).await?;
+        let taken = tx.row(sql, values, |row| Ok((row.int(0)?, row.text(1)?, row.int(2)?))).await?;
         if let Some(taken) = taken {
             crate::messages::check_uid(taken.2)?;
             return Ok(taken);
@@ -387,9 +388,12 @@ async fn begin_journey(tx: &Tx, new: &Prepared, events: &str) -> Result<(), Stop
     }
 }
 
+/// The stored form of a summary.
 pub(crate) fn encode_summary(summary: &Summary) -> Vec<u8> {
-    json(summary).into_bytes()
+    summary.encode()
 }
+
+/// The summary back from its stored form.
 pub(crate) fn decode_summary(stored: &[u8]) -> Result<Summary, StoreError> {
-    serde_json::from_slice(stored).map_err(|e| StoreError::Damaged(format!("a stored summary: {e}")))
+    Summary::decode(stored).ok_or_else(|| StoreError::Damaged("a stored summary".into()))
 }

@@ -68,7 +68,8 @@ impl Store {
         spool: &Spool,
         from: usize,
     ) -> Result<StagedBlob, StoreError> {
-        let content = Joined { prefix, spool: spool.clone(), from: from.min(spool.as_bytes().len()) };
+        let content =
+            Joined { prefix, spool: spool.clone(), from: from.min(spool.as_bytes().len()) };
         if content.len() <= INLINE_OCTETS {
             return Ok(content.stage_small());
         }
@@ -125,7 +126,9 @@ impl Store {
             let found = self
                 .inner
                 .engine
-                .write(idle_before, Repeat::Harmless, |tx, before| Box::pin(sweep_some(tx, *before)))
+                .write(idle_before, Repeat::Harmless, |tx, before| {
+                    Box::pin(sweep_some(tx, *before))
+                })
                 .await?;
             swept += found;
             if found == 0 {
@@ -270,11 +273,7 @@ fn swept() -> StoreError {
 }
 
 /// Takes away one reference for each number given; a number may stand there several times.
-pub(crate) async fn release_blobs(
-    tx: &Tx,
-    blobs: &[i64],
-    now: i64,
-) -> Result<(), StoreError> {
+pub(crate) async fn release_blobs(tx: &Tx, blobs: &[i64], now: i64) -> Result<(), StoreError> {
     const SQL: &str = "UPDATE blobs SET refs = refs - 1, idle_since = ?2 WHERE id IN LIST(?1)";
     for round in rounds(blobs) {
         tx.run(SQL, params![&round, now]).await?;

@@ -91,7 +91,7 @@ impl Hub {
     /// When it is not known what changed.
     pub(crate) fn wake_all(&self) {
         let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        accounts.values().for_each(|bell| drop(bell.send_replace(())));
+        accounts.values().for_each(|bell| bell.send_replace(()));
         self.queue.send_replace(());
     }
 }

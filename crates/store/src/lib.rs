@@ -90,10 +90,7 @@ impl Store {
     }
 
     /// Opens with another cost for new passwords (existing ones keep theirs).
-    pub async fn open_with(
-        settings: OpenSettings,
-        cost: PasswordCost,
-    ) -> Result<Store, OpenError> {
+    pub async fn open_with(settings: OpenSettings, cost: PasswordCost) -> Result<Store, OpenError> {
         let hub = changes::Hub::new();
         let url = settings.database_url.as_str();
         let engine = if let Some(path) = url.strip_prefix("sqlite:") {

@@ -511,12 +511,7 @@ async fn move_subscription(
     Ok(())
 }
 
-async fn delete_in(
-    tx: &Tx,
-    account: AccountId,
-    name: &str,
-    now: i64,
-) -> Result<(), MailboxError> {
+async fn delete_in(tx: &Tx, account: AccountId, name: &str, now: i64) -> Result<(), MailboxError> {
     if name == INBOX {
         return Err(MailboxError::Refused("INBOX cannot be deleted".into()));
     }
@@ -537,8 +532,7 @@ pub(crate) async fn remove_rows(
     const MAILBOX: &str = "DELETE FROM mailboxes WHERE id = ?1 RETURNING octets, total";
     let messages = tx.rows(ENTRIES, params![id.0], |row| row.int(0)).await?;
     drop_places(tx, &messages, now).await?;
-    let counted =
-        tx.row(MAILBOX, params![id.0], |row| Ok((row.int(0)?, row.int(1)?))).await?;
+    let counted = tx.row(MAILBOX, params![id.0], |row| Ok((row.int(0)?, row.int(1)?))).await?;
     let (octets, total) = counted.unwrap_or_default();
     next_modseq(tx, account, -octets, -total).await.map(drop)
 }
@@ -584,7 +578,7 @@ mod tests {
     #[test]
     fn impossible_names_are_refused() {
         let long_level = "x".repeat(256);
-        let long = ["x".repeat(200); 6].join("/");
+        let long = vec!["x".repeat(200); 6].join("/");
         let deep = ["x"; 33].join("/");
         for name in ["", "/a", "a/", "a//b", "a\nb", "a\u{0}", &long_level, &long, &deep] {
             assert!(matches!(canonical(name), Err(MailboxError::BadName(_))), "{name:?}");

@@ -407,8 +407,7 @@ async fn changes_in(
     };
     let since = i64::try_from(since.0).unwrap_or(i64::MAX);
     let mut names = Keywords::load(tx, state.account).await?;
-    let changed =
-        tx.rows(CHANGED, params![mailbox.0, since], |row| entry(row, &mut names)).await?;
+    let changed = tx.rows(CHANGED, params![mailbox.0, since], |row| entry(row, &mut names)).await?;
     let mut vanished = Vec::new();
     tx.each(VANISHED, params![mailbox.0, since], |row| {
         let (first, last) = (count32(row.int(0)?)?, count32(row.int(1)?)?);
@@ -611,7 +610,8 @@ async fn append_in(tx: &Tx, append: &Append) -> Result<Vec<Appended>, AppendErro
     let mut names = None;
     let mut used = Packed::new();
     let mut appended = Vec::with_capacity(append.messages.len());
-    for ((uid, message), summary) in (state.uid_next..).zip(&append.messages).zip(&append.summaries) {
+    for ((uid, message), summary) in (state.uid_next..).zip(&append.messages).zip(&append.summaries)
+    {
         let packed = if message.flags.keywords.is_none() {
             Packed::new()
         } else {
@@ -868,9 +868,8 @@ pub(crate) async fn drop_places(tx: &Tx, messages: &[i64], now: i64) -> Result<(
         tx.run(FEWER, params![round]).await?;
     }
     let Some(all) = rounds.first() else { return Ok(()) };
-    let gone = tx
-        .rows(GONE, params![all], |row| Ok((row.int(0)?, row.int(1)?, row.flag(2)?)))
-        .await?;
+    let gone =
+        tx.rows(GONE, params![all], |row| Ok((row.int(0)?, row.int(1)?, row.flag(2)?))).await?;
     let blobs: Vec<i64> = gone.iter().map(|(_, blob, _)| *blob).collect();
     release_blobs(tx, &blobs, now).await?;
     let indexed = gone.iter().filter(|(_, _, indexed)| *indexed).map(|(id, ..)| *id).collect();

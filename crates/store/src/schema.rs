@@ -54,7 +54,9 @@ fn migrate_sqlite_locked(connection: &rusqlite::Connection) -> Result<(), OpenEr
         )
         .map_err(db)?;
     let found = if exists {
-        connection.query_row("SELECT version FROM schema_version", [], |row| row.get(0)).map_err(db)?
+        connection
+            .query_row("SELECT version FROM schema_version", [], |row| row.get(0))
+            .map_err(db)?
     } else {
         let tables: i64 = connection
             .query_row("SELECT COUNT(*) FROM sqlite_master", [], |row| row.get(0))
@@ -86,15 +88,10 @@ fn migrate_sqlite_locked(connection: &rusqlite::Connection) -> Result<(), OpenEr
     Ok(())
 }
 
-pub(crate) async fn migrate_postgres(
-    client: &mut tokio_postgres::Client,
-) -> Result<(), OpenError> {
+pub(crate) async fn migrate_postgres(client: &mut tokio_postgres::Client) -> Result<(), OpenError> {
     let db = engine::postgres::store_error;
     let transaction = client.transaction().await.map_err(db)?;
-    transaction
-        .execute("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK])
-        .await
-        .map_err(db)?;
+    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK]).await.map_err(db)?;
     let exists: bool = transaction
         .query_one("SELECT to_regclass('schema_version') IS NOT NULL", &[])
         .await
@@ -128,7 +125,10 @@ pub(crate) async fn migrate_postgres(
             .map_err(db)?;
     }
     if !missing.is_empty() {
-        transaction.execute("UPDATE schema_version SET version = $1", &[&KNOWN]).await.map_err(db)?;
+        transaction
+            .execute("UPDATE schema_version SET version = $1", &[&KNOWN])
+            .await
+            .map_err(db)?;
     }
     transaction.commit().await.map_err(db)?;
     Ok(())

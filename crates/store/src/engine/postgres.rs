@@ -188,7 +188,8 @@ impl Postgres {
 
     pub(crate) async fn close(&self) {
         drop(self.groups.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let writers = std::mem::take(&mut *self.writers.lock().unwrap_or_else(PoisonError::into_inner));
+        let writers =
+            std::mem::take(&mut *self.writers.lock().unwrap_or_else(PoisonError::into_inner));
         for writer in writers {
             let _ = writer.await;
         }
@@ -240,7 +241,8 @@ fn configure(url: &str) -> Result<(Config, Option<MakeRustlsConnect>), OpenError
             _ => kept.push(pair),
         }
     }
-    let joined = if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) };
+    let joined =
+        if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) };
     let mut config = Config::from_str(&joined).map_err(|e| wrong(explain(&e)))?;
     config.application_name("waxwing");
     if config.get_connect_timeout().is_none() {
@@ -502,7 +504,8 @@ impl Shared {
     async fn commit(&self, group: &mut [Box<dyn Request>]) -> Result<(), Failed> {
         let tx = self.checkout().await.map_err(Failed::Broken)?;
         let client = tx.client();
-        let mut locks: Vec<i64> = group.iter().flat_map(|request| request.locks()).copied().collect();
+        let mut locks: Vec<i64> =
+            group.iter().flat_map(|request| request.locks()).copied().collect();
         locks.sort_unstable();
         locks.dedup();
 
@@ -564,7 +567,8 @@ impl Shared {
     async fn listen_once(&self) -> Result<(), StoreError> {
         match &self.tls {
             Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await.map_err(store_error)?;
+                let (client, connection) =
+                    self.config.connect(tls.clone()).await.map_err(store_error)?;
                 self.hear(client, connection).await
             }
             None => {

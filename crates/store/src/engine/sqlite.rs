@@ -69,7 +69,9 @@ impl Sqlite {
         let (checkpoints, wanted) = channel();
         let mut threads = Vec::new();
         let done = inbox.clone();
-        threads.push(spawn("store-checkpoint", move || checkpoint_when_asked(&checkpointer, &wanted, &done))?);
+        threads.push(spawn("store-checkpoint", move || {
+            checkpoint_when_asked(&checkpointer, &wanted, &done)
+        })?);
         let writer = Writer {
             tx: Tx::new(Connection::Sqlite(Guarded::new(writer))),
             hub,
@@ -145,7 +147,8 @@ impl Sqlite {
             let _ = inbox.send(Message::Close);
         }
         self.readers.permits.close();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let readers = self.readers.clone();
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads.into_iter().rev() {
@@ -257,8 +260,7 @@ impl Guarded {
         mut look: impl FnMut(&Row<'_>) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
         let connection = self.lock();
-        let mut statement =
-            connection.prepare_cached(dialect::sqlite(sql)).map_err(store_error)?;
+        let mut statement = connection.prepare_cached(dialect::sqlite(sql)).map_err(store_error)?;
         self.bind(&mut statement, params)?;
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(store_error)? {
@@ -271,8 +273,7 @@ impl Guarded {
 
     pub(crate) fn run(&self, sql: &'static str, params: &[Param<'_>]) -> Result<u64, StoreError> {
         let connection = self.lock();
-        let mut statement =
-            connection.prepare_cached(dialect::sqlite(sql)).map_err(store_error)?;
+        let mut statement = connection.prepare_cached(dialect::sqlite(sql)).map_err(store_error)?;
         self.bind(&mut statement, params)?;
         let changed = statement.raw_execute().map_err(store_error)?;
         Ok(changed as u64)
