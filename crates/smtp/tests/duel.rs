@@ -295,7 +295,9 @@ impl Pair {
         }
         let mut arrived = false;
         if self.server_closed && !self.lost && self.to_client.0.is_empty() {
-            self.lost_to_client();
+            // The server has closed, and everything that it said has come.
+            self.client.connection_lost(self.now, "end of stream");
+            arrived = true;
         }
         if let Some(octets) = self.to_server.arrived(self.now) {
             self.server.receive(self.now, &octets);
@@ -306,11 +308,6 @@ impl Pair {
             arrived = true;
         }
         carried > 0 || arrived
-    }
-
-    /// The server has closed, and everything that it said has come.
-    fn lost_to_client(&mut self) {
-        self.client.connection_lost(self.now, "end of stream");
     }
 
     /// The server's driver.

@@ -348,8 +348,9 @@ impl ServerSession {
         self.tls.is_some()
     }
 
-    /// What is buffered: for tests of its bounds.
-    pub(crate) fn memory_octets(&self) -> usize {
+    /// Octets that buffers hold room for: for tests of their bounds.
+    #[doc(hidden)]
+    pub fn buffered_capacity(&self) -> usize {
         self.input.capacity() + self.output.capacity()
     }
 

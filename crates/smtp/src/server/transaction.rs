@@ -412,8 +412,17 @@ impl ServerSession {
     fn swallow(&mut self, octets: usize, why: Reply) {
         self.swallowed += octets as u64;
         let limit = self.settings.max_message_octets.saturating_mul(2).saturating_add(1 << 20);
-        if self.swallowed > limit {
-            self.close_with(why);
+        if self.swallowed <= limit {
+            return;
+        }
+        match self.transaction.take().filter(|open| !open.accepted.is_empty()) {
+            Some(open) => {
+                let smtputf8 = open.envelope.smtputf8;
+                let finished = Finished { accepted: open.accepted, smtputf8 };
+                self.answer_all(&finished, |_| why.clone());
+                self.end();
+            }
+            None => self.close_with(why),
         }
     }
 
