@@ -98,6 +98,9 @@ pub enum PartKind {
     },
 }
 
+/// Names in lower case and values in UTF-8.
+pub type Params = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// One part. Strings are as written except where said; defaults of RFC 2045 §5.2 are filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartInfo {
@@ -114,7 +117,7 @@ pub struct PartInfo {
     /// `plain` by default.
     pub subtype: Vec<u8>,
     /// RFC 2231 continuations joined and decoded to UTF-8.
-    pub params: Vec<(Vec<u8>, Vec<u8>)>,
+    pub params: Params,
     /// `Content-ID`, as written.
     pub id: Option<Vec<u8>>,
     /// `Content-Description`.
@@ -124,7 +127,7 @@ pub struct PartInfo {
     /// `Content-MD5`.
     pub md5: Option<Vec<u8>>,
     /// `Content-Disposition` with its parameters.
-    pub disposition: Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>)>,
+    pub disposition: Option<(Vec<u8>, Params)>,
     /// `Content-Language`.
     pub language: Vec<Vec<u8>>,
     /// `Content-Location`.
@@ -282,7 +285,7 @@ fn written_encoding(part: &Part<'_>) -> Vec<u8> {
     if end == 0 { b"7bit".to_vec() } else { word[..end].to_vec() }
 }
 
-fn octet_params(params: Vec<(String, String)>) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn octet_params(params: Vec<(String, String)>) -> Params {
     params.into_iter().map(|(name, value)| (name.into_bytes(), value.into_bytes())).collect()
 }
 

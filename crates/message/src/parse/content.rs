@@ -54,7 +54,7 @@ pub(super) fn lower(word: &[u8]) -> Cow<'_, str> {
 }
 
 /// The first place at or after `at` that is neither white space nor comment (RFC 5322 §3.2.2).
-pub(super) fn skip_cfws(value: &[u8], mut at: usize) -> usize {
+pub(crate) fn skip_cfws(value: &[u8], mut at: usize) -> usize {
     loop {
         match value.get(at) {
             Some(b) if b.is_ascii_whitespace() => at += 1,
@@ -323,8 +323,9 @@ impl<'a> Iterator for Sections<'a> {
                 }
                 _ => self.bare_value(),
             };
-            if !name.is_empty() {
-                return Some(section(name, value));
+            let section = section(name, value);
+            if !section.name.is_empty() {
+                return Some(section);
             }
         }
     }
