@@ -91,8 +91,7 @@ fn client_refuses_what_follows_the_reply_to_starttls() {
 #[test]
 fn client_failing_the_handshake_blames_tls() {
     let now = Instant::now();
-    let settings =
-        ClientSettings { tls: TlsPolicy::Required, ..ClientSettings::mx("c") };
+    let settings = ClientSettings { tls: TlsPolicy::Required, ..ClientSettings::mx("c") };
     let mut session = client(now, settings);
     heard(&mut session, now, "220 y\r\n");
     heard(&mut session, now, "250-y\r\n250 STARTTLS\r\n");
@@ -224,7 +223,9 @@ fn server_waits_for_answers_with_input_kept() {
     assert!(matches!(session.next_action(now), Some(Action::CheckRecipient { .. })));
     session.answer_recipient(now, Err(Reply::no_such_mailbox()));
     assert!(matches!(session.next_action(now), Some(Action::Close)));
-    assert!(said(&mut session).ends_with("550 5.1.1 no such mailbox here\r\n221 2.0.0 goodbye\r\n"));
+    assert!(
+        said(&mut session).ends_with("550 5.1.1 no such mailbox here\r\n221 2.0.0 goodbye\r\n")
+    );
 }
 
 #[test]
