@@ -17,7 +17,9 @@ async fn mail_for_a_mailbox_is_in_it_with_its_trace() {
     let inbox = world.inbox(world.alice).await;
     let [message] = inbox.as_slice() else { panic!("{inbox:?}") };
     // RFC 5321 §4.4: Return-Path first, then our Received.
-    assert!(message.starts_with("Return-Path: <bob@wing.example>\r\nReceived: from client.example"));
+    assert!(
+        message.starts_with("Return-Path: <bob@wing.example>\r\nReceived: from client.example")
+    );
     assert!(message.contains(&accepted.journey.to_string()), "{message}");
     assert!(message.contains("for <alice@wax.test>"), "one recipient may be named: {message}");
     assert!(message.ends_with(LETTER), "the rest stays as it came");
@@ -72,7 +74,7 @@ async fn postmaster_always_has_somebody() {
 #[tokio::test]
 async fn a_full_mailbox_refuses_for_now() {
     let world = World::new().await;
-    world.store.set_quota(&address("alice@wax.test"), Some(600)).await.unwrap();
+    world.store.set_quota(&address("alice@wax.test"), Some(400)).await.unwrap();
     let envelope = || from("bob@wing.example", &["alice@wax.test"]);
     world.receive(envelope(), LETTER).await.unwrap();
     let refusal = world.receive(envelope(), LETTER).await.unwrap_err();
@@ -135,7 +137,10 @@ async fn submission_repairs_what_it_may_and_hides_bcc() {
 #[tokio::test]
 async fn relayed_mail_is_not_repaired() {
     let world = World::new().await;
-    world.receive(from("bob@wing.example", &["alice@wax.test"]), "Bcc: x@y.example\r\n\r\n").await.unwrap();
+    world
+        .receive(from("bob@wing.example", &["alice@wax.test"]), "Bcc: x@y.example\r\n\r\n")
+        .await
+        .unwrap();
     let inbox = world.inbox(world.alice).await;
     assert!(inbox[0].contains("Bcc: x@y.example") && !inbox[0].contains("Message-ID"));
 }
@@ -185,7 +190,8 @@ async fn messages_that_go_round_are_refused() {
     let refusal = world.receive(envelope(), &with(others, 51)).await.unwrap_err();
     assert_eq!((refusal.reply.code, refusal.is_temporary()), (554, false));
     assert_eq!(refusal.reply.enhanced.unwrap().to_string(), "5.4.6");
-    let ours = "Received: from a\r\n\tby MX.wax.test with ESMTP; Thu, 1 Jan 2026 00:00:00 +0000\r\n";
+    let ours =
+        "Received: from a\r\n\tby MX.wax.test with ESMTP; Thu, 1 Jan 2026 00:00:00 +0000\r\n";
     world.receive(envelope(), &with(ours, 3)).await.unwrap();
     assert_eq!(world.receive(envelope(), &with(ours, 4)).await.unwrap_err().reply.code, 554);
 }
@@ -205,7 +211,8 @@ async fn lmtp_answers_each_recipient() {
     let carol = world.account("carol@wax.test").await;
     world.store.set_quota(&address("carol@wax.test"), Some(10)).await.unwrap();
     let envelope = from("bob@wing.example", &["alice@wax.test", "carol@wax.test"]);
-    let all = world.acceptor.accept_each(incoming(Entrance::Lmtp, envelope, LETTER.as_bytes())).await;
+    let all =
+        world.acceptor.accept_each(incoming(Entrance::Lmtp, envelope, LETTER.as_bytes())).await;
     assert!(all[0].is_ok());
     assert_eq!(all[1].as_ref().unwrap_err().reply.code, 452);
     assert_eq!(world.inbox(world.alice).await.len(), 1);

@@ -166,8 +166,7 @@ impl World {
         choose(&mut policy);
         let policy = Arc::new(policy);
         let dice = Arc::new(Dice::seeded(1));
-        let acceptor =
-            Acceptor::new(store.clone(), policy.clone(), clock.clone(), dice.clone());
+        let acceptor = Acceptor::new(store.clone(), policy.clone(), clock.clone(), dice.clone());
         let runner = Runner::new(Courier {
             store: store.clone(),
             resolver: zone.clone(),

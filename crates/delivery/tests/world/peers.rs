@@ -123,16 +123,19 @@ impl Mx {
                 Some(Action::DiscardData) => message.clear(),
                 Some(Action::DataComplete { envelope, .. }) => complete = Some(envelope),
                 Some(_) => {}
-                None if !session.output().is_empty() => {
+                None => {
                     let output = session.take_output();
-                    if stream.write_all(&output).await.is_err() {
-                        return;
+                    if !output.is_empty() {
+                        if stream.write_all(&output).await.is_err() {
+                            return;
+                        }
+                        continue;
+                    }
+                    match stream.read(&mut input).await {
+                        Ok(0) | Err(_) => return,
+                        Ok(octets) => session.receive(clock.instant(), &input[..octets]),
                     }
                 }
-                None => match stream.read(&mut input).await {
-                    Ok(0) | Err(_) => return,
-                    Ok(octets) => session.receive(clock.instant(), &input[..octets]),
-                },
             }
             if let Some(envelope) = complete {
                 let gate = self.gate.lock().unwrap().clone();
@@ -151,8 +154,11 @@ impl Mx {
     }
 }
 
+/// What a script is asked for the greeting: no line that a client sends.
+pub const CONNECTED: &str = "<connected>";
+
 /// A server that answers each line by a script: `Some(reply)` is sent (nothing when empty), `None`
-/// hangs up. The line before the first is empty: the greeting.
+/// hangs up. The first question is [`CONNECTED`].
 pub fn scripted(script: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static) -> Peer {
     let script = Arc::new(script);
     Arc::new(move |stream: DuplexStream, _| {
@@ -160,7 +166,7 @@ pub fn scripted(script: impl Fn(&str) -> Option<&'static str> + Send + Sync + 's
         tokio::spawn(async move {
             let (reader, mut writer) = tokio::io::split(stream);
             let mut lines = BufReader::new(reader).lines();
-            let mut line = String::new();
+            let mut line = CONNECTED.to_owned();
             loop {
                 let Some(reply) = script(&line) else { return };
                 if writer.write_all(reply.as_bytes()).await.is_err() {
