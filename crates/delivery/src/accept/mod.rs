@@ -87,7 +87,7 @@ pub struct Accepted {
 impl Accepted {
     /// `250 2.0.0`, naming the journey.
     pub fn reply(&self) -> Reply {
-        Reply::new(250, (2, 0, 0), format!("accepted, journey {}", self.journey))
+        Reply::new(250, (2, 0, 0), format!("accepted as {}", self.journey))
     }
 }
 
