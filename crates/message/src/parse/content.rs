@@ -54,7 +54,7 @@ pub(super) fn lower(word: &[u8]) -> Cow<'_, str> {
 }
 
 /// The first place at or after `at` that is neither white space nor comment (RFC 5322 §3.2.2).
-pub(super) fn skip_cfws(value: &[u8], mut at: usize) -> usize {
+pub(crate) fn skip_cfws(value: &[u8], mut at: usize) -> usize {
     loop {
         match value.get(at) {
             Some(b) if b.is_ascii_whitespace() => at += 1,

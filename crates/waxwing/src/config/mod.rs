@@ -1,0 +1,395 @@
+//! The configuration: one short TOML file, whose errors point at the line.
+//!
+//! Everything has a default but `hostname`. What can change while running (domains, accounts,
+//! aliases) is not here: it lives in the store and is managed by the command line.
+//!
+//! ```toml
+//! hostname = "mail.example.org"
+//! data = "/var/lib/waxwing"
+//!
+//! [tls]
+//! acme = { email = "postmaster@example.org" }
+//! ```
+//!
+//! Only this crate reads configuration and environment; the others are handed plain settings.
+
+mod report;
+mod values;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use report::ConfigError;
+pub use values::{HostName, HostPort, Octets, Span};
+
+/// Where the file is looked for when neither `--config` nor `WAXWING_CONFIG` names one.
+pub const DEFAULT_PATH: &str = "/etc/waxwing/waxwing.toml";
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// The name this server says in its greeting and EHLO; must resolve to it, and back.
+    pub hostname: HostName,
+    /// Folder for the database, spool and certificates.
+    #[serde(default = "default_data")]
+    pub data: PathBuf,
+    /// `sqlite:/path` or `postgres://…`; by default SQLite in the data folder.
+    pub database: Option<String>,
+    /// Where message contents are kept instead of in the database: an object store URL.
+    pub blobs: Option<Blobs>,
+    /// The system user to become once the ports are bound.
+    pub user: Option<String>,
+    /// Addresses to listen on.
+    #[serde(default)]
+    pub listen: Listen,
+    /// The certificate.
+    #[serde(default)]
+    pub tls: Tls,
+    /// How names are looked up.
+    #[serde(default)]
+    pub dns: Dns,
+    /// How mail leaves.
+    #[serde(default)]
+    pub outbound: Outbound,
+    /// What is accepted.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+fn default_data() -> PathBuf {
+    PathBuf::from("/var/lib/waxwing")
+}
+
+/// `[blobs]`: an S3-compatible store, or a folder.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Blobs {
+    /// `s3://bucket/prefix` or `file:///folder`.
+    pub url: String,
+    /// Options of that store, such as `endpoint` and `region`. Keys may also come from the
+    /// environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`).
+    #[serde(default)]
+    pub options: std::collections::BTreeMap<String, String>,
+}
+
+/// `[listen]`: each a list of `address:port`; an empty list turns the service off.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Listen {
+    /// Mail from other servers.
+    pub smtp: Vec<SocketAddr>,
+    /// Mail from our users, STARTTLS (RFC 6409).
+    pub submission: Vec<SocketAddr>,
+    /// Mail from our users, TLS from the first byte (RFC 8314).
+    pub submissions: Vec<SocketAddr>,
+    /// IMAP with STARTTLS.
+    pub imap: Vec<SocketAddr>,
+    /// IMAP over TLS.
+    pub imaps: Vec<SocketAddr>,
+    /// POP3 with STLS.
+    pub pop3: Vec<SocketAddr>,
+    /// POP3 over TLS.
+    pub pop3s: Vec<SocketAddr>,
+    /// LMTP (RFC 2033), for another MTA on this machine; loopback addresses only.
+    pub lmtp: Vec<SocketAddr>,
+    /// HTTP, to answer ACME's challenges (RFC 8555 §8.3).
+    pub http: Vec<SocketAddr>,
+}
+
+impl Default for Listen {
+    fn default() -> Listen {
+        let any = |port| vec![SocketAddr::new(IpAddr::from([0u16; 8]), port)];
+        Listen {
+            smtp: any(25),
+            submission: any(587),
+            submissions: any(465),
+            imap: any(143),
+            imaps: any(993),
+            pop3: any(110),
+            pop3s: any(995),
+            lmtp: Vec::new(),
+            http: any(80),
+        }
+    }
+}
+
+/// `[tls]`: one of a pair of files, ACME, or (for trying out) a self-signed certificate.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tls {
+    /// PEM file with the certificate chain.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the private key.
+    pub key: Option<PathBuf>,
+    /// Fetch and renew certificates by ACME (RFC 8555).
+    pub acme: Option<Acme>,
+    /// Make a certificate of our own; nobody else trusts it.
+    #[serde(default)]
+    pub self_signed: bool,
+    /// More names for the certificate, beside `hostname`.
+    #[serde(default)]
+    pub names: Vec<HostName>,
+    /// Allow passwords on connections without TLS. Only for loopback and tests.
+    #[serde(default)]
+    pub allow_plaintext_login: bool,
+}
+
+/// `acme = { email = "…" }`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Acme {
+    /// Where the authority writes when something is wrong.
+    pub email: String,
+    /// The directory URL; Let's Encrypt by default.
+    #[serde(default = "default_directory")]
+    pub directory: String,
+    /// PEM file with the root that signs the directory's own HTTPS, for private authorities.
+    pub root: Option<PathBuf>,
+}
+
+fn default_directory() -> String {
+    "https://acme-v02.api.letsencrypt.org/directory".to_owned()
+}
+
+/// `[dns]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Dns {
+    /// Name servers to ask; by default those of the system.
+    #[serde(default)]
+    pub servers: Vec<SocketAddr>,
+    /// Who checks DNSSEC signatures.
+    #[serde(default)]
+    pub dnssec: Dnssec,
+}
+
+/// Who checks DNSSEC signatures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dnssec {
+    /// Nobody: every answer counts as unsigned.
+    #[default]
+    Off,
+    /// The resolver named in `servers`, on this machine: its AD bit is believed.
+    TrustResolver,
+    /// We do.
+    Validate,
+}
+
+/// `[outbound]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Outbound {
+    /// Port of other domains' mail exchangers: 25 everywhere but in a test network.
+    pub port: u16,
+    /// Send from this address.
+    pub source: Option<IpAddr>,
+    /// Hand everything to this server instead of looking up mail exchangers.
+    pub smarthost: Option<Smarthost>,
+    /// Domain to `host:port`, instead of looking it up.
+    pub routes: std::collections::BTreeMap<HostName, HostPort>,
+    /// Pauses after each failed attempt; the last one repeats.
+    pub retry: Vec<Span>,
+    /// When the sender is told that it takes long.
+    pub warn_after: Span,
+    /// When we give up.
+    pub expire_after: Span,
+    /// Connections in all, and to one destination.
+    pub connections: usize,
+    /// Connections to one destination.
+    pub connections_per_destination: usize,
+    /// PEM file with extra roots for the certificates of servers we connect to.
+    pub extra_roots: Option<PathBuf>,
+}
+
+impl Default for Outbound {
+    fn default() -> Outbound {
+        let minutes = |m: u64| Span::from_secs(m * 60);
+        Outbound {
+            port: 25,
+            source: None,
+            smarthost: None,
+            routes: Default::default(),
+            retry: [5, 15, 30, 60, 120, 240].map(minutes).to_vec(),
+            warn_after: minutes(4 * 60),
+            expire_after: minutes(5 * 24 * 60),
+            connections: 64,
+            connections_per_destination: 4,
+            extra_roots: None,
+        }
+    }
+}
+
+/// `smarthost = { host = "relay.example:587", … }`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Smarthost {
+    /// `name:port`; port 465 speaks TLS from the first byte, others STARTTLS.
+    pub host: HostPort,
+    /// Log in as.
+    pub username: Option<String>,
+    /// File that holds the password.
+    pub password_file: Option<PathBuf>,
+    /// Go on without TLS where it is not offered (never with a password).
+    #[serde(default)]
+    pub allow_plaintext: bool,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Limits {
+    /// The largest message.
+    pub message_size: Octets,
+    /// Recipients of one message (RFC 5321 §4.5.3.1.8 asks for at least 100).
+    pub recipients: usize,
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections from one address.
+    pub connections_per_address: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            message_size: Octets(50 << 20),
+            recipients: 1_000,
+            connections: 10_000,
+            connections_per_address: 100,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        Config::parse(&text, path)
+    }
+
+    /// Checks a configuration given as text; `path` is named in errors.
+    pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+        let config: Config =
+            toml::from_str(text).map_err(|error| report::from_toml(text, path, &error))?;
+        config.check().map_err(|wrong| report::from_check(text, path, wrong))?;
+        Ok(config)
+    }
+
+    /// What no single value shows: combinations that cannot work.
+    fn check(&self) -> Result<(), report::Wrong> {
+        let tls = &self.tls;
+        if tls.certificate.is_some() != tls.key.is_some() {
+            return Err(report::Wrong::at("tls", "certificate and key belong together: give both or neither"));
+        }
+        let ways = usize::from(tls.certificate.is_some()) + usize::from(tls.acme.is_some()) + usize::from(tls.self_signed);
+        if ways > 1 {
+            return Err(report::Wrong::at("tls", "choose one of: certificate and key, acme, self-signed"));
+        }
+        if ways == 0 && self.needs_tls() {
+            return Err(report::Wrong::at(
+                "tls",
+                "no certificate: add `acme = { email = \"you@your.domain\" }`, or `certificate` and `key` files, or `self-signed = true` to try things out",
+            ));
+        }
+        if tls.acme.is_some() && self.listen.http.is_empty() {
+            return Err(report::Wrong::at("listen", "acme needs an http address (port 80) to answer its challenges"));
+        }
+        if let Some(addr) = self.listen.lmtp.iter().find(|addr| !addr.ip().is_loopback()) {
+            return Err(report::Wrong::at("lmtp", format!("{addr} is reachable by others, and LMTP trusts whoever connects: use a loopback address")));
+        }
+        if self.outbound.retry.is_empty() {
+            return Err(report::Wrong::at("retry", "give at least one pause, such as [\"5m\"]"));
+        }
+        if self.outbound.smarthost.as_ref().is_some_and(|s| s.username.is_some() != s.password_file.is_some()) {
+            return Err(report::Wrong::at("smarthost", "username and password-file belong together"));
+        }
+        if self.outbound.smarthost.as_ref().is_some_and(|s| s.username.is_some() && s.allow_plaintext) {
+            return Err(report::Wrong::at("smarthost", "allow-plaintext would send the password in the clear"));
+        }
+        Ok(())
+    }
+
+    fn needs_tls(&self) -> bool {
+        let listen = &self.listen;
+        [&listen.smtp, &listen.submission, &listen.submissions, &listen.imap, &listen.imaps, &listen.pop3, &listen.pop3s]
+            .iter()
+            .any(|list| !list.is_empty())
+    }
+
+    /// The database URL, with its default.
+    pub fn database_url(&self) -> String {
+        match &self.database {
+            Some(url) => url.clone(),
+            None => format!("sqlite:{}", self.data.join("waxwing.db").display()),
+        }
+    }
+
+    /// The settings by which the store is opened; `role` tells processes on one machine apart.
+    pub fn store_settings(&self, role: &str) -> waxwing_store::OpenSettings {
+        waxwing_store::OpenSettings {
+            database_url: self.database_url(),
+            blobs: self
+                .blobs
+                .as_ref()
+                .map(|b| (b.url.clone(), b.options.iter().map(|(k, v)| (k.clone(), v.clone())).collect())),
+            spool_folder: self.data.join("spool"),
+            node: format!("{}/{role}/{}/{:08x}", self.hostname, std::process::id(), rand::random::<u32>()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Config::parse(text, Path::new("waxwing.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_shortest_useful_file() {
+        let config = Config::parse("hostname = 'mail.example.org'\n[tls]\nself-signed = true\n", Path::new("x")).unwrap();
+        assert_eq!(config.database_url(), "sqlite:/var/lib/waxwing/waxwing.db");
+        assert_eq!(config.listen.smtp, ["[::]:25".parse().unwrap()]);
+        assert_eq!(config.limits.message_size.0, 50 << 20);
+    }
+
+    #[test]
+    fn an_unknown_key_is_pointed_at() {
+        let text = error("hostname = 'mail.example.org'\n[tls]\nself-signed = true\n[listen]\nsmpt = ['[::]:25']\n");
+        assert!(text.contains("waxwing.toml:5"), "{text}");
+        assert!(text.contains("smpt"), "{text}");
+    }
+
+    #[test]
+    fn a_bad_value_is_pointed_at_and_explained() {
+        let text = error("hostname = 'mail.example.org'\n[tls]\nself-signed = true\n[outbound]\nwarn-after = 'soon'\n");
+        assert!(text.contains("waxwing.toml:5"), "{text}");
+        assert!(text.contains("90s, 5m, 4h or 5d"), "{text}");
+    }
+
+    #[test]
+    fn missing_tls_says_what_to_add() {
+        let text = error("hostname = 'mail.example.org'\n");
+        assert!(text.contains("acme = "), "{text}");
+    }
+
+    #[test]
+    fn lmtp_must_not_be_public() {
+        let text = error("hostname='a.example'\n[tls]\nself-signed=true\n[listen]\nlmtp=['0.0.0.0:24']\n");
+        assert!(text.contains("loopback"), "{text}");
+        assert!(text.contains("waxwing.toml:5"), "{text}");
+    }
+
+    #[test]
+    fn a_plaintext_smarthost_password_is_refused() {
+        let text = error(
+            "hostname='a.example'\n[tls]\nself-signed=true\n[outbound]\nsmarthost={host='r.example:587',username='u',password-file='/p',allow-plaintext=true}\n",
+        );
+        assert!(text.contains("in the clear"), "{text}");
+    }
+}
