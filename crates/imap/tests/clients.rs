@@ -33,7 +33,8 @@ async fn run(program: &str, arguments: &[String]) -> Option<String> {
         println!("{program} is not installed: nothing was tested with it");
         return None;
     };
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program}: {out}\n{err}");
     Some(out.into_owned())
 }

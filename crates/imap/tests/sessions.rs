@@ -77,17 +77,19 @@ impl Follower {
         let one = random.random_range(1..=exists.max(1));
         let two = random.random_range(1..=exists.max(1));
         let uid = self.numbers.iter().flatten().nth(one % exists.max(1)).copied().unwrap_or(1);
-        match random.random_range(0..14) {
+        let last = match random.random_range(0..14) {
             0..=2 => {
                 let responses = self.client.append("INBOX", &message(&format!("m{step}"))).await;
-                for response in responses {
-                    self.hear(&response, true);
+                for response in &responses {
+                    self.hear(response, true);
                 }
-                return;
+                responses.last().cloned().unwrap_or_default()
             }
             3 => self.run("NOOP").await,
             4 if exists > 0 => self.run(&format!("STORE {one}:{two} +FLAGS (\\Deleted)")).await,
-            5 if exists > 0 => self.run(&format!("STORE {one} FLAGS.SILENT (\\Seen k{step})")).await,
+            5 if exists > 0 => {
+                self.run(&format!("STORE {one} FLAGS.SILENT (\\Seen k{step})")).await
+            }
             6 => self.run(&format!("UID STORE {uid}:* -FLAGS (\\Deleted)")).await,
             7 => self.run("EXPUNGE").await,
             8 => self.run(&format!("UID EXPUNGE {uid}")).await,
@@ -98,6 +100,8 @@ impl Follower {
             13 => self.run("SEARCH RETURN (ALL) UNDELETED SUBJECT m").await,
             _ => self.run("UID FETCH 1:* (FLAGS)").await,
         };
+        let sane = last.contains(" OK ") || last.contains("[EXPUNGEISSUED]");
+        assert!(sane, "{}", self.story(&last));
     }
 
     /// What the client takes the mailbox to be, once it has heard everything.

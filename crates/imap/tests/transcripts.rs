@@ -85,8 +85,10 @@ async fn say(client: &mut Client, said: &str) {
 #[tokio::test]
 async fn transcripts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
-    let mut files: Vec<_> =
-        std::fs::read_dir(folder).expect("transcripts").map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("transcripts")
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     assert!(files.len() > 10);
     for file in files {

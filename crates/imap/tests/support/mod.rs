@@ -65,8 +65,7 @@ impl World {
         let (near, mut far) = tokio::io::duplex(64 * 1024);
         let mut session = Session::new(self.store.clone(), self.settings.clone());
         let stop = self.stop.subscribe();
-        let server =
-            tokio::spawn(async move { serve(&mut far, &mut session, tls, stop).await });
+        let server = tokio::spawn(async move { serve(&mut far, &mut session, tls, stop).await });
         Client { stream: near, received: Vec::new(), server, tags: 0 }
     }
 
