@@ -70,9 +70,6 @@ pub struct Ledger {
     pub attempts: Vec<Attempt>,
 }
 
-/// The copies of a flood's messages that were found, by recipient and id.
-pub type Found = BTreeMap<(String, String), usize>;
-
 impl Flood<'_> {
     /// Sends everything; `accepted` counts along, for whoever wants to act in the middle.
     pub fn run(&self, accepted: &AtomicUsize) -> Ledger {
@@ -114,12 +111,13 @@ impl Line<'_> {
         loop {
             assert!(Instant::now() < deadline, "message {n} is not sent in time: {attempts:?}");
             let id = format!("{n}.{}", attempts.len());
+            let flood = self.flood;
             let Some(smtp) = self.connected() else {
                 // Nobody listens: the server is being started again.
                 std::thread::sleep(Duration::from_millis(5));
                 continue;
             };
-            let outcome = attempt(smtp, self.flood, &id, &recipients);
+            let outcome = attempt(smtp, flood, &id, &recipients);
             if outcome != Outcome::Accepted {
                 self.smtp = None;
             }
@@ -237,7 +235,9 @@ impl Ledger {
     }
 
     fn of(&self, recipient: &str) -> impl Iterator<Item = &Attempt> {
-        self.attempts.iter().filter(move |attempt| attempt.recipients.iter().any(|r| r == recipient))
+        self.attempts
+            .iter()
+            .filter(move |attempt| attempt.recipients.iter().any(|r| r == recipient))
     }
 }
 

@@ -95,7 +95,9 @@ pub fn arrived_intact(sent: &[u8], delivered: &[u8]) -> bool {
     trace.is_empty()
         || (trace.ends_with(b"\r\n")
             && lines.into_iter().all(|line| {
-                line.first().is_some_and(|octet| octet.is_ascii_graphic() || *octet == b' ' || *octet == b'\t')
+                line.first().is_some_and(|octet| {
+                    octet.is_ascii_graphic() || *octet == b' ' || *octet == b'\t'
+                })
             }))
 }
 

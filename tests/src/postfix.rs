@@ -6,7 +6,7 @@
 //! test's authority. It needs root, as Postfix always does.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -71,8 +71,9 @@ impl Postfix {
         let configure = |command: &mut Command| {
             command.arg("-c").arg(path).arg("start-fg");
         };
-        let daemon = Daemon::start("postfix", &postfix, configure, &log, None, None);
+        let mut daemon = Daemon::start("postfix", &postfix, configure, &log, None, None);
         until(Duration::from_secs(60), "Postfix to answer", || {
+            assert!(daemon.is_running(), "Postfix ended: its configuration is wrong");
             Wire::connect(setup.address).and_then(|mut wire| wire.line()).is_ok()
         });
         Postfix { daemon, address: setup.address, folder }
@@ -136,7 +137,6 @@ impl Drop for Postfix {
 
 fn main_cf(path: &Path, setup: &Setup<'_>) -> String {
     let folder = path.display();
-    let ip: IpAddr = setup.address.ip();
     let mut mailboxes = String::new();
     for user in setup.users {
         let _ = write!(mailboxes, " {{{user}@{DOMAIN}={user}/}}");
@@ -166,7 +166,7 @@ myhostname = mail.{DOMAIN}
 mydomain = {DOMAIN}
 myorigin = {DOMAIN}
 mydestination =
-inet_interfaces = {ip}
+inet_interfaces = loopback-only
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 biff = no
@@ -231,7 +231,7 @@ postlog  unix-dgram n - n -     1 postlogd
 ";
 
 fn master_cf(address: SocketAddr) -> String {
-    format!("{} inet n - n - - smtpd{SERVICES}", address.port())
+    format!("{address} inet n - n - - smtpd{SERVICES}")
 }
 
 fn with_crlf(text: &[u8]) -> Vec<u8> {

@@ -106,9 +106,8 @@ impl Setup {
             let _ = writeln!(text, "{line}");
         }
         text.push_str("[listen]\n");
-        let services = [
-            "smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "lmtp", "http",
-        ];
+        let services =
+            ["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "lmtp", "http"];
         for service in services {
             let list = match self.listen.get(service) {
                 Some(&port) => format!("[\"{}\"]", SocketAddr::new(self.ip, port)),

@@ -22,9 +22,10 @@ impl Reply {
 
     /// The journey that `250 2.0.0 accepted as …` names.
     pub fn journey(&self) -> String {
-        let word = self.text.split_whitespace().find(|word| {
-            word.len() == 32 && word.bytes().all(|octet| octet.is_ascii_hexdigit())
-        });
+        let word = self
+            .text
+            .split_whitespace()
+            .find(|word| word.len() == 32 && word.bytes().all(|octet| octet.is_ascii_hexdigit()));
         word.unwrap_or_else(|| panic!("no journey in {self:?}")).to_owned()
     }
 

@@ -46,11 +46,7 @@ impl Wire {
     }
 
     /// Connects, TLS from the first byte.
-    pub fn connect_tls(
-        to: SocketAddr,
-        client: &Arc<ClientConfig>,
-        name: &str,
-    ) -> io::Result<Wire> {
+    pub fn connect_tls(to: SocketAddr, client: &Arc<ClientConfig>, name: &str) -> io::Result<Wire> {
         let mut wire = Wire::connect(to)?;
         wire.start_tls(client, name)?;
         Ok(wire)
