@@ -114,6 +114,14 @@ impl Postfix {
         })
     }
 
+    /// Changes a setting while it runs.
+    pub fn set(&self, name: &str, value: &str) {
+        let mut command = Command::new(tool("postconf", "postfix"));
+        command.arg("-c").arg(self.folder.path()).arg(format!("{name} = {value}"));
+        run(command, b"", Duration::from_secs(30)).ok();
+        self.daemon.signal("HUP");
+    }
+
     /// How many messages wait in its queue.
     pub fn queue_length(&self) -> usize {
         let mut command = Command::new(tool("postqueue", "postfix"));
