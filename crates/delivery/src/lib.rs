@@ -1,1 +1,7 @@
-//! delivery
+//! Delivery.
+pub mod accept;
+pub mod clock;
+pub mod dice;
+pub mod policy;
+pub mod queue;
+pub mod route;

@@ -19,249 +19,42 @@
 //! ```
 //!
 //! Exactly one [`Report`] answers each [`Transaction`], whatever happens to the connection.
+//!
+//! # States
+//!
+//! | state | waits for | then |
+//! |---|---|---|
+//! | Greeting | 220 | Hello |
+//! | Hello | the reply to EHLO (or HELO, when EHLO is not understood) | StartTls, Login or Idle |
+//! | StartTls | 220 | Handshake; in clear when TLS is only an opportunity and was refused |
+//! | Handshake | the driver | Hello again |
+//! | Login | 235 | Idle |
+//! | Idle | the driver | Sending or Quit |
+//! | Sending | replies to a transaction (see `transaction.rs`) | Idle |
+//! | Quit | any reply | Closed |
+//!
+//! What a server says out of turn, `421` anywhere, replies without end and connections lost all end
+//! the session; each recipient is told what is known of it.
 
-use std::borrow::Cow;
+mod body;
+mod capabilities;
+mod login;
+mod report;
+mod settings;
+mod transaction;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use waxwing_message::{Envelope, journey};
-use zeroize::Zeroizing;
-
+use self::login::Login;
+use self::transaction::Sending;
 use crate::Tls;
-use crate::reply::{EnhancedStatus, Reply};
+use crate::reply::{Reply, ReplyReader};
 
-/// What the caller demands of TLS on a connection that begins in clear.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsPolicy {
-    /// Do not use STARTTLS.
-    Off,
-    /// Use STARTTLS when offered; go on in clear when it is not, or is refused.
-    Opportunistic,
-    /// Without TLS nothing is sent: RFC 3207, RFC 7672, RFC 8461, smarthosts.
-    Required,
-}
-
-/// Name and password for AUTH.
-#[derive(Clone)]
-pub struct Credentials {
-    /// Login name.
-    pub login: String,
-    /// In clear.
-    pub password: Zeroizing<String>,
-    /// PLAIN and LOGIN may be used without TLS. Only for loopback and tests.
-    pub plaintext_allowed: bool,
-}
-
-/// How long the server may take: RFC 5321 §4.5.3.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientTimeouts {
-    /// The greeting: 5 minutes.
-    pub greeting: Duration,
-    /// HELO, EHLO, STARTTLS, AUTH, RSET: 5 minutes, as MAIL.
-    pub command: Duration,
-    /// MAIL: 5 minutes.
-    pub mail: Duration,
-    /// RCPT: 5 minutes.
-    pub recipient: Duration,
-    /// `354` after DATA: 2 minutes.
-    pub data_start: Duration,
-    /// Until a block of message octets is taken by the network: 3 minutes.
-    pub data_block: Duration,
-    /// The reply after the end of the message: 10 minutes.
-    pub data_end: Duration,
-    /// The reply to QUIT, which changes nothing any more.
-    pub quit: Duration,
-}
-
-impl Default for ClientTimeouts {
-    fn default() -> Self {
-        let minutes = |n: u64| Duration::from_secs(n * 60);
-        ClientTimeouts {
-            greeting: minutes(5),
-            command: minutes(5),
-            mail: minutes(5),
-            recipient: minutes(5),
-            data_start: minutes(2),
-            data_block: minutes(3),
-            data_end: minutes(10),
-            quit: Duration::from_secs(10),
-        }
-    }
-}
-
-/// How to speak to one server.
-#[derive(Clone)]
-pub struct ClientSettings {
-    /// Our name for EHLO.
-    pub hello_name: String,
-    /// LHLO and one reply per recipient (RFC 2033).
-    pub lmtp: bool,
-    /// TLS.
-    pub tls: TlsPolicy,
-    /// Log in; without success nothing is sent.
-    pub credentials: Option<Credentials>,
-    /// How long the server may take.
-    pub timeouts: ClientTimeouts,
-}
-
-impl ClientSettings {
-    /// For an MX: opportunistic TLS, no login.
-    pub fn mx(hello_name: impl Into<String>) -> ClientSettings {
-        ClientSettings {
-            hello_name: hello_name.into(),
-            lmtp: false,
-            tls: TlsPolicy::Opportunistic,
-            credentials: None,
-            timeouts: ClientTimeouts::default(),
-        }
-    }
-
-    /// For a smarthost: TLS is required when we log in.
-    pub fn smarthost(
-        hello_name: impl Into<String>,
-        credentials: Option<Credentials>,
-    ) -> ClientSettings {
-        let tls = match credentials {
-            Some(_) => TlsPolicy::Required,
-            None => TlsPolicy::Opportunistic,
-        };
-        ClientSettings { tls, credentials, ..ClientSettings::mx(hello_name) }
-    }
-
-    /// For an LMTP server.
-    pub fn lmtp(hello_name: impl Into<String>) -> ClientSettings {
-        ClientSettings { lmtp: true, tls: TlsPolicy::Off, ..ClientSettings::mx(hello_name) }
-    }
-}
-
-/// What the server announced in its reply to EHLO, the last time.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Capabilities {
-    /// EHLO was understood (else HELO was used).
-    pub esmtp: bool,
-    /// RFC 2920.
-    pub pipelining: bool,
-    /// RFC 1870: offered, and its limit if it is not 0.
-    pub size: Option<Option<u64>>,
-    /// RFC 6152.
-    pub eight_bit_mime: bool,
-    /// RFC 6531.
-    pub smtputf8: bool,
-    /// RFC 2034.
-    pub enhanced_status_codes: bool,
-    /// RFC 3461. Without it the caller reports `relayed` itself (RFC 3461 §5.2.2).
-    pub dsn: bool,
-    /// RFC 3030.
-    pub chunking: bool,
-    /// RFC 3030.
-    pub binary_mime: bool,
-    /// RFC 3207.
-    pub starttls: bool,
-    /// RFC 8689.
-    pub require_tls: bool,
-    /// RFC 4954: mechanisms we know.
-    pub auth: Vec<waxwing_sasl::Mechanism>,
-    /// RFC 9422 RCPTMAX.
-    pub max_recipients: Option<u32>,
-    /// RFC 9422 MAILMAX.
-    pub max_messages: Option<u32>,
-}
-
-/// One message to be sent.
-#[derive(Debug, Clone)]
-pub struct Transaction {
-    /// Who to whom; all recipients go to this server. At least one.
-    pub envelope: Envelope,
-    /// Octets of the message, as they will be supplied.
-    pub size_octets: u64,
-    /// The message's header has UTF-8, so that it cannot go without SMTPUTF8. (Addresses are
-    /// looked at here.) When not known: the envelope's `smtputf8`.
-    pub utf8_header: bool,
-}
-
-impl Transaction {
-    /// A transaction that needs SMTPUTF8 if the envelope says so.
-    pub fn new(envelope: Envelope, size_octets: u64) -> Transaction {
-        let utf8_header = envelope.smtputf8;
-        Transaction { envelope, size_octets, utf8_header }
-    }
-}
-
-/// What became of one recipient, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
-    /// The server has taken responsibility.
-    Delivered,
-    /// Not now.
-    Deferred,
-    /// Never.
-    Failed,
-    /// Not tried: the server takes fewer recipients at a time. Send again at once in another
-    /// transaction, on this connection if it is still `Ready`.
-    NotTried,
-}
-
-/// What became of one recipient.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// In one word.
-    pub disposition: Disposition,
-    /// For the DSN: the server's status, or ours when it said nothing.
-    pub status: EnhancedStatus,
-    /// The reply that decided it, if a reply did.
-    pub reply: Option<Reply>,
-    /// Why, in words that stand alone.
-    pub reason: Cow<'static, str>,
-}
-
-impl From<&Outcome> for journey::Outcome {
-    fn from(outcome: &Outcome) -> journey::Outcome {
-        let reply = outcome.reply.as_ref().map(Reply::seen);
-        let reason = outcome.reason.clone().into_owned();
-        match (outcome.disposition, reply) {
-            (Disposition::Delivered, Some(reply)) => journey::Outcome::Delivered { reply },
-            (Disposition::Failed, reply) => journey::Outcome::Failed { reply, reason },
-            (_, reply) => journey::Outcome::Deferred { reply, reason },
-        }
-    }
-}
-
-/// What became of a transaction: one outcome per recipient of its envelope, in its order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// Same length and order as the envelope's recipients.
-    pub outcomes: Vec<Outcome>,
-}
-
-/// Why a session ended before we said QUIT.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .outcome.reason)]
-pub struct SessionError {
-    /// At which point.
-    pub stage: Stage,
-    /// Temporary or permanent, status, reply and reason, as for a recipient: what a message that
-    /// could not even be offered is to be told. Never `Delivered`.
-    pub outcome: Box<Outcome>,
-}
-
-/// How far a session had come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Before or at the greeting.
-    Greeting,
-    /// EHLO, HELO, LHLO.
-    Hello,
-    /// STARTTLS or the handshake; TLS was required but is not offered.
-    Tls,
-    /// AUTH.
-    Login,
-    /// Waiting for a transaction.
-    Idle,
-    /// Within a transaction.
-    Transaction,
-    /// After QUIT.
-    Quit,
-}
+pub use self::capabilities::Capabilities;
+pub use self::report::{Disposition, Outcome, Report, SessionError, Stage, Transaction};
+pub use self::settings::{ClientSettings, ClientTimeouts, Credentials, TlsPolicy};
 
 /// What the driver is to do now.
 #[derive(Debug)]
@@ -283,9 +76,36 @@ pub enum ClientAction {
 /// One connection, client side.
 pub struct ClientSession {
     settings: Arc<ClientSettings>,
+    state: State,
+    actions: VecDeque<ClientAction>,
+    reader: ReplyReader,
+    output: Vec<u8>,
+    /// How much of `output` was written already.
+    written: usize,
+    tls: Option<Tls>,
+    nonce: [u8; 18],
+    greeting: Option<Reply>,
+    capabilities: Capabilities,
+    /// Transactions begun on this connection.
+    messages: u32,
+    /// The server may still have a transaction open.
+    reset_needed: bool,
+    /// When the present wait began.
+    since: Instant,
 }
 
-#[allow(unused_variables)]
+enum State {
+    Greeting,
+    Hello { helo: bool },
+    StartTls,
+    Handshake,
+    Login(Box<Login>),
+    Idle,
+    Sending(Box<Sending>),
+    Quit,
+    Closed,
+}
+
 impl ClientSession {
     /// A session on a new connection; it waits for the greeting. `tls` is given when the connection
     /// is TLS from its start. `nonce`: fresh random octets for SCRAM.
@@ -295,85 +115,285 @@ impl ClientSession {
         nonce: [u8; 18],
         now: Instant,
     ) -> ClientSession {
-        todo!()
+        ClientSession {
+            settings,
+            state: State::Greeting,
+            actions: VecDeque::new(),
+            reader: ReplyReader::default(),
+            output: Vec::new(),
+            written: 0,
+            tls,
+            nonce,
+            greeting: None,
+            capabilities: Capabilities::default(),
+            messages: 0,
+            reset_needed: false,
+            since: now,
+        }
     }
 
     /// Octets from the connection.
     pub fn receive(&mut self, now: Instant, octets: &[u8]) {
-        todo!()
+        let mut rest = octets;
+        while !rest.is_empty() && !matches!(self.state, State::Closed) {
+            if matches!(self.state, State::Handshake) {
+                // RFC 3207 §6: octets between the reply and the handshake were put there by
+                // somebody in between.
+                let why = "the server's reply to STARTTLS was followed by more in clear";
+                return self.fail(Stage::Tls, Outcome::deferred((7, 0), why));
+            }
+            let (used, reply) = self.reader.read(rest);
+            rest = &rest[used..];
+            match reply {
+                None => return,
+                Some(Ok(reply)) => {
+                    // Only a whole reply counts as progress: octets that drip do not.
+                    self.since = now;
+                    self.on_reply(now, reply);
+                }
+                Some(Err(error)) => {
+                    self.fail(self.stage(), Outcome::deferred((5, 0), error.to_string()));
+                }
+            }
+        }
     }
 
     /// What to do next, or `None` when the session waits for output to be written or for input.
     pub fn next_action(&mut self, now: Instant) -> Option<ClientAction> {
-        todo!()
+        if self.actions.is_empty() {
+            self.go_on_sending(now);
+        }
+        self.actions.pop_front().or_else(|| self.wants_data().then_some(ClientAction::NeedData))
     }
 
     /// Octets to be written to the connection.
     pub fn output(&self) -> &[u8] {
-        todo!()
+        &self.output[self.written..]
     }
 
     /// The first `octets` of the output were written.
     pub fn output_written(&mut self, now: Instant, octets: usize) {
-        todo!()
+        self.written = (self.written + octets).min(self.output.len());
+        self.since = now;
+        if self.written == self.output.len() {
+            self.output.clear();
+            self.written = 0;
+        }
     }
 
-    /// When [`ClientSession::on_timeout`] is due; `None` while `Ready` or after the end.
+    /// When [`ClientSession::on_timeout`] is due; `None` while idle or after the end. It holds for
+    /// writing, too.
     pub fn deadline(&self) -> Option<Instant> {
-        todo!()
+        let timeouts = &self.settings.timeouts;
+        let patience = match &self.state {
+            State::Greeting => timeouts.greeting,
+            State::Hello { .. } | State::StartTls | State::Handshake | State::Login(_) => {
+                timeouts.command
+            }
+            State::Sending(sending) => sending.patience(timeouts),
+            State::Quit => timeouts.quit,
+            State::Idle | State::Closed => return None,
+        };
+        Some(self.since + patience)
     }
 
     /// The deadline has passed: the session ends. Without effect before the deadline.
     pub fn on_timeout(&mut self, now: Instant) {
-        todo!()
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.broken("the server took too long");
+        }
     }
 
-    /// The connection ended or failed, or the TLS handshake did; `why` is for people. What is
-    /// known of each recipient is reported.
-    pub fn connection_lost(&mut self, now: Instant, why: &str) {
-        todo!()
+    /// The connection ended or failed, or the TLS handshake did; `why` is for people. What is known
+    /// of each recipient is reported.
+    pub fn connection_lost(&mut self, _now: Instant, why: &str) {
+        self.broken(why);
     }
 
     /// After [`ClientAction::StartTls`]: the handshake is done. EHLO is said again
     /// (RFC 3207 §4.2).
     pub fn tls_established(&mut self, now: Instant, tls: Tls) {
-        todo!()
-    }
-
-    /// When [`ClientAction::Ready`]: begins a transaction. [`ClientAction::Done`] will answer it.
-    pub fn send(&mut self, now: Instant, transaction: Transaction) {
-        todo!()
-    }
-
-    /// After [`ClientAction::NeedData`]: the next octets of the message; `last` with the final
-    /// ones, which may be none.
-    pub fn supply(&mut self, now: Instant, octets: &[u8], last: bool) {
-        todo!()
-    }
-
-    /// The message cannot be read any further. The transaction ends with `451 4.3.0`-like
-    /// deferrals and the connection is closed, so that the server never takes half a message.
-    pub fn fail_supply(&mut self, now: Instant, why: &str) {
-        todo!()
+        if matches!(self.state, State::Handshake) {
+            self.tls = Some(tls);
+            self.capabilities = Capabilities::default();
+            self.since = now;
+            self.say_hello(false);
+        }
     }
 
     /// When [`ClientAction::Ready`]: says QUIT; [`ClientAction::Closed`] follows.
     pub fn quit(&mut self, now: Instant) {
-        todo!()
+        if matches!(self.state, State::Idle) {
+            self.since = now;
+            self.say("QUIT");
+            self.state = State::Quit;
+            // A `Ready` that nobody has seen is no longer true.
+            self.actions.retain(|action| !matches!(action, ClientAction::Ready));
+        }
     }
 
     /// What the server announced last.
     pub fn capabilities(&self) -> &Capabilities {
-        todo!()
+        &self.capabilities
     }
 
     /// The server's greeting, once it came.
     pub fn greeting(&self) -> Option<&Reply> {
-        todo!()
+        self.greeting.as_ref()
     }
 
     /// Whether the connection is TLS.
     pub fn is_tls(&self) -> bool {
-        todo!()
+        self.tls.is_some()
+    }
+
+    fn on_reply(&mut self, now: Instant, reply: Reply) {
+        match &self.state {
+            State::Greeting => self.on_greeting(reply),
+            State::Hello { helo } => self.on_hello(*helo, &reply),
+            State::StartTls if reply.code == 220 => {
+                self.state = State::Handshake;
+                self.actions.push_back(ClientAction::StartTls);
+            }
+            State::StartTls if reply.code == 421 || self.settings.tls == TlsPolicy::Required => {
+                let outcome = Outcome::deferred_by(&reply, "the server refused STARTTLS");
+                self.fail(Stage::Tls, outcome);
+            }
+            State::StartTls => self.log_in(),
+            State::Login(_) => self.on_login_reply(reply),
+            State::Sending(_) => self.on_transaction_reply(now, reply),
+            State::Quit => self.end(None),
+            State::Idle => {
+                let why = "the server ended the connection";
+                self.fail(Stage::Idle, Outcome::deferred_by(&reply, why));
+            }
+            State::Handshake | State::Closed => {}
+        }
+    }
+
+    fn on_greeting(&mut self, reply: Reply) {
+        if reply.code == 220 {
+            self.greeting = Some(reply);
+            return self.say_hello(false);
+        }
+        let why = "the server does not take mail from us";
+        let outcome = match reply.code {
+            400.. => Outcome::of_reply(&reply, why),
+            _ => Outcome::deferred_by(&reply, "the server's greeting makes no sense"),
+        };
+        self.fail(Stage::Greeting, outcome);
+    }
+
+    fn say_hello(&mut self, helo: bool) {
+        let verb = match (helo, self.settings.lmtp) {
+            (_, true) => "LHLO",
+            (true, false) => "HELO",
+            (false, false) => "EHLO",
+        };
+        self.state = State::Hello { helo };
+        self.say(&format!("{verb} {}", self.settings.hello_name));
+    }
+
+    fn on_hello(&mut self, helo: bool, reply: &Reply) {
+        match reply.code {
+            200..300 if helo => self.capabilities = Capabilities::default(),
+            200..300 => self.capabilities = Capabilities::parse(reply),
+            // RFC 5321 §3.2: a server that does not know EHLO says 5xx.
+            500.. if !helo && !self.settings.lmtp => return self.say_hello(true),
+            500.. => {
+                let outcome = Outcome::of_reply(reply, "the server refused our greeting");
+                return self.fail(Stage::Hello, outcome);
+            }
+            _ => {
+                let outcome = Outcome::deferred_by(reply, "the server refused our greeting");
+                return self.fail(Stage::Hello, outcome);
+            }
+        }
+        if self.is_tls() || self.settings.tls == TlsPolicy::Off {
+            self.log_in();
+        } else if self.capabilities.starttls {
+            self.state = State::StartTls;
+            self.say("STARTTLS");
+        } else if self.settings.tls == TlsPolicy::Required {
+            let why = "TLS is required, but the server does not offer it";
+            self.fail(Stage::Tls, Outcome::deferred((7, 10), why));
+        } else {
+            self.log_in();
+        }
+    }
+
+    /// Takes the next message, unless the server takes no more of them here.
+    fn become_idle(&mut self) {
+        self.state = State::Idle;
+        if self.capabilities.max_messages.is_some_and(|max| self.messages >= max) {
+            // RFC 9422 §4.1
+            self.quit(self.since);
+        } else {
+            self.actions.push_back(ClientAction::Ready);
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.output.extend_from_slice(line.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+    }
+
+    fn stage(&self) -> Stage {
+        match self.state {
+            State::Greeting => Stage::Greeting,
+            State::Hello { .. } => Stage::Hello,
+            State::StartTls | State::Handshake => Stage::Tls,
+            State::Login(_) => Stage::Login,
+            State::Idle => Stage::Idle,
+            State::Sending(_) => Stage::Transaction,
+            State::Quit | State::Closed => Stage::Quit,
+        }
+    }
+
+    /// Nothing more can be said or heard.
+    fn broken(&mut self, why: &str) {
+        let outcome = match &self.state {
+            State::Closed => return,
+            // Everything was settled before.
+            State::Quit => return self.end(None),
+            State::Sending(sending) if sending.awaits_the_end() => Outcome::deferred(
+                (4, 2),
+                format!("{why}; the message was sent, and the server may have taken it"),
+            ),
+            // RFC 3463 §3.8: a security failure rather than a lost connection.
+            State::Handshake => Outcome::deferred((7, 0), format!("no TLS: {why}")),
+            State::Greeting => Outcome::deferred((4, 1), why.to_owned()),
+            _ => Outcome::deferred((4, 2), why.to_owned()),
+        };
+        let stage = self.stage();
+        self.output.clear();
+        self.written = 0;
+        self.fail_without_quit(stage, outcome);
+    }
+
+    /// Ends the session for this reason, politely where commands are heard.
+    fn fail(&mut self, stage: Stage, outcome: Outcome) {
+        self.output.clear();
+        self.written = 0;
+        if matches!(
+            self.state,
+            State::Greeting | State::Hello { .. } | State::StartTls | State::Login(_)
+        ) {
+            self.say("QUIT");
+        }
+        self.fail_without_quit(stage, outcome);
+    }
+
+    fn fail_without_quit(&mut self, stage: Stage, outcome: Outcome) {
+        if let State::Sending(sending) = std::mem::replace(&mut self.state, State::Closed) {
+            self.actions.push_back(ClientAction::Done(sending.into_report(&outcome)));
+        }
+        self.end(Some(SessionError { stage, outcome: Box::new(outcome) }));
+    }
+
+    fn end(&mut self, error: Option<SessionError>) {
+        self.state = State::Closed;
+        self.actions.retain(|action| matches!(action, ClientAction::Done(_)));
+        self.actions.push_back(ClientAction::Closed(error));
     }
 }

@@ -19,162 +19,48 @@
 //! session: read more only while [`ServerSession::wants_input`] says so, and memory stays bounded
 //! by one read. Losing the connection needs no call: drop the session and what was spooled.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+//!
+//! # Phases
+//!
+//! | phase | input is | left by |
+//! |---|---|---|
+//! | Command | command lines | a command |
+//! | Waiting | kept | the driver's answer |
+//! | AuthResponse | one line in base64 | the exchange's next step |
+//! | Data | the message, up to `CRLF . CRLF` | its end |
+//! | Chunk | the octets that BDAT counted | the last of them |
+//! | Closing | dropped | `Close` |
+//!
+//! `handshake.rs` has the commands before a message (EHLO, STARTTLS, AUTH), `transaction.rs` those
+//! that make one, `scan.rs` the care that DATA needs, `input.rs` lines and their limits.
 
-use waxwing_message::{Address, Envelope, Recipient};
-use waxwing_sasl::{Mechanism, ScramKeys};
+mod handshake;
+mod input;
+mod scan;
+mod settings;
+mod transaction;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use waxwing_message::{Envelope, Recipient};
+use waxwing_sasl::Mechanism;
 use zeroize::Zeroizing;
 
+use self::handshake::{AuthState, Hello};
+use self::input::{Input, Line};
+use self::transaction::{Finished, Transaction};
 use crate::Tls;
+use crate::command::{Command, CommandError};
 use crate::reply::Reply;
 
-/// What the server is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Takes mail from other servers: RFC 5321, port 25.
-    Mx,
-    /// Takes mail from people who have logged in: RFC 6409, ports 587 and 465.
-    Submission,
-    /// Takes mail from a local mail server, with one reply per recipient: RFC 2033.
-    Lmtp,
-}
+pub use self::settings::{Extensions, Role, ServerSettings, ServerTimeouts, StartTls};
 
-/// Whether STARTTLS is offered (on a connection that is not TLS already).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StartTls {
-    /// Not offered.
-    Off,
-    /// Offered.
-    Offered,
-    /// Offered, and AUTH and MAIL are refused with `530 5.7.0` before it.
-    Required,
-}
-
-/// The service extensions that can be switched off. EHLO never announces what is off here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extensions {
-    /// RFC 2920.
-    pub pipelining: bool,
-    /// RFC 1870.
-    pub size: bool,
-    /// RFC 6152.
-    pub eight_bit_mime: bool,
-    /// RFC 6531.
-    pub smtputf8: bool,
-    /// RFC 3461.
-    pub dsn: bool,
-    /// RFC 3030.
-    pub chunking: bool,
-    /// RFC 3030; needs `chunking` and `eight_bit_mime`.
-    pub binary_mime: bool,
-    /// RFC 8689; announced under TLS only.
-    pub require_tls: bool,
-    /// RFC 9422.
-    pub limits: bool,
-}
-
-impl Default for Extensions {
-    fn default() -> Self {
-        Extensions {
-            pipelining: true,
-            size: true,
-            eight_bit_mime: true,
-            smtputf8: true,
-            dsn: true,
-            chunking: true,
-            binary_mime: true,
-            require_tls: true,
-            limits: true,
-        }
-    }
-}
-
-/// How long the client may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServerTimeouts {
-    /// For a whole command line: RFC 5321 §4.5.3.2.7, 5 minutes.
-    pub command: Duration,
-    /// Between two blocks of message octets.
-    pub data_block: Duration,
-    /// For a whole message, so that one octet a minute does not hold a connection for ever.
-    pub message: Duration,
-}
-
-impl Default for ServerTimeouts {
-    fn default() -> Self {
-        let minutes = |n: u64| Duration::from_secs(n * 60);
-        ServerTimeouts { command: minutes(5), data_block: minutes(5), message: minutes(60) }
-    }
-}
-
-/// What a listener's sessions have in common.
-#[derive(Debug, Clone)]
-pub struct ServerSettings {
-    /// Our name, in the greeting and in EHLO.
-    pub host_name: String,
-    /// What the server is for.
-    pub role: Role,
-    /// STARTTLS.
-    pub starttls: StartTls,
-    /// AUTH is offered.
-    pub auth: bool,
-    /// PLAIN and LOGIN are offered without TLS. Only for loopback and tests.
-    pub plaintext_auth: bool,
-    /// The largest message, announced by SIZE (RFC 1870).
-    pub max_message_octets: u64,
-    /// Recipients of one message: RFC 5321 §4.5.3.1.8 wants at least 100.
-    pub max_recipients: u32,
-    /// Messages in one session.
-    pub max_messages: u32,
-    /// Refused commands before `421 4.7.0`.
-    pub max_errors: u32,
-    /// Commands in a row that lead to no message (NOOP, RSET, VRFY, EHLO …) before `421 4.7.0`.
-    pub max_idle_commands: u32,
-    /// What EHLO announces.
-    pub extensions: Extensions,
-    /// How long the client may take.
-    pub timeouts: ServerTimeouts,
-}
-
-impl ServerSettings {
-    /// Takes mail from other servers; offers STARTTLS and no AUTH.
-    pub fn mx(host_name: impl Into<String>) -> ServerSettings {
-        ServerSettings {
-            host_name: host_name.into(),
-            role: Role::Mx,
-            starttls: StartTls::Offered,
-            auth: false,
-            plaintext_auth: false,
-            max_message_octets: 50 * 1024 * 1024,
-            max_recipients: 1000,
-            max_messages: 1000,
-            max_errors: 20,
-            max_idle_commands: 100,
-            extensions: Extensions::default(),
-            timeouts: ServerTimeouts::default(),
-        }
-    }
-
-    /// Takes mail from people: TLS and AUTH are required.
-    pub fn submission(host_name: impl Into<String>) -> ServerSettings {
-        ServerSettings {
-            role: Role::Submission,
-            starttls: StartTls::Required,
-            auth: true,
-            ..ServerSettings::mx(host_name)
-        }
-    }
-
-    /// Takes mail from a local mail server.
-    pub fn lmtp(host_name: impl Into<String>) -> ServerSettings {
-        ServerSettings {
-            role: Role::Lmtp,
-            starttls: StartTls::Off,
-            ..ServerSettings::mx(host_name)
-        }
-    }
-}
+/// While this much output waits, no further command is taken.
+const OUTPUT_PAUSE: usize = 16 * 1024;
+/// With this much unused input, more is not wanted.
+const INPUT_PAUSE: usize = 64 * 1024;
 
 /// What the driver says to a question: `Ok` is the usual positive reply, `Err` is sent as it is. A
 /// reply of `421` also ends the session.
@@ -255,145 +141,405 @@ pub enum Action<'a> {
 /// One connection, server side.
 pub struct ServerSession {
     settings: Arc<ServerSettings>,
+    phase: Phase,
+    /// An action that is ready before any more input is looked at.
+    pending: Option<Step>,
+    input: Input,
+    output: Vec<u8>,
+    /// How much of `output` was written already.
+    written: usize,
+    tls: Option<Tls>,
+    hello: Option<Hello>,
+    login: Option<String>,
+    auth: Option<Box<AuthState>>,
+    transaction: Option<Box<Transaction>>,
+    /// Said instead of going on, once no answer is awaited.
+    farewell: Option<Reply>,
+    counts: Counts,
+    /// Octets of messages that had failed.
+    swallowed: u64,
+    /// When the present wait began.
+    since: Instant,
+    /// When the message's octets began to come.
+    message_since: Instant,
 }
 
-#[allow(unused_variables, missing_docs)]
+#[derive(Debug, Default)]
+struct Counts {
+    messages: u32,
+    errors: u32,
+    idle_commands: u32,
+    refused_recipients: u32,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Command,
+    Waiting(Question),
+    AuthResponse,
+    Data,
+    Chunk(Chunk),
+    Closing,
+    Closed,
+}
+
+/// What the driver is to answer.
+#[derive(Debug)]
+enum Question {
+    TlsHandshake,
+    Authenticate,
+    Password,
+    Keys,
+    Sender,
+    Recipient,
+    /// DATA, or a first BDAT with its chunk.
+    BeginData(Option<Chunk>),
+    Message(Finished),
+}
+
+/// Octets that BDAT counted.
+#[derive(Debug, Clone)]
+struct Chunk {
+    octets: u64,
+    remaining: u64,
+    last: bool,
+    /// The chunk is out of place: its octets are swallowed, then this is said.
+    refusal: Option<Reply>,
+}
+
+/// An [`Action`] that does not borrow the session yet.
+enum Step {
+    StartTls,
+    Authenticate(Mechanism),
+    CheckPassword(String, Zeroizing<String>),
+    NeedKeys(String),
+    LoginEnded(Option<String>, Result<(), &'static str>),
+    CheckSender(Option<u64>),
+    CheckRecipient,
+    BeginData,
+    Data(Range<usize>),
+    DiscardData,
+    DataComplete(Box<Envelope>, u64),
+    Close,
+}
+
 impl ServerSession {
     /// A session on a new connection; the greeting is its first output. `tls` is given when the
     /// connection is TLS from its start (port 465).
     pub fn new(settings: Arc<ServerSettings>, tls: Option<Tls>, now: Instant) -> ServerSession {
-        todo!()
+        let protocol = if settings.role == Role::Lmtp { "LMTP" } else { "ESMTP" };
+        let greeting = Reply::bare(220, format!("{} {protocol} Waxwing", settings.host_name));
+        let mut session = ServerSession {
+            settings,
+            phase: Phase::Command,
+            pending: None,
+            input: Input::default(),
+            output: Vec::new(),
+            written: 0,
+            tls,
+            hello: None,
+            login: None,
+            auth: None,
+            transaction: None,
+            farewell: None,
+            counts: Counts::default(),
+            swallowed: 0,
+            since: now,
+            message_since: now,
+        };
+        session.reply(greeting);
+        session
     }
 
     /// A session that greets with this reply (`421`, `554`) and closes: RFC 5321 §3.1.
     pub fn refused(settings: Arc<ServerSettings>, reply: Reply, now: Instant) -> ServerSession {
-        todo!()
+        let mut session = ServerSession::new(settings, None, now);
+        session.output.clear();
+        session.close_with(reply);
+        session
     }
 
     /// Octets from the connection.
     pub fn receive(&mut self, now: Instant, octets: &[u8]) {
-        todo!()
+        match self.phase {
+            // Nothing plain is carried over into TLS, and nothing is heard after the end.
+            Phase::Waiting(Question::TlsHandshake) | Phase::Closing | Phase::Closed => {}
+            _ => self.input.push(octets),
+        }
+        if matches!(self.phase, Phase::Data | Phase::Chunk(_)) {
+            self.since = now;
+        }
     }
 
     /// What to do next, or `None` when the session waits: for output to be written, for an answer,
     /// or for input.
     pub fn next_action(&mut self, now: Instant) -> Option<Action<'_>> {
-        todo!()
+        let step = self.step(now)?;
+        Some(self.action(step))
     }
 
     /// Whether more input is of use now. While an answer is awaited, a driver may still read to
     /// notice that the client has gone, but then memory is its own concern.
     pub fn wants_input(&self) -> bool {
-        todo!()
+        !matches!(self.phase, Phase::Waiting(_) | Phase::Closing | Phase::Closed)
+            && self.input.rest().len() < INPUT_PAUSE
     }
 
     /// Octets to be written to the connection.
     pub fn output(&self) -> &[u8] {
-        todo!()
+        &self.output[self.written..]
     }
 
     /// The first `octets` of the output were written.
     pub fn output_written(&mut self, octets: usize) {
-        todo!()
+        self.written = (self.written + octets).min(self.output.len());
+        if self.written == self.output.len() {
+            self.output = Vec::new();
+            self.written = 0;
+        }
     }
 
     /// All output, taken away.
     pub fn take_output(&mut self) -> Vec<u8> {
-        todo!()
+        let mut output = std::mem::take(&mut self.output);
+        output.drain(..std::mem::take(&mut self.written));
+        output
     }
 
     /// When [`ServerSession::on_timeout`] is due; `None` while an answer is awaited or after the
-    /// end.
+    /// end. It holds for writing, too: a client that does not read its replies is not kept.
     pub fn deadline(&self) -> Option<Instant> {
-        todo!()
+        let timeouts = &self.settings.timeouts;
+        match self.phase {
+            Phase::Command | Phase::AuthResponse => Some(self.since + timeouts.command),
+            Phase::Data | Phase::Chunk(_) => {
+                let block = self.since + timeouts.data_block;
+                Some(block.min(self.message_since + timeouts.message))
+            }
+            Phase::Waiting(_) | Phase::Closing | Phase::Closed => None,
+        }
     }
 
     /// The deadline has passed: `421 4.4.2`, then `Close`. Without effect before the deadline.
     pub fn on_timeout(&mut self, now: Instant) {
-        todo!()
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.close_with(Reply::new(421, (4, 4, 2), "timeout, closing the connection"));
+        }
     }
 
     /// Ends the session with this reply (such as [`Reply::shutting_down`]) as soon as no answer is
     /// awaited: a message that is being made durable still gets its reply.
     pub fn shut_down(&mut self, reply: Reply) {
-        todo!()
-    }
-
-    /// After [`Action::StartTls`]: the handshake is done. Everything learnt before is forgotten.
-    pub fn tls_established(&mut self, now: Instant, tls: Tls) {
-        todo!()
-    }
-
-    /// After [`Action::Authenticate`]: fresh random octets for the exchange, or a refusal.
-    pub fn answer_authenticate(&mut self, now: Instant, answer: Result<[u8; 18], Reply>) {
-        todo!()
-    }
-
-    /// After [`Action::CheckPassword`]: whether it is right; `Err` when that cannot be known now
-    /// (`454 4.7.0`).
-    pub fn answer_password(&mut self, now: Instant, answer: Result<bool, Reply>) {
-        todo!()
-    }
-
-    /// After [`Action::NeedKeys`]; `Err` when that cannot be known now (`454 4.7.0`).
-    pub fn answer_keys(&mut self, now: Instant, answer: Result<ScramKeys, Reply>) {
-        todo!()
-    }
-
-    /// After [`Action::CheckSender`].
-    pub fn answer_sender(&mut self, now: Instant, verdict: Verdict) {
-        todo!()
-    }
-
-    /// After [`Action::CheckRecipient`].
-    pub fn answer_recipient(&mut self, now: Instant, verdict: Verdict) {
-        todo!()
-    }
-
-    /// After [`Action::BeginData`]. `Err` refuses the message before its octets.
-    pub fn answer_data(&mut self, now: Instant, verdict: Verdict) {
-        todo!()
-    }
-
-    /// Between [`Action::BeginData`] and [`Action::DataComplete`]: the message cannot be kept. Its
-    /// remaining octets are swallowed and this is the reply. No `DiscardData` follows.
-    pub fn fail_data(&mut self, reply: Reply) {
-        todo!()
-    }
-
-    /// After [`Action::DataComplete`]: the reply. `250` says that the message is durable. In LMTP
-    /// it is given for every recipient.
-    pub fn answer_message(&mut self, now: Instant, reply: Reply) {
-        todo!()
-    }
-
-    /// After [`Action::DataComplete`] in LMTP: a reply for each recipient of the envelope, in its
-    /// order (RFC 2033 §4.2). Missing ones count as `451 4.3.0`.
-    pub fn answer_message_each(&mut self, now: Instant, replies: Vec<Reply>) {
-        todo!()
+        self.farewell = Some(reply);
     }
 
     /// The name given in HELO, EHLO or LHLO.
     pub fn hello(&self) -> Option<&str> {
-        todo!()
+        self.hello.as_ref().map(|hello| &*hello.name)
     }
 
     /// The name that logged in.
     pub fn login(&self) -> Option<&str> {
-        todo!()
+        self.login.as_deref()
     }
 
     /// Whether the connection is TLS.
     pub fn is_tls(&self) -> bool {
-        todo!()
+        self.tls.is_some()
     }
 
-    /// For the `with` of Received: `SMTP`, `ESMTPSA`, `UTF8SMTPS`, `LMTP` … (RFC 3848, RFC 6531
-    /// §4.3).
-    pub fn protocol(&self) -> &'static str {
-        todo!()
+    fn action(&mut self, step: Step) -> Action<'_> {
+        const OPEN: &str = "a transaction is open while its driver is asked";
+        match step {
+            Step::StartTls => Action::StartTls,
+            Step::Authenticate(mechanism) => Action::Authenticate { mechanism },
+            Step::CheckPassword(login, password) => Action::CheckPassword { login, password },
+            Step::NeedKeys(login) => Action::NeedKeys { login },
+            Step::LoginEnded(login, outcome) => Action::LoginEnded { login, outcome },
+            Step::CheckSender(size_octets) => {
+                let envelope = &self.transaction.as_ref().expect(OPEN).envelope;
+                Action::CheckSender { envelope, size_octets }
+            }
+            Step::CheckRecipient => {
+                let transaction = self.transaction.as_ref().expect(OPEN);
+                let recipient = transaction.candidate.as_ref().expect(OPEN);
+                Action::CheckRecipient { envelope: &transaction.envelope, recipient }
+            }
+            Step::BeginData => {
+                Action::BeginData { envelope: &self.transaction.as_ref().expect(OPEN).envelope }
+            }
+            Step::Data(range) => Action::Data(self.input.octets(range)),
+            Step::DiscardData => Action::DiscardData,
+            Step::DataComplete(envelope, octets) => Action::DataComplete { envelope, octets },
+            Step::Close => Action::Close,
+        }
+    }
+
+    fn step(&mut self, now: Instant) -> Option<Step> {
+        loop {
+            if let Some(step) = self.pending.take() {
+                return Some(step);
+            }
+            let closing = matches!(self.phase, Phase::Closing | Phase::Closed);
+            if !matches!(self.phase, Phase::Waiting(_)) && !closing {
+                if let Some(reply) = self.farewell.take() {
+                    self.close_with(reply);
+                }
+            }
+            if self.output().len() > OUTPUT_PAUSE && !closing {
+                return None;
+            }
+            match self.phase {
+                Phase::Command | Phase::AuthResponse => {
+                    if !self.line(now) {
+                        self.input.shrink();
+                        return None;
+                    }
+                }
+                Phase::Data => {
+                    if let Some(step) = self.data(now) {
+                        return Some(step);
+                    }
+                    if self.input.is_empty() && matches!(self.phase, Phase::Data) {
+                        return None;
+                    }
+                }
+                Phase::Chunk(_) => {
+                    if let Some(step) = self.chunk(now) {
+                        return Some(step);
+                    }
+                    if self.input.is_empty() && matches!(self.phase, Phase::Chunk(_)) {
+                        return None;
+                    }
+                }
+                Phase::Closing => {
+                    self.phase = Phase::Closed;
+                    return Some(Step::Close);
+                }
+                Phase::Waiting(_) | Phase::Closed => return None,
+            }
+        }
+    }
+
+    /// Takes one line and obeys it; false when there is none.
+    fn line(&mut self, now: Instant) -> bool {
+        let in_auth = matches!(self.phase, Phase::AuthResponse);
+        let line = match self.input.take_line(in_auth) {
+            Line::Incomplete => return false,
+            line => line,
+        };
+        self.since = now;
+        match line {
+            Line::Incomplete => {}
+            // Nobody can say where the next command of such a client begins.
+            Line::LoneLf => self.close_with(Reply::new(
+                500,
+                (5, 5, 2),
+                "bare LF: a line ends with CRLF (RFC 5321 section 2.3.8); closing",
+            )),
+            Line::TooLong if in_auth => {
+                self.abort_auth();
+                // RFC 4954 §4
+                self.refuse(Reply::new(500, (5, 5, 6), "authentication exchange line too long"));
+            }
+            Line::TooLong => self.refuse(Reply::new(500, (5, 5, 2), "line too long")),
+            Line::Whole(range) if in_auth => self.auth_response(range),
+            Line::Whole(range) => match Command::parse(self.input.octets(range)) {
+                Ok(command) => self.command(command),
+                Err(error) => self.command_error(error),
+            },
+        }
+        true
+    }
+
+    fn command_error(&mut self, error: CommandError) {
+        match error {
+            // The chunk's octets would be read as commands.
+            CommandError::Chunk => self.close_with(error.reply()),
+            _ => self.refuse(error.reply()),
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let leads_to_mail = matches!(
+            command,
+            Command::Mail(_) | Command::Rcpt(_) | Command::Data | Command::Bdat { .. }
+        );
+        if !leads_to_mail {
+            self.counts.idle_commands += 1;
+            if self.counts.idle_commands > self.settings.max_idle_commands {
+                let text = "too many commands without a message";
+                return self.close_with(Reply::new(421, (4, 7, 0), text));
+            }
+        }
+        match command {
+            Command::Helo(name) => self.hello_command(name, handshake::Greeting::Helo),
+            Command::Ehlo(name) => self.hello_command(name, handshake::Greeting::Ehlo),
+            Command::Lhlo(name) => self.hello_command(name, handshake::Greeting::Lhlo),
+            Command::StartTls => self.starttls_command(),
+            Command::Auth { mechanism, initial } => self.auth_command(&mechanism, initial),
+            Command::Mail(mail) => self.mail_command(*mail),
+            Command::Rcpt(rcpt) => self.rcpt_command(*rcpt),
+            Command::Data => self.data_command(),
+            Command::Bdat { octets, last } => self.bdat_command(octets, last),
+            Command::Rset => {
+                self.forget_transaction();
+                self.reply(Reply::new(250, (2, 0, 0), "forgotten"));
+            }
+            Command::Noop => self.reply(Reply::new(250, (2, 0, 0), "ok")),
+            // RFC 5321 §3.5.3: neither confirmed nor denied.
+            Command::Vrfy => self.reply(Reply::new(
+                252,
+                (2, 5, 2),
+                "cannot verify, but will accept the message and attempt delivery",
+            )),
+            Command::Expn => {
+                self.refuse(Reply::new(502, (5, 5, 1), "mailing lists are not shown"));
+            }
+            Command::Help => self.reply(Reply::new(
+                214,
+                (2, 0, 0),
+                "EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY AUTH STARTTLS QUIT: see RFC 5321",
+            )),
+            Command::Quit => self.close_with(Reply::new(221, (2, 0, 0), "goodbye")),
+        }
+    }
+
+    /// Says something.
+    fn reply(&mut self, reply: Reply) {
+        if reply.code == 421 {
+            return self.close_with(reply);
+        }
+        let utf8 = self.transaction.as_ref().is_some_and(|open| open.envelope.smtputf8);
+        reply.write(&mut self.output, utf8);
+    }
+
+    /// Refuses a command, which a client may not do endlessly.
+    fn refuse(&mut self, reply: Reply) {
+        self.counts.errors += 1;
+        if self.counts.errors > self.settings.max_errors {
+            return self.close_with(Reply::new(421, (4, 7, 0), "too many errors"));
+        }
+        self.reply(reply);
+    }
+
+    /// An answer has come: commands are taken again.
+    fn answered(&mut self, now: Instant) {
+        self.phase = Phase::Command;
+        self.since = now;
+    }
+
+    /// Says something and ends the session.
+    fn close_with(&mut self, reply: Reply) {
+        reply.write(&mut self.output, false);
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.phase = Phase::Closing;
+        self.pending = None;
+        self.transaction = None;
+        self.auth = None;
+        self.input.clear();
     }
 }
-
-#[allow(unused)]
-type Unused = Address;

@@ -1,0 +1,3 @@
+//! The queue.
+mod schedule;
+pub use schedule::Schedule;
