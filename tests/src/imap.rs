@@ -31,7 +31,8 @@ pub struct Fetched {
 pub struct Imap {
     /// The connection under it.
     pub wire: Wire,
-    tag: u32,
+    /// The number of the last tag.
+    pub tag: u32,
 }
 
 impl Imap {
