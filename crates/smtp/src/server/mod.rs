@@ -408,7 +408,8 @@ impl ServerSession {
                     if let Some(step) = self.chunk(now) {
                         return Some(step);
                     }
-                    if self.input.is_empty() && matches!(self.phase, Phase::Chunk(_)) {
+                    let more = matches!(&self.phase, Phase::Chunk(chunk) if chunk.remaining > 0);
+                    if self.input.is_empty() && more {
                         return None;
                     }
                 }

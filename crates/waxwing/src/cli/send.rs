@@ -70,17 +70,21 @@ pub struct Send {
 impl Send {
     pub async fn run(self, context: &Context) -> Result<()> {
         let octets = self.compose()?;
-        let recipients: Vec<Address> = self.to.iter().chain(&self.cc).chain(&self.bcc).cloned().collect();
+        let recipients: Vec<Address> =
+            self.to.iter().chain(&self.cc).chain(&self.bcc).cloned().collect();
         let mut envelope = Envelope::plain(ReversePath::Address(self.from.clone()), recipients);
         envelope.body = waxwing_message::BodyKind::EightBitMime;
-        envelope.smtputf8 = self.from.needs_smtputf8() || envelope.recipients.iter().any(|r| r.address.needs_smtputf8());
+        envelope.smtputf8 = self.from.needs_smtputf8()
+            || envelope.recipients.iter().any(|r| r.address.needs_smtputf8());
         let journey = match &self.server {
             Some(server) => self.submit(server, envelope, octets).await?,
             None => Some(hand_over(context, envelope, octets).await?),
         };
         match (context.json, journey) {
             (true, journey) => print::json(&json!({ "journey": journey })),
-            (false, Some(journey)) => println!("Accepted as {journey}. Follow it with: waxwing journey {journey}"),
+            (false, Some(journey)) => {
+                println!("Accepted as {journey}. Follow it with: waxwing journey {journey}")
+            }
             (false, None) => println!("The server took it."),
         }
         Ok(())
@@ -102,7 +106,10 @@ impl Send {
             draft = draft.cc(cc.clone());
         }
         if let Some(path) = &self.html {
-            draft = draft.html(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?);
+            draft = draft.html(
+                std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?,
+            );
         }
         for path in &self.attach {
             draft = draft.attach(attachment(path)?);
@@ -115,11 +122,18 @@ impl Send {
             return Ok(self.body.clone());
         }
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("reading the text from standard input")?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("reading the text from standard input")?;
         Ok(text)
     }
 
-    async fn submit(&self, server: &HostPort, envelope: Envelope, octets: Vec<u8>) -> Result<Option<JourneyId>> {
+    async fn submit(
+        &self,
+        server: &HostPort,
+        envelope: Envelope,
+        octets: Vec<u8>,
+    ) -> Result<Option<JourneyId>> {
         let address = lookup_host((server.host.as_str(), server.port))
             .await
             .with_context(|| format!("cannot find {}", server.host))?
@@ -127,7 +141,8 @@ impl Send {
             .with_context(|| format!("{} has no address", server.host))?;
         let login = match &self.password_file {
             Some(file) => {
-                let password = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+                let password = std::fs::read_to_string(file)
+                    .with_context(|| format!("cannot read {}", file.display()))?;
                 let name = self.login.clone().unwrap_or_else(|| self.from.to_string());
                 Some((name, password.trim_end_matches(['\r', '\n']).to_owned()))
             }
@@ -168,6 +183,12 @@ async fn hand_over(context: &Context, envelope: Envelope, octets: Vec<u8>) -> Re
     }
     let source = Source { ip: None, helo: None, tls: None, login: None };
     let spool = Spool::from_bytes(octets);
-    let incoming = Incoming { entrance: Entrance::Local, source, protocol: "local".to_owned(), envelope, spool };
+    let incoming = Incoming {
+        entrance: Entrance::Local,
+        source,
+        protocol: "local".to_owned(),
+        envelope,
+        spool,
+    };
     Ok(reception.accept(incoming).await?.journey)
 }

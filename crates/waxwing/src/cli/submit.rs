@@ -11,7 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use waxwing_message::{Envelope, JourneyId};
 use waxwing_smtp::client::{Credentials, TlsPolicy};
-use waxwing_smtp::{ClientAction, ClientSession, ClientSettings, Disposition, Reply, Tls, Transaction};
+use waxwing_smtp::{
+    ClientAction, ClientSession, ClientSettings, Disposition, Reply, Tls, Transaction,
+};
 use zeroize::Zeroizing;
 
 use crate::serve::connect;
@@ -54,12 +56,20 @@ pub async fn submit(server: &Server, envelope: Envelope, octets: Vec<u8>) -> Res
     settings.tls = TlsPolicy::Required;
     let settings = Arc::new(settings);
     let connector = connect::tls_connector(server.roots.as_deref())?;
-    let name = ServerName::try_from(server.host.clone()).with_context(|| format!("{} is no host name", server.host))?;
+    let name = ServerName::try_from(server.host.clone())
+        .with_context(|| format!("{} is no host name", server.host))?;
     let shake = |tcp| async {
-        connector.connect(name.clone(), tcp).await.with_context(|| format!("the TLS handshake with {} failed", server.host))
+        connector
+            .connect(name.clone(), tcp)
+            .await
+            .with_context(|| format!("the TLS handshake with {} failed", server.host))
     };
 
-    let mut job = Job { transaction: Some(Transaction::new(envelope, octets.len() as u64)), octets, outcome: None };
+    let mut job = Job {
+        transaction: Some(Transaction::new(envelope, octets.len() as u64)),
+        octets,
+        outcome: None,
+    };
     let nonce = rand::random();
     if server.implicit_tls {
         let mut stream = shake(tcp).await?;
@@ -91,14 +101,22 @@ struct Job {
 }
 
 impl Job {
-    async fn finish<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S, session: &mut ClientSession) -> Result<Reply> {
+    async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        session: &mut ClientSession,
+    ) -> Result<Reply> {
         match self.drive(stream, session).await? {
             Next::Ended(reply) => Ok(reply),
             Next::StartTls => bail!("the session asked for TLS within TLS"),
         }
     }
 
-    async fn drive<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S, session: &mut ClientSession) -> Result<Next> {
+    async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        session: &mut ClientSession,
+    ) -> Result<Next> {
         let mut buffer = vec![0; 16 * 1_024];
         loop {
             match session.next_action(Instant::now()) {
@@ -123,11 +141,15 @@ impl Job {
                 }
                 None if !session.output().is_empty() => flush(stream, session).await?,
                 None => {
-                    let deadline = session.deadline().unwrap_or_else(|| Instant::now() + CONNECT_TIMEOUT);
+                    let deadline =
+                        session.deadline().unwrap_or_else(|| Instant::now() + CONNECT_TIMEOUT);
                     match tokio::time::timeout_at(deadline.into(), stream.read(&mut buffer)).await {
                         Ok(Ok(n)) if n > 0 => session.receive(Instant::now(), &buffer[..n]),
-                        Ok(Ok(_)) => session.connection_lost(Instant::now(), "the server closed the connection"),
-                        Ok(Err(error)) => session.connection_lost(Instant::now(), &error.to_string()),
+                        Ok(Ok(_)) => session
+                            .connection_lost(Instant::now(), "the server closed the connection"),
+                        Ok(Err(error)) => {
+                            session.connection_lost(Instant::now(), &error.to_string())
+                        }
                         Err(_) => session.on_timeout(Instant::now()),
                     }
                 }
@@ -139,11 +161,19 @@ impl Job {
 fn judge(report: &waxwing_smtp::client::Report) -> Result<Reply> {
     for outcome in &report.outcomes {
         if outcome.disposition != Disposition::Delivered {
-            let words = outcome.reply.as_ref().map(|reply| format!(" ({} {})", reply.code, reply.text)).unwrap_or_default();
+            let words = outcome
+                .reply
+                .as_ref()
+                .map(|reply| format!(" ({} {})", reply.code, reply.text))
+                .unwrap_or_default();
             bail!("{}{words}", outcome.reason);
         }
     }
-    report.outcomes.last().and_then(|outcome| outcome.reply.clone()).context("the server gave no reply to the message")
+    report
+        .outcomes
+        .last()
+        .and_then(|outcome| outcome.reply.clone())
+        .context("the server gave no reply to the message")
 }
 
 async fn flush<S: AsyncWrite + Unpin>(stream: &mut S, session: &mut ClientSession) -> Result<()> {

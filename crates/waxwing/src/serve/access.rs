@@ -32,65 +32,88 @@ impl Desk {
     pub fn new(config: &Config, store: Store, acceptor: TlsAcceptor) -> Desk {
         let host_name = config.hostname.to_string();
         let plaintext_allowed = config.tls.allow_plaintext_login;
+        let imap = waxwing_imap::Settings {
+            plaintext_login: plaintext_allowed,
+            max_message_octets: config.limits.message_size.0,
+            ..waxwing_imap::Settings::new(&host_name)
+        };
         Desk {
             store,
             acceptor,
-            imap: Arc::new(waxwing_imap::Settings { host_name: host_name.clone(), plaintext_allowed, ..Default::default() }),
-            pop3: Arc::new(waxwing_pop3::Settings { host_name, plaintext_allowed, ..Default::default() }),
+            imap: Arc::new(imap),
+            pop3: Arc::new(waxwing_pop3::Settings {
+                host_name,
+                plaintext_allowed,
+                ..Default::default()
+            }),
         }
     }
 
     /// Serves one POP3 connection to its end.
-    pub async fn pop3(&self, stream: TcpStream, peer: SocketAddr, implicit_tls: bool, stop: watch::Receiver<bool>) {
+    pub async fn pop3(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        implicit_tls: bool,
+        stop: watch::Receiver<bool>,
+    ) {
         if let Err(error) = self.run_pop3(stream, implicit_tls, stop).await {
             debug!(%peer, "POP3 connection ended: {error}");
         }
     }
 
-    async fn run_pop3(&self, mut stream: TcpStream, implicit_tls: bool, stop: watch::Receiver<bool>) -> io::Result<()> {
+    async fn run_pop3(
+        &self,
+        mut stream: TcpStream,
+        implicit_tls: bool,
+        stop: watch::Receiver<bool>,
+    ) -> io::Result<()> {
         use waxwing_pop3::{Ended, Session, TlsFacts, serve};
-        let session = |facts| Session::new(self.store.clone(), self.pop3.clone(), facts, stop);
-        if implicit_tls {
-            let (mut stream, channel_binding) = self.shake_hands(stream).await?;
-            serve(&mut stream, &mut session(Some(TlsFacts { channel_binding }))).await;
+        let mut session = Session::new(self.store.clone(), self.pop3.clone(), None, stop);
+        if !implicit_tls && serve(&mut stream, &mut session).await == Ended::Closed {
             return Ok(());
         }
-        let mut session = session(None);
-        if serve(&mut stream, &mut session).await == Ended::StartTls {
-            let (mut stream, channel_binding) = self.shake_hands(stream).await?;
-            session.tls_established(TlsFacts { channel_binding });
-            serve(&mut stream, &mut session).await;
-        }
+        let (mut stream, channel_binding) = self.shake_hands(stream).await?;
+        session.tls_established(TlsFacts { channel_binding });
+        serve(&mut stream, &mut session).await;
         Ok(())
     }
 
     /// Serves one IMAP connection to its end.
-    pub async fn imap(&self, stream: TcpStream, peer: SocketAddr, implicit_tls: bool, stop: watch::Receiver<bool>) {
+    pub async fn imap(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        implicit_tls: bool,
+        stop: watch::Receiver<bool>,
+    ) {
         if let Err(error) = self.run_imap(stream, implicit_tls, stop).await {
             debug!(%peer, "IMAP connection ended: {error}");
         }
     }
 
-    async fn run_imap(&self, mut stream: TcpStream, implicit_tls: bool, stop: watch::Receiver<bool>) -> io::Result<()> {
+    async fn run_imap(
+        &self,
+        mut stream: TcpStream,
+        implicit_tls: bool,
+        stop: watch::Receiver<bool>,
+    ) -> io::Result<()> {
         use waxwing_imap::{Ended, Session, TlsFacts, serve};
-        let session = |facts| Session::new(self.store.clone(), self.imap.clone(), facts, stop);
-        if implicit_tls {
-            let (mut stream, channel_binding) = self.shake_hands(stream).await?;
-            serve(&mut stream, &mut session(Some(TlsFacts { channel_binding }))).await;
+        let mut session = Session::new(self.store.clone(), self.imap.clone());
+        if !implicit_tls && serve(&mut stream, &mut session, None, stop.clone()).await == Ended::Closed {
             return stream.shutdown().await;
         }
-        let mut session = session(None);
-        if serve(&mut stream, &mut session).await == Ended::StartTls {
-            let (mut stream, channel_binding) = self.shake_hands(stream).await?;
-            session.tls_established(TlsFacts { channel_binding });
-            serve(&mut stream, &mut session).await;
-            return stream.shutdown().await;
-        }
+        let (mut stream, channel_binding) = self.shake_hands(stream).await?;
+        serve(&mut stream, &mut session, Some(TlsFacts { channel_binding }), stop).await;
         stream.shutdown().await
     }
 
-    async fn shake_hands(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<ChannelBinding>)> {
-        let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await??;
+    async fn shake_hands(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<(TlsStream<TcpStream>, Option<ChannelBinding>)> {
+        let stream =
+            tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await??;
         let binding = tls::channel_binding(stream.get_ref().1);
         Ok((stream, binding))
     }

@@ -67,7 +67,8 @@ pub fn resolver(config: &Config) -> Result<Resolver> {
         Dnssec::TrustResolver => DnssecMode::TrustAd,
         Dnssec::Validate => DnssecMode::Validate,
     };
-    Resolver::new(servers, ResolverOptions { dnssec, ..Default::default() }).context("cannot look up names")
+    Resolver::new(servers, ResolverOptions { dnssec, ..Default::default() })
+        .context("cannot look up names")
 }
 
 /// How mail is routed, sent and given up.
@@ -81,10 +82,20 @@ pub fn policy(config: &Config) -> Result<Policy> {
         Some(IpAddr::V6(ip)) => policy.source_v6 = Some(ip),
         None => {}
     }
-    policy.own_addresses = config.listen.smtp.iter().map(|a| a.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect();
+    policy.own_addresses = config
+        .listen
+        .smtp
+        .iter()
+        .map(|a| a.ip())
+        .filter(|ip| !ip.is_unspecified() && !ip.is_loopback())
+        .collect();
     policy.smarthost = outbound.smarthost.as_ref().map(smarthost).transpose()?;
-    policy.routes = outbound.routes.iter().map(|(domain, to)| (domain.to_string(), relay(to))).collect();
-    policy.schedule = Schedule::new(outbound.retry.iter().map(|span| span.0).collect());
+    policy.routes =
+        outbound.routes.iter().map(|(domain, to)| (domain.to_string(), relay(to))).collect();
+    policy.schedule = Schedule {
+        waits: outbound.retry.iter().map(|span| span.0).collect(),
+        ..Schedule::default()
+    };
     policy.delay_warning_after = outbound.warn_after.0;
     policy.expire_after = outbound.expire_after.0;
     policy.max_deliveries = outbound.connections;
@@ -94,7 +105,13 @@ pub fn policy(config: &Config) -> Result<Policy> {
 }
 
 fn relay(to: &HostPort) -> Relay {
-    Relay { host: to.host.clone(), port: to.port, tls: TlsPolicy::Opportunistic, implicit_tls: false, credentials: None }
+    Relay {
+        host: to.host.clone(),
+        port: to.port,
+        tls: TlsPolicy::Opportunistic,
+        implicit_tls: false,
+        credentials: None,
+    }
 }
 
 fn smarthost(settings: &Smarthost) -> Result<Relay> {
@@ -107,11 +124,17 @@ fn smarthost(settings: &Smarthost) -> Result<Relay> {
         _ => None,
     };
     let tls = if settings.allow_plaintext { TlsPolicy::Opportunistic } else { TlsPolicy::Required };
-    Ok(Relay { tls, implicit_tls: settings.host.port == SUBMISSIONS_PORT, credentials, ..relay(&settings.host) })
+    Ok(Relay {
+        tls,
+        implicit_tls: settings.host.port == SUBMISSIONS_PORT,
+        credentials,
+        ..relay(&settings.host)
+    })
 }
 
 fn read_password(file: &Path) -> Result<Zeroizing<String>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the smarthost's password in {}", file.display()))?;
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the smarthost's password in {}", file.display()))?;
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
@@ -136,5 +159,17 @@ mod tests {
     fn submission_requires_tls_by_default() {
         assert_eq!(submission_settings(&config("")).starttls, StartTls::Required);
         assert!(!submission_settings(&config("")).plaintext_auth);
+    }
+}
+pub struct Road {
+    pub reception: Arc<Reception>,
+}
+impl Road {
+    pub fn new(config: &Config, store: &Store) -> Result<Road> {
+        let _ = resolver(config)?;
+        Ok(Road { reception: Arc::new(reception(config, store)?) })
+    }
+    pub async fn run_queue(self, mut s: tokio::sync::watch::Receiver<bool>) {
+        let _ = s.changed().await;
     }
 }

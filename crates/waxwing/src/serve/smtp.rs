@@ -14,8 +14,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 use waxwing_delivery::accept::{Entrance, Incoming, Refusal};
-use waxwing_message::{Envelope, Recipient, ReversePath};
 use waxwing_message::journey::{Source, TlsUsed};
+use waxwing_message::{Envelope, Recipient, ReversePath};
 use waxwing_smtp::{Action, Reply, Role, ServerSession, ServerSettings, Tls};
 use waxwing_store::{Account, LoginError, SpoolWriter, Store, StoreError};
 
@@ -72,12 +72,23 @@ enum Task {
 }
 
 impl Desk {
-    pub fn new(settings: ServerSettings, reception: Arc<Reception>, store: Store, acceptor: TlsAcceptor) -> Desk {
+    pub fn new(
+        settings: ServerSettings,
+        reception: Arc<Reception>,
+        store: Store,
+        acceptor: TlsAcceptor,
+    ) -> Desk {
         Desk { settings: Arc::new(settings), reception, store, acceptor }
     }
 
     /// Serves one connection to its end.
-    pub async fn serve(&self, stream: TcpStream, peer: SocketAddr, implicit_tls: bool, mut stop: watch::Receiver<bool>) {
+    pub async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        implicit_tls: bool,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let mut visit =
             Visit { desk: self, peer, tls: None, account: None, wrong_logins: 0, spool: None };
         let outcome = visit.run(stream, implicit_tls, &mut stop).await;
@@ -88,10 +99,16 @@ impl Desk {
 }
 
 impl Visit<'_> {
-    async fn run(&mut self, mut stream: TcpStream, implicit_tls: bool, stop: &mut watch::Receiver<bool>) -> io::Result<()> {
+    async fn run(
+        &mut self,
+        mut stream: TcpStream,
+        implicit_tls: bool,
+        stop: &mut watch::Receiver<bool>,
+    ) -> io::Result<()> {
         if implicit_tls {
             let (mut stream, facts) = self.shake_hands(stream).await?;
-            let mut session = ServerSession::new(self.desk.settings.clone(), Some(facts), Instant::now());
+            let mut session =
+                ServerSession::new(self.desk.settings.clone(), Some(facts), Instant::now());
             self.drive(&mut stream, &mut session, stop).await?;
             return close(stream).await;
         }
@@ -111,15 +128,25 @@ impl Visit<'_> {
     }
 
     async fn shake_hands(&mut self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Tls)> {
-        let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.desk.acceptor.accept(stream)).await??;
+        let stream =
+            tokio::time::timeout(HANDSHAKE_TIMEOUT, self.desk.acceptor.accept(stream)).await??;
         let (_, connection) = stream.get_ref();
-        self.tls = Some(tls::used(connection.protocol_version(), connection.negotiated_cipher_suite(), false));
+        self.tls = Some(tls::used(
+            connection.protocol_version(),
+            connection.negotiated_cipher_suite(),
+            false,
+        ));
         let binding = tls::channel_binding(connection);
         Ok((stream, Tls { binding }))
     }
 
     /// Drives the session over this stream until it is closed or wants TLS.
-    async fn drive<S>(&mut self, stream: &mut S, session: &mut ServerSession, stop: &mut watch::Receiver<bool>) -> io::Result<Next>
+    async fn drive<S>(
+        &mut self,
+        stream: &mut S,
+        session: &mut ServerSession,
+        stop: &mut watch::Receiver<bool>,
+    ) -> io::Result<Next>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -156,7 +183,8 @@ impl Visit<'_> {
             if buffer.len() != wanted {
                 buffer = vec![0; wanted];
             }
-            let deadline = session.deadline().map_or_else(far_future, tokio::time::Instant::from_std);
+            let deadline =
+                session.deadline().map_or_else(far_future, tokio::time::Instant::from_std);
             tokio::select! {
                 read = stream.read(&mut buffer) => match read? {
                     0 => return Ok(Next::Closed),
@@ -265,9 +293,12 @@ impl Visit<'_> {
     }
 
     async fn find_keys(&mut self, login: &str) -> Result<waxwing_sasl::ScramKeys, Reply> {
-        let (id, keys) = self.desk.store.scram_keys(login).await.map_err(|error| login_unavailable(&error))?;
+        let (id, keys) =
+            self.desk.store.scram_keys(login).await.map_err(|error| login_unavailable(&error))?;
         self.account = match id {
-            Some(id) => self.desk.store.account(id).await.map_err(|error| login_unavailable(&error))?,
+            Some(id) => {
+                self.desk.store.account(id).await.map_err(|error| login_unavailable(&error))?
+            }
             None => None,
         };
         Ok(keys)
@@ -276,7 +307,10 @@ impl Visit<'_> {
     /// The message is whole: hands it over, and replies when it is durable.
     async fn complete(&mut self, session: &mut ServerSession, envelope: Envelope) {
         let Some(spool) = self.spool.take() else {
-            return session.answer_message(Instant::now(), Reply::new(451, (4, 3, 0), "the message was not kept, send it again"));
+            return session.answer_message(
+                Instant::now(),
+                Reply::new(451, (4, 3, 0), "the message was not kept, send it again"),
+            );
         };
         let spool = match spool.finish() {
             Ok(spool) => spool,
@@ -296,7 +330,10 @@ impl Visit<'_> {
         let incoming = Incoming { entrance, source, protocol, envelope, spool };
         if entrance == Entrance::Lmtp {
             let each = self.desk.reception.accept_each(incoming).await;
-            let replies = each.into_iter().map(|one| one.map_or_else(|refusal| refusal.reply, |a| a.reply())).collect();
+            let replies = each
+                .into_iter()
+                .map(|one| one.map_or_else(|refusal| refusal.reply, |a| a.reply()))
+                .collect();
             return session.answer_message_each(Instant::now(), replies);
         }
         let reply = match self.desk.reception.accept(incoming).await {
@@ -319,7 +356,10 @@ impl Visit<'_> {
 }
 
 /// Writes all of the session's output.
-async fn write_out<S: AsyncWrite + Unpin>(stream: &mut S, session: &mut ServerSession) -> io::Result<()> {
+async fn write_out<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    session: &mut ServerSession,
+) -> io::Result<()> {
     let output = session.take_output();
     let write = async {
         stream.write_all(&output).await?;
@@ -341,7 +381,11 @@ fn store_reply(error: &StoreError) -> Reply {
     warn!("a message could not be taken: {error}");
     match error {
         StoreError::NoSpace(_) => Reply::out_of_space(),
-        _ => Reply::new(451, (4, 3, 0), "the mail store does not answer at the moment, try again later"),
+        _ => Reply::new(
+            451,
+            (4, 3, 0),
+            "the mail store does not answer at the moment, try again later",
+        ),
     }
 }
 
