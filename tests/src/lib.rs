@@ -15,7 +15,7 @@
 //! | [`mail`] | messages to send |
 //!
 //! The tests, one file a topic, are in `tests/`; `clients/` has scripts for Python's own mail
-//! modules. What a test needs and this machine lacks fails it, naming `tests/install`.
+//! modules. What a test needs and this machine lacks fails it, naming `scripts/install journeys`.
 
 pub mod flood;
 pub mod imap;

@@ -30,7 +30,7 @@ pub fn tool(name: &str, package: &str) -> PathBuf {
         .map(|folder| Path::new(folder).join(name))
         .find(|path| path.is_file());
     found.unwrap_or_else(|| {
-        panic!("{name} is not installed: run `tests/install`, or `apt-get install {package}`")
+        panic!("{name} is not installed: run `scripts/install journeys`, or `apt-get install {package}`")
     })
 }
 
