@@ -82,7 +82,11 @@ impl Setup {
             tls: vec!["self-signed = true".to_owned(), "allow-plaintext-login = true".to_owned()],
             // Nobody answers there: a test that needs names says who knows them.
             dns: vec!["servers = [\"127.0.0.1:9\"]".to_owned()],
-            outbound: vec![format!("port = {SMTP}"), "retry = [\"1s\"]".to_owned()],
+            outbound: vec![
+                format!("port = {SMTP}"),
+                "retry = [\"1s\"]".to_owned(),
+                "lease = \"5s\"".to_owned(),
+            ],
             limits: vec!["connections-per-address = 1000".to_owned()],
         }
     }

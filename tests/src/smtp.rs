@@ -20,7 +20,7 @@ impl Reply {
         self.code / 100 == 2
     }
 
-    /// The journey that `250 2.0.0 accepted as …` names.
+    /// The journey that the reply to the message names.
     pub fn journey(&self) -> String {
         let word = self
             .text

@@ -22,8 +22,9 @@ use waxwing_journeys::world::World;
 
 const MESSAGES: usize = 2_000;
 const KILLS: usize = 6;
-/// Connections to one destination at once (`connections-per-destination` in the configuration).
-const ON_THE_ROAD_AT_ONCE: usize = 4;
+/// Messages for one destination that a node has in hand at once: it leases up to eight at a time as
+/// long as fewer than `connections-per-destination` (4) are on the road.
+const ON_THE_ROAD_AT_ONCE: usize = 3 + 8;
 const ALICE: &str = "alice@wax.test";
 const BOB: &str = "bob@wing.test";
 

@@ -72,7 +72,7 @@ fn mail_comes_from_postfix_over_starttls() {
     assert!(received[0].contains("mail.foreign.test"), "{received:?}");
     assert!(received[0].contains("TLS"), "{received:?}");
     postfix.wait_for_log(&["Trusted TLS connection established", "mx.wax.test"], SOON);
-    postfix.wait_for_log(&["status=sent", "accepted as"], SOON);
+    postfix.wait_for_log(&["status=sent", "250 2.0.0 accepted"], SOON);
 }
 
 #[test]
@@ -364,7 +364,7 @@ fn what_postfix_lets_through_is_two_messages_to_us_only_if_it_says_so() {
     smtp.wire.send(two_in_one("\r\n.\r", CAROL, ALICE, "amy@wax.test")).unwrap();
     let _ = smtp.reply().unwrap();
     until(ON_THE_ROAD, "an empty queue of Postfix", || postfix.queue_length() == 0);
-    let sent = postfix.log().matches("accepted as").count();
+    let sent = postfix.log().matches("250 2.0.0 accepted").count();
     let stored = ["alice", "amy"].map(|user| world.wax.inbox(user).fetch_all().unwrap().len());
     assert_eq!(stored.iter().sum::<usize>(), sent);
 }
