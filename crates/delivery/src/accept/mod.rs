@@ -17,6 +17,7 @@ mod refusal;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use waxwing_message::dsn::{Action, RecipientReport};
 use waxwing_message::journey::{Event, Source, Step};
 use waxwing_message::submission::{self, FromError, Submission};
 use waxwing_message::trace::{self, Edited, Received};
@@ -27,6 +28,7 @@ use waxwing_store::{Acceptance, AccountId, Deposit, Destination, Flags, Resoluti
 use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::policy::Policy;
+use crate::report::{self, Draft, Subject};
 use plan::Plan;
 
 pub use refusal::Refusal;
@@ -85,7 +87,7 @@ pub struct Accepted {
 impl Accepted {
     /// `250 2.0.0`, naming the journey.
     pub fn reply(&self) -> Reply {
-        Reply::new(250, (2, 0, 0), format!("accepted, journey {}", self.journey))
+        Reply::new(250, (2, 0, 0), format!("accepted as {}", self.journey))
     }
 }
 
@@ -169,9 +171,13 @@ impl<C: Clock> Acceptor<C> {
         let prepared = self.prepare(&incoming, journey, now);
         let (deposited, queued) = (plan.deposits.len(), plan.queue.len());
         let repairs = prepared.repairs.clone();
+        let success = self.success_report(&incoming, journey, now, &plan);
         let acceptance = self.acceptance(incoming, journey, now, prepared, plan).await?;
         self.store.accept(acceptance).await?;
         tracing::info!(%journey, deposited, queued, "accepted");
+        if let Some(success) = success {
+            self.send_success(journey, success).await;
+        }
         Ok(Accepted { journey, deposited, queued, repairs })
     }
 
@@ -285,6 +291,68 @@ impl<C: Clock> Acceptor<C> {
         }
     }
 
+    /// For recipients in mailboxes here whose sender asked for it (RFC 3461 §4.1).
+    fn success_report(
+        &self,
+        incoming: &Incoming,
+        journey: JourneyId,
+        now: Timestamp,
+        plan: &Plan,
+    ) -> Option<Success> {
+        let ReversePath::Address(to) = &incoming.envelope.reverse_path else { return None };
+        let wanted = plan.delivered.iter().filter(|recipient| recipient.notify().on_success());
+        let recipients: Vec<RecipientReport> = wanted
+            .map(|recipient| RecipientReport {
+                recipient: recipient.address.clone(),
+                original: recipient.original.clone(),
+                action: Action::Delivered,
+                status: "2.0.0".to_owned(),
+                remote_mta: None,
+                diagnostic: None,
+                reason: None,
+                last_attempt: Some(now),
+                will_retry_until: None,
+            })
+            .collect();
+        if recipients.is_empty() {
+            return None;
+        }
+        let raw = incoming.spool.as_bytes();
+        let subject = Subject {
+            to,
+            journey,
+            envelope_id: incoming.envelope.envelope_id.as_deref(),
+            dsn_return: incoming.envelope.dsn_return,
+            smtputf8: incoming.envelope.smtputf8,
+            arrival: now,
+            size_octets: raw.len() as u64,
+        };
+        let draft = report::draft(&self.policy, &self.dice, now, &subject, &recipients, raw);
+        Some(Success { draft, recipients: recipients.into_iter().map(|r| r.recipient).collect() })
+    }
+
+    /// The message is safe; a report that cannot be made now is lost, which the journey shows by
+    /// what it lacks.
+    async fn send_success(&self, journey: JourneyId, success: Success) {
+        let report = success.draft.journey;
+        match success.draft.acceptance(&self.store, &self.policy).await {
+            Ok(Some(acceptance)) => {
+                if let Err(error) = self.store.accept(acceptance).await {
+                    return tracing::warn!(%journey, %error, "a delivery report was lost");
+                }
+            }
+            Ok(None) => return,
+            Err(error) => return tracing::warn!(%journey, %error, "a delivery report was lost"),
+        }
+        let at = self.clock.now();
+        let step = |recipient| Step::SuccessReported { recipient, report };
+        let events =
+            success.recipients.into_iter().map(|to| Event { at, step: step(to) }).collect();
+        if let Err(error) = self.store.record(journey, events).await {
+            tracing::warn!(%journey, %error, "a step of a journey was lost");
+        }
+    }
+
     /// Stages the octets and puts everything together.
     async fn acceptance(
         &self,
@@ -333,6 +401,12 @@ impl<C: Clock> Acceptor<C> {
         let queue = plan.queue;
         Ok(Acceptance { journey, now, envelope, message_id, deposits, queue, queue_blob, events })
     }
+}
+
+/// A report of deliveries, and whose.
+struct Success {
+    draft: Draft,
+    recipients: Vec<Address>,
 }
 
 /// A message as it will be stored and sent.

@@ -100,7 +100,9 @@ impl Desk {
     ) -> io::Result<()> {
         use waxwing_imap::{Ended, Session, TlsFacts, serve};
         let mut session = Session::new(self.store.clone(), self.imap.clone());
-        if !implicit_tls && serve(&mut stream, &mut session, None, stop.clone()).await == Ended::Closed {
+        if !implicit_tls
+            && serve(&mut stream, &mut session, None, stop.clone()).await == Ended::Closed
+        {
             return stream.shutdown().await;
         }
         let (mut stream, channel_binding) = self.shake_hands(stream).await?;

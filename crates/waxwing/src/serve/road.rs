@@ -5,11 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use waxwing_delivery::accept::Acceptor;
-use waxwing_delivery::clock::SystemClock;
-use waxwing_delivery::dice::Dice;
-use waxwing_delivery::policy::{Policy, Relay};
-use waxwing_delivery::queue::Schedule;
+use tokio::sync::watch;
+use waxwing_delivery::{
+    Acceptor, Courier, Dice, Hosts, Policy, Relay, Runner, Schedule, SystemClock,
+};
 use waxwing_dns::{DnssecMode, NameServers, Resolver, ResolverOptions};
 use waxwing_smtp::ServerSettings;
 use waxwing_smtp::client::{Credentials, TlsPolicy};
@@ -17,6 +16,7 @@ use waxwing_smtp::server::StartTls;
 use waxwing_store::Store;
 use zeroize::Zeroizing;
 
+use super::connect::Network;
 use crate::config::{Config, Dnssec, HostPort, Smarthost};
 
 /// Submission servers that speak TLS from the first octet (RFC 8314 §7.3).
@@ -25,7 +25,42 @@ const SUBMISSIONS_PORT: u16 = 465;
 /// Where messages are taken in.
 pub type Reception = Acceptor<SystemClock>;
 
-/// Where messages are taken in, for commands that send without the server's queue.
+/// Delivery with real clocks, real dice and a real network.
+pub struct Road {
+    /// Where messages are taken in.
+    pub reception: Arc<Reception>,
+    runner: Arc<Runner<Resolver, Network, SystemClock>>,
+}
+
+impl Road {
+    /// Everything that delivery needs, as configured.
+    pub fn new(config: &Config, store: &Store) -> Result<Road> {
+        let policy = Arc::new(policy(config)?);
+        let dice = Arc::new(Dice::new());
+        let courier = Courier {
+            store: store.clone(),
+            resolver: resolver(config)?,
+            net: Network::new(config.outbound.extra_roots.as_deref())?,
+            clock: Arc::new(SystemClock),
+            hosts: Hosts::new(&policy),
+            policy: policy.clone(),
+            dice: dice.clone(),
+        };
+        let reception = Arc::new(Acceptor::new(store.clone(), policy, SystemClock, dice));
+        Ok(Road { reception, runner: Runner::new(courier) })
+    }
+
+    /// Works through the queue until told to stop.
+    pub async fn run_queue(self, mut stop: watch::Receiver<bool>) {
+        let told = async move {
+            // An error means that the program itself is ending.
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        self.runner.run(told).await;
+    }
+}
+
+/// Where messages are taken in, for commands that send without running the queue.
 pub fn reception(config: &Config, store: &Store) -> Result<Reception> {
     Ok(Acceptor::new(store.clone(), Arc::new(policy(config)?), SystemClock, Arc::new(Dice::new())))
 }
@@ -161,17 +196,5 @@ mod tests {
     fn submission_requires_tls_by_default() {
         assert_eq!(submission_settings(&config("")).starttls, StartTls::Required);
         assert!(!submission_settings(&config("")).plaintext_auth);
-    }
-}
-pub struct Road {
-    pub reception: Arc<Reception>,
-}
-impl Road {
-    pub fn new(config: &Config, store: &Store) -> Result<Road> {
-        let _ = resolver(config)?;
-        Ok(Road { reception: Arc::new(reception(config, store)?) })
-    }
-    pub async fn run_queue(self, mut s: tokio::sync::watch::Receiver<bool>) {
-        let _ = s.changed().await;
     }
 }
