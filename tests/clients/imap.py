@@ -60,6 +60,7 @@ ok(one.uid("STORE", uid, "-FLAGS", r"(\Flagged)"))
 ok(two.noop())
 assert uids(two, "FLAGGED") == []
 
+ok(one.create("Work"))
 ok(one.create("Work/Reports"))
 assert any(b"Work/Reports" in line for line in ok(two.list()))
 ok(one.uid("COPY", uid, "Work/Reports"))

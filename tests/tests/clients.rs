@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use waxwing_journeys::is_root;
 use waxwing_journeys::mail::{self, arrived_intact};
 use waxwing_journeys::process::{Ran, run, tool};
 use waxwing_journeys::server::{Server, password};
@@ -331,7 +332,7 @@ fn fetchmail(client: &Client<'_>, protocol: &str, service: &str, kind: &str) -> 
     let file = client.home.join(format!("fetched-by-{protocol}"));
     let config = format!(
         "set no bouncemail\npoll \"{}\" protocol {protocol} port {}\n  user \"{ALICE}\" password \
-         \"{}\"\n  {kind} sslcertck sslcertfile \"{}\"\n  no rewrite keep fetchall\n  mda \"cat >> \
+         \"{}\"\n  {kind} sslcertck sslcertfile \"{}\" sslcommonname mx.wax.test\n  no rewrite keep fetchall\n  mda \"cat >> \
          {}\"\n",
         at.ip(),
         at.port(),
@@ -372,9 +373,16 @@ fn getmail(client: &Client<'_>, retriever: &str, service: &str, options: &str) -
     for part in ["cur", "new", "tmp"] {
         std::fs::create_dir_all(folder.join(part)).unwrap();
     }
+    // getmail delivers nothing as root, but will become somebody else.
+    let user = if is_root() { "user = nobody\n" } else { "" };
+    if is_root() {
+        let mut chown = Command::new("chown");
+        chown.args(["-R", "nobody:"]).arg(&folder);
+        run_client(chown, b"");
+    }
     let config = format!(
         "[retriever]\ntype = {retriever}\nserver = {}\nport = {}\nusername = {ALICE}\n\
-         password = {}\nca_certs = {}\n{options}\n[destination]\ntype = Maildir\npath = {}/\n\
+         password = {}\nca_certs = {}\n{options}\n[destination]\ntype = Maildir\npath = {}/\n{user}\
          [options]\nread_all = true\ndelete = false\ndelivered_to = false\nreceived = false\n",
         at.ip(),
         at.port(),
@@ -417,7 +425,7 @@ fn mutt_sends_with_an_attachment_and_reads_the_answer() {
          set smtp_authenticators=\"plain\"\n\
          set imap_user=\"{ALICE}\"\nset imap_pass=\"{secret}\"\nset ssl_starttls=yes\n\
          set ssl_force_tls=yes\nset ssl_ca_certificates_file=\"{root}\"\n\
-         set copy=no\nset folder=\"imap://{imap}/\"\nset record=\"\"\nset confirmappend=no\n\
+         set copy=no\nset folder=\"imap://{imap}/\"\nset record=\"\"\nset confirmappend=no\nset confirmcreate=no\n\
          set header_cache=\"\"\nset wait_key=no\nset quit=yes\nset delete=no\nset beep=no\n\
          set sleep_time=0\nset ssl_verify_dates=yes\nset ssl_verify_host=no\n",
         secret = password("alice"),
