@@ -9,6 +9,8 @@
 //! | [`envelope`] | reverse-path, recipients and their ESMTP parameters |
 //! | [`parse`] | RFC 5322 and MIME: the tree of parts, with offsets and defects |
 //! | [`summary`] | what listings show, computed once at delivery and stored ready |
+//! | [`trace`] | `Received`, `Return-Path` and other edits of a header block in transit |
+//! | [`submission`] | what a submission server repairs (RFC 6409 §8) |
 //! | [`compose`] | building messages |
 //! | [`dsn`] | delivery status notifications (RFC 3464) |
 //! | [`journey`] | what happened to a message, step by step |
@@ -19,7 +21,9 @@ pub mod dsn;
 pub mod envelope;
 pub mod journey;
 pub mod parse;
+pub mod submission;
 pub mod summary;
+pub mod trace;
 
 pub use address::{Address, AddressError};
 pub use envelope::{

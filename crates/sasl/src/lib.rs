@@ -1,121 +1,94 @@
-//! SASL (RFC 4422) without I/O: PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 and -PLUS (RFC 5802, 7677),
-//! both sides. Protocols carry the challenges and responses (and their base64); the caller looks
-//! up passwords and keys; nothing here waits, draws random bytes or opens a socket.
-#![allow(missing_docs, dead_code, unused_variables)] // interface sketch
+//! SASL (RFC 4422) without I/O: PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 and -PLUS (RFC 5802,
+//! RFC 7677, with the `tls-exporter` binding of RFC 9266), both sides.
+//!
+//! Protocols carry the challenges and responses (and their base64); the caller looks up passwords
+//! and keys; nothing here waits, draws random bytes or opens a socket.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`mechanism`] | the names, and which of them to offer when |
+//! | [`server`] | one exchange as the server sees it, and its state table |
+//! | [`client`] | one exchange as the client sees it, and its state table |
+//! | [`prepare`] | SASLprep: names and passwords made comparable |
+//! | `plain`, `login`, `scram` | the mechanisms themselves |
+//!
+//! Not here: EXTERNAL, GSSAPI and OAUTHBEARER, which need parties that this project has not got;
+//! CRAM-MD5, DIGEST-MD5 and SCRAM-SHA-1, which are broken or force clear-text storage; security
+//! layers, which TLS has replaced; proxy logins (an authorization identity other than one's own),
+//! which are refused.
+//!
+//! Everything that a peer can send is bounded: a message beyond [`MAX_MESSAGE_OCTETS`] ends the
+//! exchange, and a client refuses iteration counts that would keep its processor busy for minutes.
 
-use zeroize::Zeroizing;
+pub mod client;
+pub mod mechanism;
+pub mod prepare;
+pub mod server;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mechanism {
-    Plain,
-    Login,
-    ScramSha256,
-    ScramSha256Plus,
-}
+mod login;
+mod plain;
+mod scram;
 
-impl Mechanism {
-    /// `PLAIN`, `LOGIN`, `SCRAM-SHA-256`, `SCRAM-SHA-256-PLUS`; any case.
-    pub fn parse(name: &str) -> Option<Mechanism> {
-        todo!()
-    }
-    pub fn name(self) -> &'static str {
-        todo!()
-    }
-    /// What to offer, strongest first. Without TLS the clear-text ones are left out unless
-    /// `plaintext_allowed`; -PLUS needs channel binding data.
-    pub fn offered(tls: bool, plaintext_allowed: bool, channel_binding: bool) -> Vec<Mechanism> {
-        todo!()
-    }
-}
+pub use client::{ClientExchange, ClientStep};
+pub use mechanism::{ChannelBinding, Mechanism};
+pub use prepare::{Prohibited, prepare_login, prepare_password};
+pub use scram::ScramKeys;
+pub use server::{ServerExchange, ServerStep};
 
-/// Channel binding data of the TLS connection: `tls-exporter` (RFC 9266), 32 octets.
-#[derive(Clone)]
-pub struct ChannelBinding(pub [u8; 32]);
+/// The longest message, base64 already undone, that either side accepts from its peer.
+///
+/// A PLAIN response with three fields of a kibioctet each still fits.
+pub const MAX_MESSAGE_OCTETS: usize = 4096;
 
-/// What a server keeps instead of a password (RFC 5802 §3).
-#[derive(Clone, PartialEq, Eq)]
-pub struct ScramKeys {
-    pub salt: Vec<u8>,
-    pub iterations: u32,
-    pub stored_key: [u8; 32],
-    pub server_key: [u8; 32],
-}
+/// Entry points for fuzzing: bytes in, no panic out.
+#[doc(hidden)]
+pub mod fuzzing {
+    use crate::{ChannelBinding, ClientExchange, Mechanism, ScramKeys, ServerExchange, ServerStep};
 
-impl ScramKeys {
-    pub fn derive(password: &str, salt: &[u8], iterations: u32) -> ScramKeys {
-        todo!()
-    }
-}
+    /// The first octet picks the mechanism and whether there is channel binding; the rest are
+    /// messages between newlines, fed to a server and to a client.
+    pub fn fuzz_command(data: &[u8]) {
+        let Some((&choice, rest)) = data.split_first() else { return };
+        let mechanism = Mechanism::ALL[usize::from(choice) % Mechanism::ALL.len()];
+        let binding = (choice & 0x80 != 0).then_some(ChannelBinding([7; 32]));
+        let keys = ScramKeys {
+            salt: vec![1; 16],
+            iterations: 4096,
+            stored_key: [2; 32],
+            server_key: [3; 32],
+        };
 
-/// What the protocol does next on the server's side.
-pub enum ServerStep {
-    /// Send this challenge (not yet base64) and feed the answer.
-    Challenge(Vec<u8>),
-    /// Check name and password, then call [`ServerExchange::password_checked`].
-    CheckPassword { login: String, password: Zeroizing<String> },
-    /// Look up the keys of that login name, then call [`ServerExchange::supply_keys`].
-    NeedKeys { login: String },
-    /// Logged in. `last` is additional data with success (RFC 4422 §5), to be sent as a challenge
-    /// answered by an empty response where the protocol has no place for it.
-    Done { login: String, last: Option<Vec<u8>> },
-    /// Refused; what to log, never the secret. Say the same to the client in every case.
-    Failed(&'static str),
-}
+        let mut server = ServerExchange::new(mechanism, binding.clone(), [9; 18]);
+        let mut messages = rest.split(|&octet| octet == b'\n');
+        let initial = if choice & 0x40 != 0 { messages.next() } else { None };
+        let mut step = server.start(initial);
+        loop {
+            step = match step {
+                ServerStep::Challenge(_) => match messages.next() {
+                    Some(message) => server.respond(message),
+                    None => break,
+                },
+                ServerStep::CheckPassword { .. } => server.password_checked(choice & 0x20 != 0),
+                ServerStep::NeedKeys { .. } => server.supply_keys(keys.clone()),
+                ServerStep::Done { .. } | ServerStep::Failed(_) => break,
+            };
+        }
 
-pub struct ServerExchange {}
-
-impl ServerExchange {
-    /// `nonce` is fresh random octets.
-    pub fn new(
-        mechanism: Mechanism,
-        binding: Option<ChannelBinding>,
-        nonce: [u8; 18],
-    ) -> ServerExchange {
-        todo!()
-    }
-    /// Call first with the initial response, or `None` when the client sent none.
-    pub fn start(&mut self, initial: Option<&[u8]>) -> ServerStep {
-        todo!()
-    }
-    /// A response, base64 already undone.
-    pub fn respond(&mut self, response: &[u8]) -> ServerStep {
-        todo!()
-    }
-    pub fn password_checked(&mut self, right: bool) -> ServerStep {
-        todo!()
-    }
-    /// For an unknown login supply invented keys (same salt each time), so that it cannot be told
-    /// from a wrong password.
-    pub fn supply_keys(&mut self, keys: ScramKeys) -> ServerStep {
-        todo!()
-    }
-}
-
-/// The client's side, for smarthosts and tests.
-pub struct ClientExchange {}
-
-pub enum ClientStep {
-    Respond(Vec<u8>),
-    /// Nothing more to send; wait for the outcome.
-    Done,
-    Failed(&'static str),
-}
-
-impl ClientExchange {
-    pub fn new(
-        mechanism: Mechanism,
-        login: &str,
-        password: &str,
-        binding: Option<ChannelBinding>,
-        nonce: [u8; 18],
-    ) -> ClientExchange {
-        todo!()
-    }
-    /// The initial response, if the mechanism has one.
-    pub fn initial(&mut self) -> Option<Vec<u8>> {
-        todo!()
-    }
-    pub fn challenge(&mut self, challenge: &[u8]) -> ClientStep {
-        todo!()
+        // The iteration count is the server's to choose: keep each run short.
+        let is_slow = |message: &[u8]| {
+            message
+                .windows(7)
+                .any(|w| w.starts_with(b"i=") && w[2..].iter().all(u8::is_ascii_digit))
+        };
+        let mut client = ClientExchange::new(mechanism, "u", "p", binding, [9; 18]);
+        if choice & 0x40 != 0 {
+            let _ = client.initial();
+        }
+        for message in rest.split(|&octet| octet == b'\n') {
+            if !is_slow(message) {
+                let _ = client.challenge(message);
+            }
+        }
+        let _ = client.success(Some(rest));
     }
 }

@@ -1,1 +1,0 @@
-//! Building messages: text, HTML, attachments, inline images.

@@ -1,0 +1,304 @@
+//! The MIME tree, written: entities with their fields, boundaries and transfer encodings.
+//!
+//! A text is 7bit when it is ASCII in lines a mail server may not touch (998 octets, RFC 5321 §4.5.3.1.6),
+//! quoted-printable when most of it is ASCII, else base64; files are base64. 8bit is used only for
+//! messages and reports given as they are, which may not be encoded (RFC 2046 §5.2.1).
+//!
+//! Boundaries begin with `=_`, which neither base64 nor quoted-printable can produce (RFC 2045 §6.7), and go on
+//! with random digits, which no other text contains.
+
+use base64::Engine;
+
+use super::Attachment;
+use super::header::{FieldWriter, encoding_name};
+use crate::parse::TransferEncoding;
+use crate::parse::content;
+
+/// Octets on a line, CRLF not counted: RFC 5322 §2.1.1.
+const LONGEST_LINE: usize = 998;
+
+/// A part to be written, with all that is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entity {
+    /// Such as `text/plain`.
+    media_type: String,
+    params: Vec<(String, String)>,
+    /// Content-* fields beside the type and the encoding, already written.
+    fields: Vec<u8>,
+    body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Body {
+    /// Encoded already.
+    Leaf {
+        encoding: TransferEncoding,
+        octets: Vec<u8>,
+    },
+    Parts(Vec<Entity>),
+}
+
+impl Entity {
+    /// `text/SUBTYPE` in UTF-8 (or US-ASCII when it is that). Line ends of any kind become CRLF, and
+    /// the last line gets one.
+    pub fn text(subtype: &str, text: &str) -> Entity {
+        let text = crlf(text);
+        let encoding = encoding_for_text(text.as_bytes());
+        let octets = match encoding {
+            TransferEncoding::QuotedPrintable => quoted_printable(text.as_bytes()),
+            TransferEncoding::Base64 => base64_lines(text.as_bytes()),
+            _ => text.clone().into_bytes(),
+        };
+        let charset = if text.is_ascii() { "us-ascii" } else { "utf-8" };
+        Entity::leaf(&format!("text/{subtype}"), encoding, octets).with_param("charset", charset)
+    }
+
+    /// Octets given as they are: ASCII or 8-bit text with CRLF, such as a message or a report.
+    /// The encoding is named for what they hold.
+    pub fn as_is(media_type: &str, octets: Vec<u8>) -> Entity {
+        let long = octets.split(|&b| b == b'\n').any(|line| line.len() > LONGEST_LINE + 1);
+        let encoding = if long || memchr::memchr(0, &octets).is_some() {
+            TransferEncoding::Binary
+        } else if octets.is_ascii() {
+            TransferEncoding::SevenBit
+        } else {
+            TransferEncoding::EightBit
+        };
+        Entity::leaf(media_type, encoding, octets)
+    }
+
+    /// A file. `inline` is for what HTML shows.
+    pub fn attachment(file: &Attachment, inline: bool) -> Entity {
+        let (media_type, params) = match content::media_type(file.media_type.as_bytes()) {
+            Some((main, sub)) if main != "multipart" && safe_type(&main) && safe_type(&sub) => {
+                (format!("{main}/{sub}"), content::params(file.media_type.as_bytes()))
+            }
+            _ => ("application/octet-stream".to_owned(), Vec::new()),
+        };
+        let mut entity = match media_type.as_str() {
+            // RFC 2046 §5.2.1: a message is never encoded.
+            "message/rfc822" => Entity::as_is(&media_type, file.content.clone()),
+            _ => Entity::leaf(&media_type, TransferEncoding::Base64, base64_lines(&file.content)),
+        };
+        for (name, value) in params.iter().filter(|(name, _)| safe_type(name)) {
+            entity = entity.with_param(name, value);
+        }
+        let mut fields = FieldWriter::default();
+        let word = if inline { "inline" } else { "attachment" };
+        let name = file.file_name.as_deref().map(|name| ("filename", name));
+        fields.with_params("Content-Disposition", word, name.as_slice());
+        if let Some(id) = &file.content_id {
+            fields.ids("Content-ID", std::slice::from_ref(id));
+        }
+        entity.fields = fields.into_bytes();
+        entity
+    }
+
+    /// `multipart/SUBTYPE` with at least one part.
+    pub fn multipart(subtype: &str, parts: Vec<Entity>) -> Entity {
+        Entity {
+            media_type: format!("multipart/{subtype}"),
+            params: Vec::new(),
+            fields: Vec::new(),
+            body: Body::Parts(parts),
+        }
+    }
+
+    /// Adds a parameter of Content-Type.
+    pub fn with_param(mut self, name: &str, value: &str) -> Entity {
+        self.params.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds a Content-Description.
+    pub fn with_description(mut self, text: &str) -> Entity {
+        let mut fields = FieldWriter::default();
+        fields.text("Content-Description", text);
+        self.fields.extend_from_slice(&fields.into_bytes());
+        self
+    }
+
+    fn leaf(media_type: &str, encoding: TransferEncoding, octets: Vec<u8>) -> Entity {
+        Entity {
+            media_type: media_type.to_owned(),
+            params: Vec::new(),
+            fields: Vec::new(),
+            body: Body::Leaf { encoding, octets },
+        }
+    }
+
+    /// Writes the entity's fields, an empty line and its body. `random` makes the boundaries.
+    pub fn write(&self, out: &mut Vec<u8>, random: [u8; 16]) {
+        let mut next = 0;
+        self.write_numbered(out, &random, &mut next);
+    }
+
+    /// Recurses as deep as the tree that the caller built.
+    fn write_numbered(&self, out: &mut Vec<u8>, random: &[u8; 16], next: &mut u32) {
+        let boundary = matches!(self.body, Body::Parts(_)).then(|| {
+            *next += 1;
+            let digits: String = random.iter().map(|octet| format!("{octet:02x}")).collect();
+            format!("=_{digits}_{next}")
+        });
+        let mut params: Vec<(&str, &str)> =
+            self.params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        params.extend(boundary.as_deref().map(|boundary| ("boundary", boundary)));
+        let mut fields = FieldWriter::default();
+        fields.with_params("Content-Type", &self.media_type, &params);
+        fields.raw("Content-Transfer-Encoding", encoding_name(self.encoding()));
+        out.extend_from_slice(&fields.into_bytes());
+        out.extend_from_slice(&self.fields);
+        out.extend_from_slice(b"\r\n");
+        match (&self.body, boundary) {
+            (Body::Parts(parts), Some(boundary)) => {
+                for part in parts {
+                    out.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
+                    part.write_numbered(out, random, next);
+                    out.extend_from_slice(b"\r\n");
+                }
+                out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+            }
+            (Body::Leaf { octets, .. }, _) => out.extend_from_slice(octets),
+            (Body::Parts(_), None) => {}
+        }
+    }
+
+    /// A multipart says the most that its parts need (RFC 2045 §6.4).
+    fn encoding(&self) -> TransferEncoding {
+        let parts = match &self.body {
+            Body::Leaf { encoding, .. } => return *encoding,
+            Body::Parts(parts) => parts,
+        };
+        let any = |encoding| parts.iter().any(|part| part.encoding() == encoding);
+        if any(TransferEncoding::Binary) {
+            TransferEncoding::Binary
+        } else if any(TransferEncoding::EightBit) {
+            TransferEncoding::EightBit
+        } else {
+            TransferEncoding::SevenBit
+        }
+    }
+}
+
+/// A word of a media type that can be written as it is (RFC 2045 §5.1 `token`).
+fn safe_type(word: &str) -> bool {
+    !word.is_empty()
+        && word.len() <= 127
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+}
+
+/// Every line end becomes CRLF, and a last line without one gets it.
+fn crlf(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + text.len() / 32 + 2);
+    let mut rest = text;
+    while let Some(end) = memchr::memchr2(b'\r', b'\n', rest.as_bytes()) {
+        out.push_str(&rest[..end]);
+        out.push_str("\r\n");
+        rest = rest[end..].strip_prefix("\r\n").unwrap_or(&rest[end + 1..]);
+    }
+    if !rest.is_empty() {
+        out.push_str(rest);
+        out.push_str("\r\n");
+    }
+    out
+}
+
+fn encoding_for_text(text: &[u8]) -> TransferEncoding {
+    let plain = |b: &u8| matches!(b, b' '..=b'~' | b'\t' | b'\r' | b'\n');
+    let odd = text.iter().filter(|b| !plain(b)).count();
+    // A line that begins with `From ` is spoilt where mail is kept in mbox files, one with a lone
+    // dot by careless SMTP programs; what fits a line is decided without its CRLF.
+    let spoilt = |line: &[u8]| {
+        line.len() > LONGEST_LINE + 1 || line.starts_with(b"From ") || line.trim_ascii_end() == b"."
+    };
+    if odd == 0 && !text.split(|&b| b == b'\n').any(spoilt) {
+        TransferEncoding::SevenBit
+    } else if odd <= text.len() / 4 {
+        TransferEncoding::QuotedPrintable
+    } else {
+        TransferEncoding::Base64
+    }
+}
+
+/// RFC 2045 §6.7, of text whose lines end with CRLF.
+pub fn quoted_printable(text: &[u8]) -> Vec<u8> {
+    const WIDTH: usize = 76;
+    let mut out = Vec::with_capacity(text.len() + text.len() / 4);
+    let mut column = 0;
+    let mut i = 0;
+    while i < text.len() {
+        if text[i..].starts_with(b"\r\n") {
+            out.extend_from_slice(b"\r\n");
+            column = 0;
+            i += 2;
+            continue;
+        }
+        let line_ends = i + 1 == text.len() || text[i + 1..].starts_with(b"\r\n");
+        let literal = match text[i] {
+            b' ' | b'\t' => !line_ends,
+            b'=' => false,
+            b'.' => !(column == 0 && line_ends),
+            b'F' => !(column == 0 && text[i..].starts_with(b"From ")),
+            b => b.is_ascii_graphic(),
+        };
+        let width = if literal { 1 } else { 3 };
+        // Room must remain for the `=` of a soft line break, unless the line ends here.
+        if column + width > WIDTH - usize::from(!line_ends) {
+            out.extend_from_slice(b"=\r\n");
+            column = 0;
+            continue;
+        }
+        if literal {
+            out.push(text[i]);
+        } else {
+            out.extend_from_slice(format!("={:02X}", text[i]).as_bytes());
+        }
+        column += width;
+        i += 1;
+    }
+    out
+}
+
+/// Base64 in lines of 76 (RFC 2045 §6.8), the last with a line end too.
+pub fn base64_lines(octets: &[u8]) -> Vec<u8> {
+    let mut out = String::with_capacity(octets.len() / 57 * 78 + 80);
+    for line in octets.chunks(57) {
+        base64::engine::general_purpose::STANDARD.encode_string(line, &mut out);
+        out.push_str("\r\n");
+    }
+    out.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::transfer;
+
+    #[test]
+    fn encodings_are_chosen_by_what_the_text_holds() {
+        let of = |text: &str| encoding_for_text(crlf(text).as_bytes());
+        assert_eq!(of("plain\n"), TransferEncoding::SevenBit);
+        assert_eq!(of("Grüße an alle, die dies lesen\n"), TransferEncoding::QuotedPrintable);
+        assert_eq!(of("日本語の手紙\n"), TransferEncoding::Base64);
+        assert_eq!(of("From here on\n"), TransferEncoding::QuotedPrintable);
+        assert_eq!(of(&"x".repeat(998)), TransferEncoding::SevenBit);
+        assert_eq!(of(&"x".repeat(999)), TransferEncoding::QuotedPrintable);
+    }
+
+    #[test]
+    fn quoted_printable_lines_are_short_and_decode() {
+        let text = format!("From me \r\n.\r\n{}\r\n={}\t\r\nend", "é".repeat(100), "x".repeat(76));
+        let encoded = quoted_printable(text.as_bytes());
+        for line in encoded.split(|&b| b == b'\n') {
+            assert!(line.trim_ascii_end().len() <= 76);
+            assert!(!line.starts_with(b"From ") && line != b".\r");
+        }
+        assert_eq!(transfer::quoted_printable(&encoded), text.as_bytes());
+    }
+
+    #[test]
+    fn line_ends_become_crlf() {
+        assert_eq!(crlf("a\nb\rc\r\nd"), "a\r\nb\r\nc\r\nd\r\n");
+        assert_eq!(crlf(""), "");
+    }
+}

@@ -1,1 +1,0 @@
-//! Delivery status notifications: `multipart/report` (RFC 3462, RFC 3464).

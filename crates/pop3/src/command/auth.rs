@@ -1,0 +1,173 @@
+//! AUTH (RFC 5034): a log-in by SASL.
+//!
+//! ```text
+//! C: AUTH SCRAM-SHA-256 biwsbj11...          initial response; `=` for an empty one
+//! S: + cj1mLi4u                              challenge
+//! C: Yz1iaXdz...                             response, or `*` to cancel
+//! S: + dj02cnJp...                           SCRAM's last word, answered by an empty line
+//! C:
+//! S: +OK 2 messages (320 octets)
+//! ```
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::{AsyncRead, AsyncWrite};
+use waxwing_sasl::{Mechanism, ServerExchange, ServerStep};
+use waxwing_store::AccountId;
+use zeroize::Zeroizing;
+
+use super::{Next, pass};
+use crate::connection::{Connection, Input, Lost};
+use crate::maildrops::Maildrops;
+use crate::session::{Session, store_failed};
+use crate::wire::command::AuthMechanism;
+use crate::wire::response;
+
+pub(super) async fn run<S, M>(
+    mechanism: Option<AuthMechanism>,
+    initial: Option<Zeroizing<String>>,
+    session: &mut Session<M>,
+    conn: &mut Connection<'_, S>,
+) -> Result<Next, Lost>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    M: Maildrops,
+{
+    let offered = offered(session);
+    let mechanism = match mechanism {
+        Some(AuthMechanism::Known(mechanism)) if offered.contains(&mechanism) => mechanism,
+        Some(AuthMechanism::Known(mechanism)) if mechanism.is_clear_text() => {
+            response::err(&mut conn.out, "no passwords without TLS: use STLS first");
+            return Ok(Next::Continue);
+        }
+        Some(_) => {
+            response::err(&mut conn.out, "that mechanism is not offered: see CAPA");
+            return Ok(Next::Continue);
+        }
+        None => {
+            response::ok(&mut conn.out, "mechanisms follow");
+            offered.iter().for_each(|mechanism| response::line(&mut conn.out, mechanism.name()));
+            response::end(&mut conn.out);
+            return Ok(Next::Continue);
+        }
+    };
+    let initial = match initial.map(|base64| decode(base64.as_bytes())).transpose() {
+        Ok(initial) => initial,
+        Err(NotBase64) => {
+            response::err(&mut conn.out, "that is not base64");
+            return Ok(Next::Continue);
+        }
+    };
+    match exchange(mechanism, initial, session, conn).await? {
+        Outcome::Known(account) => session.enter(account, conn).await,
+        Outcome::Rejected => return pass::rejected(session, conn).await,
+        Outcome::Failed(error) => return pass::failed(error, session, conn).await,
+        Outcome::Answered => {}
+    }
+    Ok(Next::Continue)
+}
+
+/// What this connection offers; CAPA says the same.
+pub(super) fn offered<M: Maildrops>(session: &Session<M>) -> Vec<Mechanism> {
+    let binding = session.tls.as_ref().is_some_and(|facts| facts.channel_binding.is_some());
+    Mechanism::offered(session.tls.is_some(), session.settings.plaintext_allowed, binding)
+}
+
+enum Outcome {
+    Known(AccountId),
+    Rejected,
+    Failed(waxwing_store::LoginError),
+    /// The answer is written already.
+    Answered,
+}
+
+async fn exchange<S, M>(
+    mechanism: Mechanism,
+    initial: Option<Zeroizing<Vec<u8>>>,
+    session: &mut Session<M>,
+    conn: &mut Connection<'_, S>,
+) -> Result<Outcome, Lost>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    M: Maildrops,
+{
+    let binding = session.tls.as_ref().and_then(|facts| facts.channel_binding.clone());
+    let mut exchange = ServerExchange::new(mechanism, binding, rand::random());
+    let mut account = None;
+    let mut step = exchange.start(initial.as_ref().map(|octets| octets.as_slice()));
+    loop {
+        step = match step {
+            ServerStep::Challenge(challenge) => match ask(&challenge, conn).await? {
+                Some(response) => exchange.respond(&response),
+                None => return Ok(Outcome::Answered),
+            },
+            ServerStep::CheckPassword { login, password } => {
+                match session.maildrops.login(&login, &password).await {
+                    Ok(known) => {
+                        account = Some(known);
+                        exchange.password_checked(true)
+                    }
+                    Err(error) => return Ok(Outcome::Failed(error)),
+                }
+            }
+            ServerStep::NeedKeys { login } => match session.maildrops.scram_keys(&login).await {
+                Ok((known, keys)) => {
+                    account = known;
+                    exchange.supply_keys(keys)
+                }
+                Err(error) => {
+                    store_failed(&mut conn.out, &error);
+                    return Ok(Outcome::Answered);
+                }
+            },
+            ServerStep::Done { last, .. } => {
+                let Some(account) = account else { return Ok(Outcome::Rejected) };
+                // RFC 5034 §4 has no place for additional data, so it goes as a challenge.
+                if let Some(last) = last {
+                    match ask(&last, conn).await? {
+                        Some(response) if response.is_empty() => {}
+                        Some(_) => return Ok(Outcome::Rejected),
+                        None => return Ok(Outcome::Answered),
+                    }
+                }
+                return Ok(Outcome::Known(account));
+            }
+            ServerStep::Failed(why) => {
+                tracing::debug!(why, "SASL exchange failed");
+                return Ok(Outcome::Rejected);
+            }
+        };
+    }
+}
+
+/// Sends a challenge and gives the response; `None` when the client cancelled or sent no base64,
+/// which has been answered.
+async fn ask<S>(
+    challenge: &[u8],
+    conn: &mut Connection<'_, S>,
+) -> Result<Option<Zeroizing<Vec<u8>>>, Lost>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    response::challenge(&mut conn.out, &STANDARD.encode(challenge));
+    let complaint = match conn.read_line().await? {
+        Input::Line(line) if line.as_slice() == b"*" => "cancelled", // RFC 5034 §4
+        Input::Line(line) => match STANDARD.decode(line.as_slice()) {
+            Ok(response) => return Ok(Some(Zeroizing::new(response))),
+            Err(_) => "that is not base64",
+        },
+        Input::TooLong => "that line is too long",
+    };
+    response::err(&mut conn.out, complaint);
+    Ok(None)
+}
+
+struct NotBase64;
+
+/// An initial response: `=` stands for an empty one.
+fn decode(base64: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotBase64> {
+    if base64 == b"=" {
+        return Ok(Zeroizing::new(Vec::new()));
+    }
+    STANDARD.decode(base64).map(Zeroizing::new).map_err(|_| NotBase64)
+}

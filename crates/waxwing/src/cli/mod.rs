@@ -1,0 +1,163 @@
+//! The commands. Each is a file; each prints for people, or with `--json` for programs.
+//!
+//! Commands act on the store directly, so they work whether the server runs or not; a running
+//! server notices what they did.
+
+mod account;
+mod alias;
+mod domain;
+mod journey;
+mod message;
+mod password;
+mod print;
+mod queue;
+mod send;
+mod setup;
+mod r#try;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use waxwing_store::Store;
+
+use crate::config::{self, Config};
+use crate::serve;
+
+/// The whole road of an email, in one program.
+#[derive(Parser)]
+#[command(version, about, arg_required_else_help = true)]
+pub struct Arguments {
+    /// The configuration file.
+    #[arg(long, global = true, env = "WAXWING_CONFIG", default_value = config::DEFAULT_PATH, value_name = "FILE")]
+    config: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server: receive, send and serve mail until stopped.
+    Serve,
+    /// Watch two whole domains exchange mail on this computer: no root, no network.
+    Try(r#try::Try),
+    /// Make the configuration and the first account for a domain, and print its DNS records.
+    Setup(setup::Setup),
+    /// The domains this server takes mail for.
+    #[command(subcommand)]
+    Domain(domain::Domain),
+    /// People's accounts.
+    #[command(subcommand)]
+    User(account::User),
+    /// Addresses that lead to others.
+    #[command(subcommand)]
+    Alias(alias::Alias),
+    /// Mail that waits to be sent.
+    #[command(subcommand)]
+    Queue(queue::Queue),
+    /// Send a message from this machine.
+    Send(Box<send::Send>),
+    /// What happened to a message, step by step.
+    Journey(journey::Journey),
+    /// Messages in mailboxes.
+    #[command(subcommand)]
+    Message(message::Message),
+}
+
+/// What every command is given.
+pub struct Context {
+    /// The configuration file's path.
+    pub path: PathBuf,
+    /// Whether to print JSON.
+    pub json: bool,
+}
+
+impl Context {
+    fn config(&self) -> Result<Config> {
+        Ok(Config::load(&self.path)?)
+    }
+
+    async fn store(&self) -> Result<Store> {
+        let config = self.config()?;
+        std::fs::create_dir_all(config.data.join("spool"))
+            .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
+        let url = config.database_url();
+        Store::open(config.store_settings("cli")).await.with_context(|| format!("cannot open the store {}", without_password(&url)))
+    }
+}
+
+/// A database URL as it may be shown.
+pub fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((login, host)) => {
+            let user = login.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}@{host}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+/// Runs the command; errors go to stderr, with what led to them.
+pub fn main(arguments: Arguments) -> ExitCode {
+    let context = Context { path: arguments.config, json: arguments.json };
+    match run(&context, arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            if context.json {
+                print::json(&serde_json::json!({ "error": format!("{error:#}") }));
+            }
+            eprintln!("waxwing: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(context: &Context, command: Command) -> Result<ExitCode> {
+    serve::tls::provider();
+    let workers = match &command {
+        Command::Serve => std::thread::available_parallelism().map_or(2, usize::from),
+        _ => 2,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve => serve::run(context.config()?, &context.path, context.json).await?,
+            Command::Try(command) => return command.run(context).await,
+            Command::Setup(command) => command.run(context).await?,
+            Command::Domain(command) => command.run(context).await?,
+            Command::User(command) => command.run(context).await?,
+            Command::Alias(command) => command.run(context).await?,
+            Command::Queue(command) => command.run(context).await?,
+            Command::Send(command) => command.run(context).await?,
+            Command::Journey(command) => command.run(context).await?,
+            Command::Message(command) => command.run(context).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn database_passwords_are_not_shown() {
+        assert_eq!(without_password("postgres://bob:secret@db/wax"), "postgres://bob@db/wax");
+        assert_eq!(without_password("sqlite:/a/b"), "sqlite:/a/b");
+    }
+}

@@ -1,0 +1,65 @@
+//! Printing: tables for people, JSON for programs.
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use jiff::Timestamp;
+
+/// One JSON value, on lines of its own.
+pub fn json(value: &serde_json::Value) {
+    println!("{value:#}");
+}
+
+/// A table with a header and no lines; columns named in `right` are aligned to the right.
+pub fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(header.iter().map(|name| Cell::new(name.to_uppercase())));
+    for row in rows {
+        table.add_row(row);
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        let edges = (if index == 0 { 0 } else { 1 }, 1);
+        column.set_padding(edges);
+        if right.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    println!("{}", table.trim_fmt());
+}
+
+/// `2026-11-22 14:03:09 UTC`.
+pub fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// `in 4 min`, `3 h ago`, `now`.
+pub fn relative(at: Timestamp, now: Timestamp) -> String {
+    let secs = at.as_second() - now.as_second();
+    let length = match secs.unsigned_abs() {
+        0 => return "now".to_owned(),
+        s @ 1..120 => format!("{s} s"),
+        s @ 120..7_200 => format!("{} min", s / 60),
+        s @ 7_200..172_800 => format!("{} h", s / 3_600),
+        s => format!("{} days", s / 86_400),
+    };
+    if secs > 0 { format!("in {length}") } else { format!("{length} ago") }
+}
+
+/// `12 messages`, `1 message`.
+pub fn count(n: u64, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_times() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let at = |secs: i64| relative(Timestamp::from_second(1_000_000 + secs).unwrap(), now);
+        assert_eq!(at(0), "now");
+        assert_eq!(at(90), "in 90 s");
+        assert_eq!(at(-7_200), "2 h ago");
+        assert_eq!(at(200_000), "in 2 days");
+    }
+}

@@ -1,0 +1,207 @@
+//! `waxwing setup`: from nothing to a server that only needs its DNS records.
+//!
+//! Writes the configuration, makes the data folder and the store, the domain and the first
+//! account, and prints the records to add. Running it again changes nothing that exists.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde_json::json;
+use waxwing_message::Address;
+use waxwing_store::{AccountError, NewAccount};
+
+use super::password::PasswordSource;
+use super::{Context, print};
+use crate::config::{Config, HostName};
+
+/// Makes a server for a domain.
+#[derive(Args)]
+pub struct Setup {
+    /// The domain of the addresses, such as example.org.
+    domain: HostName,
+    /// The server's own name. By default mail.DOMAIN.
+    #[arg(long)]
+    hostname: Option<HostName>,
+    /// Where mail is kept.
+    #[arg(long, default_value = "/var/lib/waxwing", value_name = "FOLDER")]
+    data: PathBuf,
+    /// The first account's name; `postmaster` and `abuse` will lead to it (RFC 2142).
+    #[arg(long, default_value = "me", value_name = "NAME")]
+    account: String,
+    /// The server's public addresses, for its DNS records. By default those of this machine.
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Vec<IpAddr>,
+    /// Use PostgreSQL: postgres://user@host/database.
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    #[command(flatten)]
+    password: PasswordSource,
+}
+
+/// One record to add.
+struct Record {
+    name: String,
+    kind: &'static str,
+    value: String,
+    why: &'static str,
+}
+
+impl Setup {
+    pub async fn run(self, context: &Context) -> Result<()> {
+        let domain = self.domain.as_str().to_owned();
+        let hostname = match &self.hostname {
+            Some(name) => name.to_string(),
+            None => format!("mail.{domain}"),
+        };
+        let first = Address::new(&self.account, &domain).context("the account's name")?;
+        let wrote = self.write_config(context, &hostname, &domain)?;
+        let store = context.store().await?;
+
+        ignore_existing(store.create_domain(&domain).await.map(drop))?;
+        let new_account = store.account_by_address(&first).await?.is_none();
+        let mut password = None;
+        if new_account {
+            let chosen = self.password.take()?;
+            let new = NewAccount { address: &first, display_name: "", password: &chosen.text, quota_octets: None };
+            store.create_account(new).await?;
+            password = chosen.generated.then_some(chosen.text);
+        }
+        for role in ["postmaster", "abuse"] {
+            let alias = Address::new(role, &domain)?;
+            if alias != first {
+                ignore_existing(store.create_alias(&alias, &first).await)?;
+            }
+        }
+        let ips = if self.ip.is_empty() { own_addresses() } else { self.ip.clone() };
+        let records = records(&domain, &hostname, &ips);
+        if context.json {
+            let list: Vec<_> = records
+                .iter()
+                .map(|r| json!({ "name": r.name, "type": r.kind, "value": r.value, "why": r.why }))
+                .collect();
+            print::json(&json!({
+                "config": context.path, "hostname": hostname, "account": first, "password": password, "records": list,
+            }));
+            return Ok(());
+        }
+        match wrote {
+            true => println!("Wrote {}.", context.path.display()),
+            false => println!("Kept {} as it is.", context.path.display()),
+        }
+        match (&password, new_account) {
+            (Some(password), _) => println!("Made the account {first}. Its password, shown this once: {password}"),
+            (None, true) => println!("Made the account {first}."),
+            (None, false) => println!("Kept the account {first}."),
+        }
+        println!("\nAdd these records to the DNS of {domain}:\n");
+        for record in &records {
+            println!("  {}. {} {}", record.name, record.kind, record.value);
+            println!("      {}", record.why);
+        }
+        println!(
+            "\nAsk whoever runs your line to let the address's reverse name (PTR) be {hostname}.\n\
+             Then start the server:  waxwing serve --config {}",
+            context.path.display()
+        );
+        Ok(())
+    }
+
+    /// Gives whether it was written; an existing file is kept, if it is for the same host.
+    fn write_config(&self, context: &Context, hostname: &str, domain: &str) -> Result<bool> {
+        if context.path.exists() {
+            let found = Config::load(&context.path)?;
+            if found.hostname.as_str() != hostname && self.hostname.is_some() {
+                bail!("{} is for {}: change it there, or choose another file with --config", context.path.display(), found.hostname);
+            }
+            return Ok(false);
+        }
+        let database = match &self.database {
+            Some(url) => format!("database = {}\n", toml_string(url)),
+            None => String::new(),
+        };
+        let text = format!(
+            "# The configuration of Waxwing. Domains, accounts and aliases are not here: use `waxwing domain`,\n\
+             # `waxwing user` and `waxwing alias`.\n\
+             hostname = {}\ndata = {}\n{database}\n\
+             [tls]\n\
+             # A certificate from Let's Encrypt, renewed by itself; port 80 must be reachable from outside.\n\
+             acme = {{ email = {} }}\n\
+             # Or your own files:\n\
+             # certificate = \"/etc/ssl/mail.pem\"\n\
+             # key = \"/etc/ssl/mail.key\"\n",
+            toml_string(hostname),
+            toml_string(&self.data.display().to_string()),
+            toml_string(&format!("postmaster@{domain}")),
+        );
+        Config::parse(&text, &context.path).context("the values given make no valid configuration")?;
+        if let Some(folder) = context.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        std::fs::write(&context.path, text).with_context(|| format!("cannot write {}", context.path.display()))?;
+        Ok(true)
+    }
+}
+
+fn toml_string(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn ignore_existing(result: Result<(), AccountError>) -> Result<()> {
+    match result {
+        Ok(()) | Err(AccountError::Exists(_)) => Ok(()),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// The addresses from which this machine would reach the outside. Nothing is sent: connecting a
+/// UDP socket only asks the routing table.
+fn own_addresses() -> Vec<IpAddr> {
+    let probe = |bind: &str, to: &str| -> Option<IpAddr> {
+        let socket = std::net::UdpSocket::bind(bind).ok()?;
+        socket.connect(to).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    // Documentation addresses (RFC 5737, RFC 3849): routed like any other, owned by nobody.
+    [probe("0.0.0.0:0", "192.0.2.1:9"), probe("[::]:0", "[2001:db8::1]:9")]
+        .into_iter()
+        .flatten()
+        .filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+        .collect()
+}
+
+fn records(domain: &str, hostname: &str, ips: &[IpAddr]) -> Vec<Record> {
+    let mut list = Vec::new();
+    let mut add = |name: String, kind, value: String, why| list.push(Record { name, kind, value, why });
+    for ip in ips {
+        let kind = if ip.is_ipv4() { "A" } else { "AAAA" };
+        add(hostname.into(), kind, ip.to_string(), "where the server is");
+    }
+    if ips.is_empty() {
+        add(hostname.into(), "A", "YOUR.PUBLIC.ADDRESS".into(), "where the server is");
+    }
+    add(domain.into(), "MX", format!("10 {hostname}."), "mail for the domain goes to this server");
+    add(domain.into(), "TXT", "\"v=spf1 mx -all\"".into(), "only this server sends for the domain (SPF)");
+    add(hostname.into(), "TXT", "\"v=spf1 a -all\"".into(), "the same for the server's own name, seen in bounces");
+    let services = [("_submissions._tcp", 465), ("_submission._tcp", 587), ("_imaps._tcp", 993), ("_pop3s._tcp", 995)];
+    for (service, port) in services {
+        let why = "mail clients find the server by the address alone (RFC 6186, RFC 8314)";
+        add(format!("{service}.{domain}"), "SRV", format!("0 1 {port} {hostname}."), why);
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_name_every_address() {
+        let list = records("example.org", "mail.example.org", &["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()]);
+        let shown: Vec<String> = list.iter().map(|r| format!("{} {} {}", r.name, r.kind, r.value)).collect();
+        assert!(shown.contains(&"mail.example.org AAAA 2001:db8::7".to_owned()));
+        assert!(shown.contains(&"example.org MX 10 mail.example.org.".to_owned()));
+        assert!(shown.contains(&"_imaps._tcp.example.org SRV 0 1 993 mail.example.org.".to_owned()));
+    }
+}

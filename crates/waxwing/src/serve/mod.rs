@@ -1,0 +1,286 @@
+//! `waxwing serve`: everything running together, from the first port bound to the last lease given
+//! back.
+//!
+//! ```text
+//! ports bound → privileges dropped → store opened → certificate chosen → listeners, queue runner,
+//! store's background work, ACME → "listening" → … → SIGTERM: no new connections, sessions told,
+//! queue runner finishes what it began → store closed
+//! ```
+
+mod access;
+pub mod acme;
+pub mod connect;
+pub mod listen;
+mod road;
+mod smtp;
+pub mod tls;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::io::AsyncWriteExt as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
+use waxwing_store::Store;
+
+use crate::config::Config;
+use listen::{Gate, Port, Service};
+
+/// How long open sessions and deliveries may take to end when we are told to stop.
+const FAREWELL: Duration = Duration::from_secs(15);
+/// How often certificate files are looked at for a change.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
+    start_log();
+    let ports = listen::bind_all(&config.listen)?;
+    prepare_data_folder(&config)?;
+    become_user(&config)?;
+    let store = open_store(&config).await?;
+    let tokens = acme::Tokens::default();
+    let certificates = certificates(&config)?;
+    let acceptor = TlsAcceptor::from(certificates.server_config()?);
+
+    let (stop, stopped) = watch::channel(false);
+    let road = road::road(&config, &store)?;
+    let mut tasks = JoinSet::new();
+    let listening = announce(&ports);
+    let gate = Gate::new(config.limits.connections, config.limits.connections_per_address);
+    let desks = Desks::new(&config, &store, &road, &acceptor, &tokens);
+    for port in ports {
+        tasks.spawn(attend(port, desks.clone(), gate.clone(), stopped.clone()));
+    }
+    tasks.spawn(road::run_queue(road, stopped.clone()));
+    let (background, until) = (store.clone(), stopped.clone());
+    tasks.spawn(async move { background.run_background(until).await });
+    let keeper = tokio::spawn(keep_certificates(config.clone(), certificates, tokens));
+
+    say_listening(&listening, json).await?;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    info!(hostname = %config.hostname, config = %config_path.display(), "ready");
+    wait_for_end().await?;
+
+    info!("stopping: open sessions are told, deliveries in progress are finished");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let _ = stop.send(true);
+    keeper.abort();
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(FAREWELL, all).await.is_err() {
+        warn!("some sessions did not end in time and were cut off; nothing that was acknowledged is lost");
+    }
+    tasks.shutdown().await;
+    store.close().await;
+    Ok(())
+}
+
+/// The log goes to stderr; `RUST_LOG` chooses how much. Colours only for people.
+fn start_log() {
+    use std::io::IsTerminal as _;
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
+}
+
+fn prepare_data_folder(config: &Config) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let spool = config.data.join("spool");
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&spool)
+        .with_context(|| format!("cannot make the data folder {}", config.data.display()))
+}
+
+/// Ports below 1024 need root; reading strangers' mail does not.
+fn become_user(config: &Config) -> Result<()> {
+    let Some(user) = &config.user else { return Ok(()) };
+    privdrop::PrivDrop::default()
+        .user(user)
+        .apply()
+        .with_context(|| format!("cannot become the user {user:?}: does it exist, and was the server started by root?"))
+}
+
+async fn open_store(config: &Config) -> Result<Store> {
+    Store::open(config.store_settings("serve"))
+        .await
+        .with_context(|| format!("cannot open the store {}", crate::cli::without_password(&config.database_url())))
+}
+
+/// The names in our certificate.
+fn certificate_names(config: &Config) -> Vec<String> {
+    std::iter::once(&config.hostname).chain(&config.tls.names).map(ToString::to_string).collect()
+}
+
+/// What to begin with.
+fn certificates(config: &Config) -> Result<Arc<tls::Certificates>> {
+    let names = certificate_names(config);
+    let key = match (&config.tls.certificate, &config.tls.key, &config.tls.acme) {
+        (Some(certificate), Some(key), _) => tls::from_files(certificate, key)?,
+        (_, _, Some(settings)) => {
+            let keeper = acme::Keeper::new(&config.data, settings.clone(), names.clone(), acme::Tokens::default());
+            match keeper.stored(jiff::Timestamp::now().as_second()) {
+                Some(stored) => stored,
+                None => tls::self_signed(&config.data.join("tls"), &names)?,
+            }
+        }
+        _ => tls::self_signed(&config.data.join("tls"), &names)?,
+    };
+    Ok(tls::Certificates::new(key))
+}
+
+/// Keeps the certificate fresh: by ACME, or by looking at its files on SIGHUP and now and then.
+async fn keep_certificates(config: Config, certificates: Arc<tls::Certificates>, tokens: acme::Tokens) {
+    if let Some(settings) = config.tls.acme.clone() {
+        let keeper = acme::Keeper::new(&config.data, settings, certificate_names(&config), tokens);
+        return keeper.run(certificates).await;
+    }
+    let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
+    let (Some(certificate), Some(key)) = (config.tls.certificate, config.tls.key) else {
+        // Nothing to reload, but SIGHUP must not end the server.
+        loop {
+            hang_up.recv().await;
+        }
+    };
+    let changed = || {
+        let time = |path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+        (time(&certificate), time(&key))
+    };
+    let mut seen = changed();
+    loop {
+        let asked = tokio::select! {
+            _ = hang_up.recv() => true,
+            () = tokio::time::sleep(CERTIFICATE_LOOK) => false,
+        };
+        let now = changed();
+        if !asked && now == seen {
+            continue;
+        }
+        seen = now;
+        match tls::from_files(&certificate, &key) {
+            Ok(fresh) => {
+                certificates.replace(fresh);
+                info!("the certificate was read again; new connections use it");
+            }
+            Err(error) => warn!("the certificate was not replaced, the old one stays in use: {error:#}"),
+        }
+    }
+}
+
+/// Everything that serves connections, by service.
+#[derive(Clone)]
+struct Desks {
+    mx: Arc<smtp::Desk>,
+    submission: Arc<smtp::Desk>,
+    lmtp: Arc<smtp::Desk>,
+    access: Arc<access::Desk>,
+    acceptor: TlsAcceptor,
+    tokens: acme::Tokens,
+}
+
+impl Desks {
+    fn new(config: &Config, store: &Store, road: &Arc<road::Road>, acceptor: &TlsAcceptor, tokens: &acme::Tokens) -> Desks {
+        let desk = |settings| Arc::new(smtp::Desk::new(settings, road.clone(), store.clone(), acceptor.clone()));
+        Desks {
+            mx: desk(road::mx_settings(config)),
+            submission: desk(road::submission_settings(config)),
+            lmtp: desk(road::lmtp_settings(config)),
+            access: Arc::new(access::Desk::new(config, store.clone(), acceptor.clone())),
+            acceptor: acceptor.clone(),
+            tokens: tokens.clone(),
+        }
+    }
+}
+
+/// Takes connections at one port until told to stop, then waits for those it has.
+async fn attend(port: Port, desks: Desks, gate: Arc<Gate>, mut stop: watch::Receiver<bool>) {
+    let mut sessions = JoinSet::new();
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listen::accept(&port.listener) => accepted,
+            Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
+            _ = stop.changed() => break,
+        };
+        let Some(place) = gate.enter(peer.ip()) else {
+            info!(%peer, service = ?port.service, "refused: too many connections");
+            let mut stream = stream;
+            let busy = port.service.busy();
+            sessions.spawn(async move {
+                let _ = tokio::time::timeout(Duration::from_secs(5), stream.write_all(busy)).await;
+            });
+            continue;
+        };
+        let (desks, service, stop) = (desks.clone(), port.service, stop.clone());
+        sessions.spawn(async move {
+            let _place = place;
+            serve_one(service, stream, peer, desks, stop).await;
+        });
+    }
+    drop(port.listener);
+    while sessions.join_next().await.is_some() {}
+}
+
+async fn serve_one(
+    service: Service,
+    stream: tokio::net::TcpStream,
+    peer: std::net::SocketAddr,
+    desks: Desks,
+    stop: watch::Receiver<bool>,
+) {
+    match service {
+        Service::Smtp => desks.mx.serve(stream, peer, false, stop).await,
+        Service::Lmtp => desks.lmtp.serve(stream, peer, false, stop).await,
+        Service::Submission | Service::Submissions => {
+            desks.submission.serve(stream, peer, service.implicit_tls(), stop).await;
+        }
+        Service::Imap | Service::Imaps => desks.access.imap(stream, peer, service.implicit_tls(), stop).await,
+        Service::Pop3 | Service::Pop3s => desks.access.pop3(stream, peer, service.implicit_tls(), stop).await,
+        Service::Http => acme::serve_http(stream, desks.tokens).await,
+    }
+}
+
+/// Service to the addresses it listens on.
+fn announce(ports: &[Port]) -> BTreeMap<Service, Vec<String>> {
+    let mut listening: BTreeMap<Service, Vec<String>> = BTreeMap::new();
+    for port in ports {
+        listening.entry(port.service).or_default().push(port.address.to_string());
+    }
+    listening
+}
+
+/// One line on stdout, once every port is bound: for people and for whoever started us.
+async fn say_listening(listening: &BTreeMap<Service, Vec<String>>, json: bool) -> Result<()> {
+    let line = if json {
+        serde_json::json!({ "listening": listening }).to_string()
+    } else {
+        let words: Vec<String> =
+            listening.iter().map(|(s, a)| format!("{} {}", format!("{s:?}").to_lowercase(), a.join(" "))).collect();
+        format!("listening: {}", words.join(", "))
+    };
+    let mut out = tokio::io::stdout();
+    out.write_all(line.as_bytes()).await?;
+    out.write_all(b"\n").await?;
+    out.flush().await?;
+    Ok(())
+}
+
+async fn wait_for_end() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! From configuration to the settings of delivery and of SMTP sessions.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use waxwing_delivery::policy::{Policy, Relay};
+use waxwing_delivery::queue::Schedule;
+use waxwing_dns::{DnssecMode, NameServers, Resolver, ResolverOptions};
+use waxwing_smtp::ServerSettings;
+use waxwing_smtp::client::{Credentials, TlsPolicy};
+use waxwing_smtp::server::StartTls;
+use waxwing_store::Store;
+use zeroize::Zeroizing;
+
+use crate::config::{Config, Dnssec, HostPort, Smarthost};
+
+/// Submission servers that speak TLS from the first octet (RFC 8314 §7.3).
+const SUBMISSIONS_PORT: u16 = 465;
+
+/// How mail from other servers is taken.
+pub fn mx_settings(config: &Config) -> ServerSettings {
+    with_limits(config, ServerSettings::mx(config.hostname.as_str()))
+}
+
+/// How mail from people is taken.
+pub fn submission_settings(config: &Config) -> ServerSettings {
+    let mut settings = with_limits(config, ServerSettings::submission(config.hostname.as_str()));
+    if config.tls.allow_plaintext_login {
+        settings.starttls = StartTls::Offered;
+        settings.plaintext_auth = true;
+    }
+    settings
+}
+
+/// How mail from an MTA on this machine is taken.
+pub fn lmtp_settings(config: &Config) -> ServerSettings {
+    with_limits(config, ServerSettings::lmtp(config.hostname.as_str()))
+}
+
+fn with_limits(config: &Config, mut settings: ServerSettings) -> ServerSettings {
+    settings.max_message_octets = config.limits.message_size.0;
+    settings.max_recipients = u32::try_from(config.limits.recipients).unwrap_or(u32::MAX);
+    settings
+}
+
+/// How names are looked up.
+pub fn resolver(config: &Config) -> Result<Resolver> {
+    let servers = match config.dns.servers.as_slice() {
+        [] => NameServers::System,
+        these => NameServers::These(these.to_vec()),
+    };
+    let dnssec = match config.dns.dnssec {
+        Dnssec::Off => DnssecMode::Off,
+        Dnssec::TrustResolver => DnssecMode::TrustAd,
+        Dnssec::Validate => DnssecMode::Validate,
+    };
+    Resolver::new(servers, ResolverOptions { dnssec, ..Default::default() }).context("cannot look up names")
+}
+
+/// How mail is routed, sent and given up.
+pub fn policy(config: &Config) -> Result<Policy> {
+    let outbound = &config.outbound;
+    let mut policy = Policy::new(config.hostname.as_str());
+    policy.other_host_names = config.tls.names.iter().map(ToString::to_string).collect();
+    policy.smtp_port = outbound.port;
+    match outbound.source {
+        Some(IpAddr::V4(ip)) => policy.source_v4 = Some(ip),
+        Some(IpAddr::V6(ip)) => policy.source_v6 = Some(ip),
+        None => {}
+    }
+    policy.own_addresses = config.listen.smtp.iter().map(|a| a.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect();
+    policy.smarthost = outbound.smarthost.as_ref().map(smarthost).transpose()?;
+    policy.routes = outbound.routes.iter().map(|(domain, to)| (domain.to_string(), relay(to))).collect();
+    policy.schedule = Schedule::new(outbound.retry.iter().map(|span| span.0).collect());
+    policy.delay_warning_after = outbound.warn_after.0;
+    policy.expire_after = outbound.expire_after.0;
+    policy.max_deliveries = outbound.connections;
+    policy.max_deliveries_per_domain = outbound.connections_per_destination;
+    policy.max_connections_per_host = outbound.connections_per_destination;
+    Ok(policy)
+}
+
+fn relay(to: &HostPort) -> Relay {
+    Relay { host: to.host.clone(), port: to.port, tls: TlsPolicy::Opportunistic, implicit_tls: false, credentials: None }
+}
+
+fn smarthost(settings: &Smarthost) -> Result<Relay> {
+    let credentials = match (&settings.username, &settings.password_file) {
+        (Some(login), Some(file)) => Some(Credentials {
+            login: login.clone(),
+            password: read_password(file)?,
+            plaintext_allowed: false,
+        }),
+        _ => None,
+    };
+    let tls = if settings.allow_plaintext { TlsPolicy::Opportunistic } else { TlsPolicy::Required };
+    Ok(Relay { tls, implicit_tls: settings.host.port == SUBMISSIONS_PORT, credentials, ..relay(&settings.host) })
+}
+
+fn read_password(file: &Path) -> Result<Zeroizing<String>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the smarthost's password in {}", file.display()))?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        let text = format!("hostname='mx.example.org'\n{text}\n[tls]\nself-signed=true\n");
+        Config::parse(&text, Path::new("x")).unwrap()
+    }
+
+    #[test]
+    fn a_smarthost_demands_tls_unless_told_otherwise() {
+        let policy = policy(&config("[outbound]\nsmarthost={host='relay.example:465'}")).unwrap();
+        let relay = policy.smarthost.unwrap();
+        assert_eq!(relay.tls, TlsPolicy::Required);
+        assert!(relay.implicit_tls);
+    }
+
+    #[test]
+    fn submission_requires_tls_by_default() {
+        assert_eq!(submission_settings(&config("")).starttls, StartTls::Required);
+        assert!(!submission_settings(&config("")).plaintext_auth);
+    }
+}

@@ -1,0 +1,319 @@
+//! Joins a socket to an SMTP session: reads, writes, does the handshake, and carries the session's
+//! questions to the store and to delivery. The protocol is in `waxwing-smtp`, the decisions are in
+//! `waxwing-delivery`; nothing is decided here.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tracing::{debug, info, warn};
+use waxwing_message::Envelope;
+use waxwing_message::journey::{Source, TlsUsed};
+use waxwing_smtp::{Action, Reply, ServerSession, ServerSettings, Tls};
+use waxwing_store::{Account, LoginError, SpoolWriter, Store, StoreError};
+
+use super::road::Road;
+use super::tls;
+
+/// What one read takes while commands are awaited, and while a message flows.
+const COMMAND_READ_OCTETS: usize = 4 * 1_024;
+const DATA_READ_OCTETS: usize = 64 * 1_024;
+/// How long a peer may take to read what we write, and to shake hands.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause after a wrong login; it doubles with each, up to a bound.
+const WRONG_LOGIN_PAUSE: Duration = Duration::from_millis(500);
+const WRONG_LOGIN_PAUSES_DOUBLED: u32 = 5;
+
+/// What all SMTP connections of one kind of listener share.
+pub struct Desk {
+    settings: Arc<ServerSettings>,
+    road: Arc<Road>,
+    store: Store,
+    acceptor: TlsAcceptor,
+}
+
+/// One connection's own facts and the message it is receiving.
+struct Visit<'a> {
+    desk: &'a Desk,
+    peer: SocketAddr,
+    tls: Option<TlsUsed>,
+    account: Option<Account>,
+    wrong_logins: u32,
+    spool: Option<SpoolWriter>,
+}
+
+/// Why the driving of a stream ended.
+enum Next {
+    Closed,
+    StartTls,
+}
+
+/// What an action asks for, taken out of the session's borrow.
+enum Task {
+    StartTls,
+    Close,
+    Nothing,
+    FailData(Reply),
+    Nonce,
+    Password { login: String, password: zeroize::Zeroizing<String> },
+    Keys { login: String },
+    Sender(Envelope),
+    Recipient(Envelope, waxwing_message::Recipient),
+    BeginData,
+    Complete(Box<Envelope>),
+}
+
+impl Desk {
+    pub fn new(settings: ServerSettings, road: Arc<Road>, store: Store, acceptor: TlsAcceptor) -> Desk {
+        Desk { settings: Arc::new(settings), road, store, acceptor }
+    }
+
+    /// Serves one connection to its end.
+    pub async fn serve(&self, stream: TcpStream, peer: SocketAddr, implicit_tls: bool, mut stop: watch::Receiver<bool>) {
+        let mut visit =
+            Visit { desk: self, peer, tls: None, account: None, wrong_logins: 0, spool: None };
+        let outcome = visit.run(stream, implicit_tls, &mut stop).await;
+        if let Err(error) = outcome {
+            debug!(%peer, "SMTP connection ended: {error}");
+        }
+    }
+}
+
+impl Visit<'_> {
+    async fn run(&mut self, mut stream: TcpStream, implicit_tls: bool, stop: &mut watch::Receiver<bool>) -> io::Result<()> {
+        if implicit_tls {
+            let (mut stream, facts) = self.shake_hands(stream).await?;
+            let mut session = ServerSession::new(self.desk.settings.clone(), Some(facts), Instant::now());
+            self.drive(&mut stream, &mut session, stop).await?;
+            return close(stream).await;
+        }
+        let mut session = ServerSession::new(self.desk.settings.clone(), None, Instant::now());
+        match self.drive(&mut stream, &mut session, stop).await? {
+            Next::Closed => close(stream).await,
+            Next::StartTls => {
+                let (mut stream, facts) = self.shake_hands(stream).await?;
+                // RFC 3207 §4.2: what was said in clear text is forgotten, the login too.
+                self.account = None;
+                self.spool = None;
+                session.tls_established(Instant::now(), facts);
+                self.drive(&mut stream, &mut session, stop).await?;
+                close(stream).await
+            }
+        }
+    }
+
+    async fn shake_hands(&mut self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Tls)> {
+        let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.desk.acceptor.accept(stream)).await??;
+        let (_, connection) = stream.get_ref();
+        self.tls = Some(tls::used(connection.protocol_version(), connection.negotiated_cipher_suite(), false));
+        let binding = tls::channel_binding(connection);
+        Ok((stream, Tls { binding }))
+    }
+
+    /// Drives the session over this stream until it is closed or wants TLS.
+    async fn drive<S>(&mut self, stream: &mut S, session: &mut ServerSession, stop: &mut watch::Receiver<bool>) -> io::Result<Next>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut buffer = vec![0; COMMAND_READ_OCTETS];
+        let mut told_to_stop = *stop.borrow();
+        if told_to_stop {
+            session.shut_down(Reply::shutting_down());
+        }
+        loop {
+            while let Some(action) = session.next_action(Instant::now()) {
+                let task = self.take(action);
+                match task {
+                    Task::StartTls => {
+                        write_out(stream, session).await?;
+                        return Ok(Next::StartTls);
+                    }
+                    Task::Close => {
+                        write_out(stream, session).await?;
+                        return Ok(Next::Closed);
+                    }
+                    // The message is being made durable; what the client must hear first goes out.
+                    Task::Complete(envelope) => {
+                        write_out(stream, session).await?;
+                        self.complete(session, *envelope).await;
+                    }
+                    task => self.answer(session, task).await,
+                }
+            }
+            if !session.output().is_empty() {
+                write_out(stream, session).await?;
+                continue;
+            }
+            let wanted = if self.spool.is_some() { DATA_READ_OCTETS } else { COMMAND_READ_OCTETS };
+            if buffer.len() != wanted {
+                buffer = vec![0; wanted];
+            }
+            let deadline = session.deadline().map_or_else(far_future, tokio::time::Instant::from_std);
+            tokio::select! {
+                read = stream.read(&mut buffer) => match read? {
+                    0 => return Ok(Next::Closed),
+                    n => session.receive(Instant::now(), &buffer[..n]),
+                },
+                () = tokio::time::sleep_until(deadline) => session.on_timeout(Instant::now()),
+                _ = stop.changed(), if !told_to_stop => {
+                    told_to_stop = true;
+                    session.shut_down(Reply::shutting_down());
+                }
+            }
+        }
+    }
+
+    /// Takes what the action asks out of the session's borrow; message octets are spooled here.
+    fn take(&mut self, action: Action<'_>) -> Task {
+        match action {
+            Action::StartTls => Task::StartTls,
+            Action::Close => Task::Close,
+            Action::Authenticate { .. } => Task::Nonce,
+            Action::CheckPassword { login, password } => Task::Password { login, password },
+            Action::NeedKeys { login } => Task::Keys { login },
+            Action::LoginEnded { login, outcome } => {
+                let login = login.unwrap_or_default();
+                match outcome {
+                    Ok(()) => info!(peer = %self.peer, login, "logged in for submission"),
+                    Err(why) => {
+                        self.wrong_logins += 1;
+                        self.account = None;
+                        info!(peer = %self.peer, login, why, "login refused");
+                    }
+                }
+                Task::Nothing
+            }
+            Action::CheckSender { envelope, .. } => Task::Sender(envelope.clone()),
+            Action::CheckRecipient { envelope, recipient } => Task::Recipient(envelope.clone(), recipient.clone()),
+            Action::BeginData { .. } => Task::BeginData,
+            Action::Data(octets) => match self.spool.as_mut().map(|spool| spool.write(octets)) {
+                Some(Err(error)) => {
+                    self.spool = None;
+                    Task::FailData(store_reply(&error))
+                }
+                _ => Task::Nothing,
+            },
+            Action::DiscardData => {
+                self.spool = None;
+                Task::Nothing
+            }
+            Action::DataComplete { envelope, .. } => Task::Complete(envelope),
+        }
+    }
+
+    async fn answer(&mut self, session: &mut ServerSession, task: Task) {
+        match task {
+            Task::FailData(reply) => session.fail_data(reply),
+            Task::Nonce => {
+                self.pause_after_wrong_logins().await;
+                session.answer_authenticate(Instant::now(), Ok(rand::random()));
+            }
+            Task::Password { login, password } => {
+                let answer = self.check_password(&login, &password).await;
+                session.answer_password(Instant::now(), answer);
+            }
+            Task::Keys { login } => {
+                let answer = self.find_keys(&login).await;
+                session.answer_keys(Instant::now(), answer);
+            }
+            Task::Sender(envelope) => {
+                let verdict = self.desk.road.check_sender(self.account.as_ref(), &envelope).await;
+                session.answer_sender(Instant::now(), verdict);
+            }
+            Task::Recipient(envelope, recipient) => {
+                let verdict = self.desk.road.check_recipient(self.account.as_ref(), &envelope, &recipient).await;
+                session.answer_recipient(Instant::now(), verdict);
+            }
+            Task::BeginData => {
+                self.spool = Some(self.desk.store.spool());
+                session.answer_data(Instant::now(), Ok(()));
+            }
+            Task::Nothing | Task::StartTls | Task::Close | Task::Complete(_) => {}
+        }
+    }
+
+    async fn pause_after_wrong_logins(&self) {
+        if self.wrong_logins > 0 {
+            let doubled = (self.wrong_logins - 1).min(WRONG_LOGIN_PAUSES_DOUBLED);
+            tokio::time::sleep(WRONG_LOGIN_PAUSE * 2u32.pow(doubled)).await;
+        }
+    }
+
+    async fn check_password(&mut self, login: &str, password: &str) -> Result<bool, Reply> {
+        match self.desk.store.login(login, password).await {
+            Ok(account) => {
+                self.account = Some(account);
+                Ok(true)
+            }
+            Err(LoginError::Rejected | LoginError::Disabled) => Ok(false),
+            Err(LoginError::Store(error)) => Err(login_unavailable(&error)),
+        }
+    }
+
+    async fn find_keys(&mut self, login: &str) -> Result<waxwing_sasl::ScramKeys, Reply> {
+        let (id, keys) = self.desk.store.scram_keys(login).await.map_err(|error| login_unavailable(&error))?;
+        self.account = match id {
+            Some(id) => self.desk.store.account(id).await.map_err(|error| login_unavailable(&error))?,
+            None => None,
+        };
+        Ok(keys)
+    }
+
+    /// The message is whole: hands it over, and replies when it is durable.
+    async fn complete(&mut self, session: &mut ServerSession, envelope: Envelope) {
+        let Some(spool) = self.spool.take() else {
+            return session.answer_message(Instant::now(), Reply::new(451, (4, 3, 0), "the message was not kept, send it again"));
+        };
+        let spool = match spool.finish() {
+            Ok(spool) => spool,
+            Err(error) => return session.answer_message(Instant::now(), store_reply(&error)),
+        };
+        let source = Source {
+            ip: Some(self.peer.ip()),
+            helo: session.hello().map(str::to_owned),
+            tls: self.tls.clone(),
+            login: self.account.as_ref().map(|account| account.address.clone()),
+        };
+        let reply = self.desk.road.accept(source, session.protocol(), self.account.as_ref(), envelope, spool).await;
+        session.answer_message(Instant::now(), reply);
+    }
+}
+
+/// Writes all of the session's output.
+async fn write_out<S: AsyncWrite + Unpin>(stream: &mut S, session: &mut ServerSession) -> io::Result<()> {
+    let output = session.take_output();
+    let write = async {
+        stream.write_all(&output).await?;
+        stream.flush().await
+    };
+    tokio::time::timeout(WRITE_TIMEOUT, write).await?
+}
+
+/// Says goodbye to TCP, and to TLS if there is one, without waiting for a peer that does not.
+async fn close<S: AsyncWrite + Unpin>(mut stream: S) -> io::Result<()> {
+    tokio::time::timeout(Duration::from_secs(5), stream.shutdown()).await?
+}
+
+fn far_future() -> tokio::time::Instant {
+    tokio::time::Instant::now() + Duration::from_secs(86_400)
+}
+
+fn store_reply(error: &StoreError) -> Reply {
+    warn!("a message could not be taken: {error}");
+    match error {
+        StoreError::NoSpace(_) => Reply::out_of_space(),
+        _ => Reply::new(451, (4, 3, 0), "the mail store does not answer at the moment, try again later"),
+    }
+}
+
+fn login_unavailable(error: &StoreError) -> Reply {
+    warn!("a login could not be checked: {error}");
+    Reply::new(454, (4, 7, 0), "logins cannot be checked at the moment, try again later")
+}
