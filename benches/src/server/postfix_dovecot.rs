@@ -25,7 +25,7 @@ const MASTER_CF: &str = "/usr/share/postfix/master.cf.dist";
 pub fn prepare(folder: &Path, smtp: SocketAddr, imap: SocketAddr) -> Result<()> {
     ensure!(is_root(), "Postfix and Dovecot start as root only: run as root");
     for needed in [MAIN_CF, MASTER_CF, "/usr/lib/dovecot/imap", "/usr/lib/dovecot/lmtp"] {
-        ensure!(Path::new(needed).exists(), "{needed} is missing: run benches/install");
+        ensure!(Path::new(needed).exists(), "{needed} is missing: run scripts/install bench");
     }
     for made in ["postfix", "queue", "postfix-data", "dovecot", "mail"] {
         fs::create_dir(folder.join(made))?;
