@@ -38,7 +38,7 @@ pub trait Maildrops: Send + Sync + 'static {
     /// Releases the lock; on return another session may have it.
     fn release(&self, lock: Self::Lock) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The INBOX as it stands now.
+    /// The INBOX as it stands now; what an IMAP client marked \Deleted is in it until expunged.
     fn listing(
         &self,
         account: AccountId,

@@ -18,7 +18,7 @@ use crate::maildrop::Maildrop;
 use crate::maildrops::Maildrops;
 use crate::settings::{Settings, TlsFacts};
 use crate::wire::command::CommandError;
-use crate::wire::response::{self, ResponseCode};
+use crate::wire::response::{self, Messages, ResponseCode};
 
 /// Why [`serve`] returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl<M: Maildrops> Session<M> {
                 tracing::info!(account = account.0, count, "maildrop opened");
                 self.state = State::Transaction(Box::new(maildrop));
                 conn.login_deadline = None;
-                response::ok(&mut conn.out, format_args!("{count} messages ({octets} octets)"));
+                response::ok(&mut conn.out, format_args!("{} ({octets} octets)", Messages(count)));
             }
             Ok(None) => response::err_code(
                 &mut conn.out,

@@ -60,7 +60,7 @@ async fn every_mechanism_logs_in() {
             let credentials = (LOGIN, PASSWORD);
             let reply =
                 authenticate(&mut client, mechanism, credentials, binding, initial_response).await;
-            assert_eq!(reply, "+OK 1 messages (3 octets)", "{mechanism:?}");
+            assert_eq!(reply, "+OK 1 message (3 octets)", "{mechanism:?}");
             assert_eq!(client.say("STAT").await, "+OK 1 3");
         }
     }
@@ -250,7 +250,7 @@ async fn over_tcp() {
         answers,
         "+OK localhost POP3 ready\r\n\
          +OK now the password\r\n\
-         +OK 1 messages (25 octets)\r\n\
+         +OK 1 message (25 octets)\r\n\
          +OK 25 octets\r\nSubject: hello\r\n\r\nhello\r\n.\r\n\
          +OK goodbye, 0 messages removed\r\n"
     );

@@ -6,7 +6,7 @@ use crate::connection::{Connection, Lost};
 use crate::maildrop::Maildrop;
 use crate::maildrops::Maildrops;
 use crate::wire::command::MessageNumber;
-use crate::wire::response;
+use crate::wire::response::{self, Messages};
 
 pub(super) async fn run<S, M>(
     number: Option<MessageNumber>,
@@ -27,7 +27,7 @@ where
         return Ok(());
     }
     let (count, octets) = maildrop.count_and_octets();
-    response::ok(&mut conn.out, format_args!("{count} messages ({octets} octets)"));
+    response::ok(&mut conn.out, format_args!("{} ({octets} octets)", Messages(count)));
     for (number, message) in maildrop.remaining() {
         response::line(&mut conn.out, format_args!("{} {}", number.0, message.size_octets));
         conn.flush_if_much().await?;

@@ -3,5 +3,5 @@
 use crate::wire::response;
 
 pub(super) fn run(out: &mut Vec<u8>) {
-    response::ok(out, "");
+    response::ok(out, "still here");
 }

@@ -71,6 +71,7 @@ where
     tokio::time::sleep(session.settings.failed_login_delay).await;
     response::err_code(&mut conn.out, ResponseCode::Auth, "wrong login or password");
     session.failed_logins += 1;
+    tracing::info!(failed_logins = session.failed_logins, "log-in refused");
     let too_many = session.failed_logins >= session.settings.max_failed_logins;
     Ok(if too_many { Next::Close } else { Next::Continue })
 }

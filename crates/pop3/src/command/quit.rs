@@ -4,7 +4,7 @@
 use crate::maildrop::Maildrop;
 use crate::maildrops::Maildrops;
 use crate::session::{Session, State};
-use crate::wire::response::{self, ResponseCode};
+use crate::wire::response::{self, Messages, ResponseCode};
 
 pub(super) async fn run<M: Maildrops>(session: &mut Session<M>, out: &mut Vec<u8>) {
     let closed = State::Authorization { user: None };
@@ -27,7 +27,7 @@ async fn update<M: Maildrops>(maildrop: Maildrop<M>, session: &Session<M>, out: 
     match result {
         Ok(()) => {
             tracing::info!(deleted = deleted.len(), "maildrop updated");
-            response::ok(out, format_args!("goodbye, {} messages removed", deleted.len()));
+            response::ok(out, format_args!("goodbye, {} removed", Messages(deleted.len())));
         }
         Err(error) => {
             tracing::warn!(%error, "maildrop not updated");

@@ -64,6 +64,17 @@ pub fn end(out: &mut Vec<u8>) {
     out.extend_from_slice(b".\r\n");
 }
 
+/// `1 message`, `2 messages`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Messages(pub usize);
+
+impl Display for Messages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Messages(count) = self;
+        if *count == 1 { f.write_str("1 message") } else { write!(f, "{count} messages") }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,13 +83,16 @@ mod tests {
     fn the_shapes_of_responses() {
         let mut out = Vec::new();
         ok(&mut out, "2 320");
+        ok(&mut out, Messages(0));
+        ok(&mut out, Messages(1));
         err(&mut out, "no such message");
         err_code(&mut out, ResponseCode::InUse, "busy");
         challenge(&mut out, "");
         end(&mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "+OK 2 320\r\n-ERR no such message\r\n-ERR [IN-USE] busy\r\n+ \r\n.\r\n"
+            "+OK 2 320\r\n+OK 0 messages\r\n+OK 1 message\r\n\
+             -ERR no such message\r\n-ERR [IN-USE] busy\r\n+ \r\n.\r\n"
         );
     }
 }

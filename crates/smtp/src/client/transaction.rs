@@ -87,6 +87,8 @@ pub(super) struct Sending {
     given_up: bool,
     /// The message is out to its end.
     ended: bool,
+    /// The server has heard of it.
+    spoken: bool,
 }
 
 impl Sending {
@@ -140,6 +142,7 @@ impl Sending {
             answered: 0,
             given_up: false,
             ended: false,
+            spoken: false,
         }
     }
 
@@ -359,7 +362,9 @@ impl ClientSession {
             if sending.is_over() {
                 let unknown = Outcome::deferred((0, 0), "nothing was said of this recipient");
                 // Unless a message went through, the server may have a transaction open still.
-                self.reset_needed = !sending.was_delivered();
+                if sending.spoken {
+                    self.reset_needed = !sending.was_delivered();
+                }
                 let State::Sending(sending) = std::mem::replace(&mut self.state, State::Idle)
                 else {
                     return;
@@ -415,6 +420,7 @@ impl ClientSession {
         };
         sending.expected.push_back(expected);
         sending.next = next;
+        sending.spoken = true;
         if free {
             self.since = now;
         }

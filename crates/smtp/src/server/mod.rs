@@ -348,6 +348,11 @@ impl ServerSession {
         self.tls.is_some()
     }
 
+    /// What is buffered: for tests of its bounds.
+    pub(crate) fn memory_octets(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
+    }
+
     fn action(&mut self, step: Step) -> Action<'_> {
         const OPEN: &str = "a transaction is open while its driver is asked";
         match step {
@@ -408,7 +413,8 @@ impl ServerSession {
                     if let Some(step) = self.chunk(now) {
                         return Some(step);
                     }
-                    if self.input.is_empty() && matches!(self.phase, Phase::Chunk(_)) {
+                    let more = matches!(&self.phase, Phase::Chunk(chunk) if chunk.remaining > 0);
+                    if self.input.is_empty() && more {
                         return None;
                     }
                 }

@@ -297,8 +297,8 @@ impl ServerSession {
         let start = self.input.consume(scanned.consumed).start;
         let octets = start + scanned.octets.start..start + scanned.octets.end;
         let mut step = None;
-        if content.failed.is_some() {
-            self.swallow(scanned.consumed);
+        if let Some(why) = content.failed.clone() {
+            self.swallow(scanned.consumed, why);
         } else if let Some(lone) = content.scanner.spoiled() {
             content.failed = Some(lone_octet(lone));
             step = Some(Step::DiscardData);
@@ -312,6 +312,11 @@ impl ServerSession {
         }
         if scanned.ended && matches!(self.phase, Phase::Data) {
             self.since = now;
+            // Whatever else was wrong: this is wrong for ever.
+            let content = self.content_mut();
+            if let Some(lone) = content.scanner.spoiled() {
+                content.failed = Some(lone_octet(lone));
+            }
             self.message_ended();
         }
         step
@@ -327,14 +332,17 @@ impl ServerSession {
         let available = self.input.rest().len() as u64;
         let octets = self.input.consume(available.min(chunk.remaining) as usize);
         chunk.remaining -= octets.len() as u64;
-        if chunk.refusal.is_some() {
-            self.swallow(octets.len());
+        if let Some(why) = chunk.refusal.clone() {
+            self.swallow(octets.len(), why);
             return None;
         }
         let transaction = self.transaction.as_mut().expect("BDAT without refusal has one");
         let content = transaction.content.as_mut().expect("its octets have begun");
-        if content.failed.is_some() || octets.is_empty() {
-            self.swallow(octets.len());
+        if let Some(why) = content.failed.clone() {
+            self.swallow(octets.len(), why);
+            return None;
+        }
+        if octets.is_empty() {
             return None;
         }
         if transaction.envelope.body != BodyKind::BinaryMime {
@@ -399,12 +407,13 @@ impl ServerSession {
         }
     }
 
-    /// Octets of a message that has failed. A client that sends them without end is sent away.
-    fn swallow(&mut self, octets: usize) {
+    /// Octets of a message that has failed. A client that sends them without end is told why before
+    /// its end, and sent away.
+    fn swallow(&mut self, octets: usize, why: Reply) {
         self.swallowed += octets as u64;
         let limit = self.settings.max_message_octets.saturating_mul(2).saturating_add(1 << 20);
         if self.swallowed > limit {
-            self.close_with(Reply::new(421, (4, 7, 0), "too much was sent in vain; closing"));
+            self.close_with(why);
         }
     }
 
