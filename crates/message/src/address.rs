@@ -16,6 +16,9 @@ pub const MAX_LOCAL_PART_OCTETS: usize = 64;
 /// The longest domain in octets: RFC 5321 §4.5.3.1.2.
 pub const MAX_DOMAIN_OCTETS: usize = 255;
 
+/// The longest address in octets: RFC 5321 §4.5.3.1.3 allows a path of 256 with its angle brackets.
+pub const MAX_ADDRESS_OCTETS: usize = 254;
+
 /// An email address: local part and domain.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
@@ -36,7 +39,7 @@ pub enum AddressError {
     #[error("the part after the @ is not a domain name")]
     Domain,
     /// Over the limits of RFC 5321 §4.5.3.1.
-    #[error("the address is too long: 64 octets before the @, 255 after it")]
+    #[error("the address is too long: 64 octets before the @, 255 after it, 254 in all")]
     TooLong,
 }
 
@@ -45,10 +48,16 @@ impl Address {
     /// brackets, display name or comments. UTF-8 is allowed in both halves (RFC 6531).
     pub fn parse(text: &str) -> Result<Address, AddressError> {
         let at = text.rfind('@').ok_or(AddressError::NoDomain)?;
+        if at > MAX_LOCAL_PART_OCTETS {
+            return Err(AddressError::TooLong);
+        }
         Address::new(&unquote(&text[..at])?, &text[at + 1..])
     }
 
     /// Builds an address from an *unquoted* local part and a domain or `[literal]`.
+    ///
+    /// Deviates: the empty local part, which RFC 5321 §4.1.2 would allow as `""`, is refused: it names
+    /// nobody, and everything that looks up names would have to know of it.
     pub fn new(local_part: &str, domain: &str) -> Result<Address, AddressError> {
         if local_part.is_empty() || local_part.chars().any(|c| c.is_control()) {
             return Err(AddressError::LocalPart);
@@ -56,7 +65,16 @@ impl Address {
         if local_part.len() > MAX_LOCAL_PART_OCTETS || domain.len() > MAX_DOMAIN_OCTETS {
             return Err(AddressError::TooLong);
         }
-        Ok(Address { local_part: local_part.to_owned(), domain: canonical_domain(domain)? })
+        let domain = canonical_domain(domain)?;
+        let address = Address { local_part: local_part.to_owned(), domain };
+        // The limits hold for what is sent: quotes and escapes count.
+        let written_local = address.to_string().len() - 1 - address.domain.len();
+        if written_local > MAX_LOCAL_PART_OCTETS
+            || written_local + 1 + address.domain.len() > MAX_ADDRESS_OCTETS
+        {
+            return Err(AddressError::TooLong);
+        }
+        Ok(address)
     }
 
     /// The local part, without quotes.
@@ -96,7 +114,8 @@ fn unquote(text: &str) -> Result<String, AddressError> {
     while let Some(c) = chars.next() {
         match c {
             '\\' => match chars.next() {
-                Some(escaped) if !escaped.is_control() => out.push(escaped),
+                // RFC 6531 §3.3 leaves quoted pairs to ASCII.
+                Some(escaped @ ' '..='~') => out.push(escaped),
                 _ => return Err(AddressError::LocalPart),
             },
             '"' => return Err(AddressError::LocalPart),

@@ -17,6 +17,9 @@
 
 pub mod client;
 pub mod command;
+#[doc(hidden)]
+#[path = "../fuzz_targets/mod.rs"]
+pub mod fuzzing;
 pub mod reply;
 pub mod server;
 pub mod xtext;

@@ -69,7 +69,7 @@ fn recipient(out: &mut String, to: &RecipientReport) {
     if matches!(to.action, Action::Failed | Action::Delayed) {
         let (meaning, advice) = explain(&to.status, to.action);
         let _ = write!(out, "\nWhat it means: {meaning}\n");
-        let _ = write!(out, "What to do:    {advice}\n");
+        let _ = writeln!(out, "What to do:    {advice}");
     }
     if let Some(until) = to.will_retry_until.filter(|_| to.action == Action::Delayed) {
         let _ = write!(out, "\nI will keep trying until {}.\n", date::format(until));

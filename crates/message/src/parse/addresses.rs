@@ -115,11 +115,15 @@ pub fn parse_raw(value: &[u8]) -> Vec<RawAddressItem> {
             }
             Token::Comma => entry.finish(&mut items),
             Token::Colon if !entry.is_address() => {
+                let name = entry.take_phrase();
+                if name.is_empty() {
+                    continue;
+                }
                 if in_group {
                     items.push(RawAddressItem::GroupEnd);
                 }
                 in_group = true;
-                items.push(RawAddressItem::GroupStart(entry.take_phrase()));
+                items.push(RawAddressItem::GroupStart(name));
             }
             Token::Colon => entry.finish(&mut items),
             Token::Semicolon => {
@@ -189,9 +193,12 @@ impl Entry<'_> {
         }
         match entry.at {
             Some(at) => {
+                // `John Smith john@example.com`: the brackets were forgotten.
+                let (before, local) = entry.words[..at].split_at(local_start(&entry.words[..at]));
+                let name = if before.is_empty() { comment() } else { Some(phrase(before)) };
                 items.push(RawAddressItem::Mailbox {
-                    name: comment(),
-                    local_part: concat(&entry.words[..at]),
+                    name,
+                    local_part: concat(local),
                     domain: domain(&entry.words[at + 1..]),
                 });
             }
@@ -225,6 +232,19 @@ fn phrase(words: &[Word<'_>]) -> Vec<u8> {
 /// The words with nothing between them: RFC 5322 §4.4 allows white space around dots.
 fn concat(words: &[Word<'_>]) -> Vec<u8> {
     words.iter().flat_map(|word| word.text.iter().copied()).collect()
+}
+
+/// Where the local part begins at the end of some words: as with domains, dots bind.
+fn local_start(words: &[Word<'_>]) -> usize {
+    let mut start = words.len().saturating_sub(1);
+    while start > 0 {
+        let (word, before) = (&words[start], &words[start - 1]);
+        if word.spaced && !word.text.starts_with(b".") && !before.text.ends_with(b".") {
+            break;
+        }
+        start -= 1;
+    }
+    start
 }
 
 /// The words of a domain, joined while a dot binds them: `a . example` is one domain (RFC 5322
@@ -299,6 +319,9 @@ enum Token<'a> {
     Semicolon,
 }
 
+/// Looking for the end of comments that have none would take quadratic time.
+const MAX_OPEN_COMMENTS: u32 = 8;
+
 struct Scanner<'a> {
     value: &'a [u8],
     at: usize,
@@ -308,6 +331,8 @@ struct Scanner<'a> {
     last_quote: usize,
     last_paren: usize,
     last_bracket: usize,
+    /// How many comments were found not to close, after which no more are looked for.
+    open_comments: u32,
     last_word_end: usize,
 }
 
@@ -320,6 +345,7 @@ impl<'a> Scanner<'a> {
             last_quote: memchr::memrchr(b'"', value).unwrap_or(0),
             last_paren: memchr::memrchr(b')', value).unwrap_or(0),
             last_bracket: memchr::memrchr(b']', value).unwrap_or(0),
+            open_comments: 0,
             last_word_end: memmem::rfind(value, b"?=").unwrap_or(0),
         }
     }
@@ -341,10 +367,7 @@ impl<'a> Scanner<'a> {
                 self.at = end;
                 Some(Token::Word(Word { text, spaced }))
             }
-            b'(' if self.last_paren > start => {
-                self.at = comment_end(self.value, start);
-                Some(Token::Comment(&self.value[start..self.at]))
-            }
+            b'(' => self.comment(start),
             b'[' if self.last_bracket > start => memchr(b']', &self.value[start..]).map(|end| {
                 self.at = start + end + 1;
                 Token::Word(Word { text: Cow::Borrowed(&self.value[start..self.at]), spaced })
@@ -363,6 +386,20 @@ impl<'a> Scanner<'a> {
         }))
     }
 
+    /// The comment at `start`, if it closes. `at` then stands after it.
+    fn comment(&mut self, start: usize) -> Option<Token<'a>> {
+        if self.last_paren <= start || self.open_comments >= MAX_OPEN_COMMENTS {
+            return None;
+        }
+        let end = comment_end(self.value, start);
+        if self.value[end - 1] != b')' {
+            self.open_comments += 1;
+            return None;
+        }
+        self.at = end;
+        Some(Token::Comment(&self.value[start..end]))
+    }
+
     /// A `>` that closes nothing is passed over, with all its neighbours of the kind.
     fn next_after_stray(&mut self) -> Option<Token<'a>> {
         while self.value.get(self.at).is_some_and(|b| b.is_ascii_whitespace() || *b == b'>') {
@@ -375,17 +412,20 @@ impl<'a> Scanner<'a> {
     /// some programs leave commas and quotes in it.
     fn atom(&mut self) -> Cow<'a, [u8]> {
         let start = self.at;
-        if let Some(end) = self.encoded_word_end(start) {
-            self.at = end;
-        } else {
-            self.at += 1;
+        match self.encoded_word_end(start) {
+            Some(end) => self.at = end,
+            None if self.value[start] == b'\\' => {} // Its pair is taken below.
+            None => self.at += 1,
         }
         let specials: &[u8] = if self.nested { b"@\"(" } else { b"@\"(<>,;:" };
         while let Some(b) = self.value.get(self.at) {
             if b.is_ascii_whitespace() || specials.contains(b) {
                 break;
             }
-            self.at += 1;
+            // A quoted pair is no special; at the end of a line it is no pair.
+            let pair = *b == b'\\'
+                && self.value.get(self.at + 1).is_some_and(|b| !matches!(b, b'\r' | b'\n'));
+            self.at += if pair { 2 } else { 1 };
         }
         let atom = &self.value[start..self.at];
         if memchr(b'\\', atom).is_none() {
@@ -432,7 +472,7 @@ impl<'a> Scanner<'a> {
                 b'<' => break,
                 b',' | b';' if !route => break,
                 b'"' if self.last_quote > self.at => self.at = quoted(self.value, self.at).1,
-                b'(' if self.last_paren > self.at => self.at = comment_end(self.value, self.at),
+                b'(' if self.comment(self.at).is_some() => {}
                 _ => self.at += 1,
             }
         }

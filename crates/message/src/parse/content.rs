@@ -323,8 +323,9 @@ impl<'a> Iterator for Sections<'a> {
                 }
                 _ => self.bare_value(),
             };
-            if !name.is_empty() {
-                return Some(section(name, value));
+            let section = section(name, value);
+            if !section.name.is_empty() {
+                return Some(section);
             }
         }
     }

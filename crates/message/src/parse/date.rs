@@ -161,15 +161,19 @@ fn month(word: &[u8]) -> Option<i8> {
 
 fn numeric_zone(word: &[u8]) -> Option<i32> {
     let sign = if word[0] == b'-' { -1 } else { 1 };
-    let hhmm: Vec<u8> = word[1..].iter().copied().filter(|b| *b != b':').take(10).collect();
+    let run = word[1..].iter().copied().take_while(|b| b.is_ascii_digit() || *b == b':');
+    let hhmm: Vec<u8> = run.filter(|b| *b != b':').take(10).collect();
     let value = digits(&hhmm)? as i32;
-    let (hours, minutes) = (value / 100, value % 100);
+    // `+02` says hours; RFC 5322 §3.3 wants four digits.
+    let (hours, minutes) = if hhmm.len() <= 2 { (value, 0) } else { (value / 100, value % 100) };
     (hours < 100 && minutes < 60).then_some(sign * (hours * 60 + minutes))
 }
 
 /// RFC 5322 §4.3. Military letters and unknown names mean nothing sure: UTC.
 fn named_zone(word: &[u8]) -> Option<i32> {
-    let hours = match word.to_ascii_uppercase().as_slice() {
+    // `EST5EDT` begins with the name that counts.
+    let letters = word.iter().position(|b| !b.is_ascii_alphabetic()).unwrap_or(word.len());
+    let hours = match word[..letters].to_ascii_uppercase().as_slice() {
         b"EDT" => -4,
         b"EST" | b"CDT" => -5,
         b"CST" | b"MDT" => -6,

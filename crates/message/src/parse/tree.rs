@@ -6,9 +6,9 @@
 //! the parts it ends; begin the part it begins. Bodies are searched for `LF--` and looked at
 //! nowhere else; a message that is not multipart is not searched at all.
 //!
-//! A line is a delimiter when it is `--`, the boundary, perhaps `--`, and then only white space.
-//! RFC 2046 §5.1.1 would allow more text after the boundary; taking whole lines keeps boundaries
-//! that begin alike apart, and what follows them is never text in practice.
+//! A line is a delimiter when it begins with `--`, the boundary and perhaps `--`, and then ends or
+//! goes on after white space. RFC 2046 §5.1.1 would allow any text there; asking for white space
+//! keeps boundaries that begin alike apart.
 //!
 //! | broken | becomes |
 //! |---|---|
@@ -342,14 +342,15 @@ impl<'a> Pass<'a> {
         }
         let rest = &self.raw[line..];
         let line_octets = memchr::memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1);
-        let text = rest[2..line_octets].trim_ascii_end();
+        let text = &rest[2..line_octets];
         let matched = self.open.iter().enumerate().rev().find_map(|(owner, open)| {
             let boundary = open.boundary.as_deref()?;
-            match text.strip_prefix(boundary)? {
-                b"" => Some((owner, false)),
-                b"--" => Some((owner, true)),
-                _ => None,
-            }
+            let after = text.strip_prefix(boundary)?;
+            let (after, close) = match after.strip_prefix(b"--") {
+                Some(after) => (after, true),
+                None => (after, false),
+            };
+            after.first().is_none_or(u8::is_ascii_whitespace).then_some((owner, close))
         });
         let (owner, close) = matched?;
         Some(Delimiter { owner, close, after: line + line_octets })

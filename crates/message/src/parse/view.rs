@@ -42,7 +42,13 @@ impl Message<'_> {
 
     /// All words of the message worth finding: decoded subject, addresses, text of every text
     /// part (HTML turned into text), attachment file names; at most `limit` octets.
+    ///
+    /// Messages that are enclosed in base64 are opened too, but none inside those.
     pub fn searchable_text(&self, limit: usize) -> String {
+        self.words(limit, true)
+    }
+
+    fn words(&self, limit: usize, open_encoded: bool) -> String {
         let mut out = String::new();
         for (i, part) in self.parts.iter().enumerate() {
             if out.len() >= limit {
@@ -54,7 +60,15 @@ impl Message<'_> {
             if let Some(name) = part.file_name() {
                 push_line(&mut out, &name);
             }
-            if part.media_type == "text" && part.content == Body::Leaf {
+            if part.content != Body::Leaf {
+                continue;
+            }
+            if part.is_message() && open_encoded {
+                let inner = self.decoded(PartId(i as u32));
+                let left = limit - out.len().min(limit);
+                push_line(&mut out, &Message::parse(&inner).words(left, false));
+            }
+            if part.media_type == "text" {
                 let text = self.leading_text(PartId(i as u32), limit - out.len().min(limit));
                 push_line(&mut out, &text);
             }

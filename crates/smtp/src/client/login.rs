@@ -16,12 +16,9 @@ const MAX_INITIAL_LINE_OCTETS: usize = 510;
 
 /// A login under way.
 pub(super) struct Login {
-    mechanism: Mechanism,
     exchange: ClientExchange,
     /// Held back because it is too long for the first line.
     initial: Option<Vec<u8>>,
-    /// The exchange has nothing more to say; for SCRAM: the server has proven that it knows us.
-    done: bool,
 }
 
 impl ClientSession {
@@ -53,7 +50,7 @@ impl ClientSession {
             _ => (format!("AUTH {}", mechanism.name()), initial),
         };
         self.say(&line);
-        self.state = State::Login(Box::new(Login { mechanism, exchange, initial, done: false }));
+        self.state = State::Login(Box::new(Login { exchange, initial }));
     }
 
     pub(super) fn on_login_reply(&mut self, reply: Reply) {
@@ -68,27 +65,17 @@ impl ClientSession {
                 }
                 match login.exchange.challenge(&challenge) {
                     ClientStep::Respond(response) => self.say(&BASE64.encode(response)),
-                    ClientStep::Done => {
-                        login.done = true;
-                        self.say("");
-                    }
+                    ClientStep::Done => self.say(""),
                     ClientStep::Failed(why) => self.cancel_login(why),
                 }
             }
-            200..300 => {
-                let proven = match login.mechanism {
-                    Mechanism::Plain | Mechanism::Login => true,
-                    Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => login.done,
-                };
-                match proven {
-                    true => self.become_idle(),
-                    // RFC 5802 §5: the client checks the server, too.
-                    false => {
-                        let why = "the server did not prove that it knows our password";
-                        self.fail(Stage::Login, Outcome::deferred((7, 0), why));
-                    }
+            200..300 => match login.exchange.success(None) {
+                // RFC 5802 §5: the client checks the server, too.
+                ClientStep::Failed(why) => {
+                    self.fail(Stage::Login, Outcome::deferred((7, 0), why));
                 }
-            }
+                ClientStep::Done | ClientStep::Respond(_) => self.become_idle(),
+            },
             _ => {
                 let outcome = Outcome::deferred_by(&reply, "the server refused our login");
                 self.fail(Stage::Login, outcome);

@@ -173,6 +173,9 @@ impl ClientSession {
 
     /// The first `octets` of the output were written.
     pub fn output_written(&mut self, now: Instant, octets: usize) {
+        if octets == 0 {
+            return;
+        }
         self.written = (self.written + octets).min(self.output.len());
         self.since = now;
         if self.written == self.output.len() {

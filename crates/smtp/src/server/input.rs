@@ -55,6 +55,10 @@ impl Input {
         self.used == self.buffer.len()
     }
 
+    pub fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// A range given by [`Line::Whole`] or [`Input::consume`]; good until the next `push`.
     pub fn octets(&self, range: Range<usize>) -> &[u8] {
         &self.buffer[range]

@@ -95,13 +95,22 @@ impl User {
             User::List { domain } => list(&store, context, domain.as_deref()).await?,
             User::Show { address } => show(&store, context, &address).await?,
             User::Quota { address, size } => {
-                let octets = if size == "none" { None } else { Some(size.parse::<Octets>().map_err(anyhow::Error::msg)?.0) };
+                let octets = if size == "none" {
+                    None
+                } else {
+                    Some(size.parse::<Octets>().map_err(anyhow::Error::msg)?.0)
+                };
                 store.set_quota(&address, octets).await?;
                 done(context, &format!("{address} may hold {}.", quota_words(octets)));
             }
             User::Disable { address } => {
                 store.set_disabled(&address, true).await?;
-                done(context, &format!("{address} is disabled: mail is refused, nobody can log in, nothing is deleted."));
+                done(
+                    context,
+                    &format!(
+                        "{address} is disabled: mail is refused, nobody can log in, nothing is deleted."
+                    ),
+                );
             }
             User::Enable { address } => {
                 store.set_disabled(&address, false).await?;
@@ -197,7 +206,14 @@ async fn show(store: &Store, context: &Context, address: &Address) -> Result<()>
     println!("holds {} of {}\n", Octets(account.used_octets), quota_words(account.quota_octets));
     let rows = mailboxes
         .iter()
-        .map(|m| vec![m.name.clone(), m.total.to_string(), m.unseen.to_string(), Octets(m.octets).to_string()])
+        .map(|m| {
+            vec![
+                m.name.clone(),
+                m.total.to_string(),
+                m.unseen.to_string(),
+                Octets(m.octets).to_string(),
+            ]
+        })
         .collect();
     print::table(&["mailbox", "messages", "unseen", "size"], &[1, 2, 3], rows);
     Ok(())

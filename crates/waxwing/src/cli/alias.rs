@@ -44,23 +44,30 @@ impl Alias {
             Alias::Remove { address, target } => {
                 store.remove_alias(&address, target.as_ref()).await?;
                 match target {
-                    Some(target) => done(context, &format!("{address} no longer leads to {target}.")),
+                    Some(target) => {
+                        done(context, &format!("{address} no longer leads to {target}."))
+                    }
                     None => done(context, &format!("The alias {address} is gone.")),
                 }
             }
             Alias::List { domain } => {
                 let aliases = store.aliases(domain.as_deref()).await?;
                 if context.json {
-                    let list: Vec<_> =
-                        aliases.iter().map(|a| json!({ "address": a.address, "targets": a.targets })).collect();
+                    let list: Vec<_> = aliases
+                        .iter()
+                        .map(|a| json!({ "address": a.address, "targets": a.targets }))
+                        .collect();
                     print::json(&json!(list));
                 } else if aliases.is_empty() {
-                    println!("No aliases. Add one with: waxwing alias add info@example.org you@example.org");
+                    println!(
+                        "No aliases. Add one with: waxwing alias add info@example.org you@example.org"
+                    );
                 } else {
                     let rows = aliases
                         .iter()
                         .map(|a| {
-                            let targets: Vec<String> = a.targets.iter().map(ToString::to_string).collect();
+                            let targets: Vec<String> =
+                                a.targets.iter().map(ToString::to_string).collect();
                             vec![a.address.to_string(), targets.join(", ")]
                         })
                         .collect();

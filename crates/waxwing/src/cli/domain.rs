@@ -78,7 +78,13 @@ async fn list(store: &waxwing_store::Store, context: &Context) -> Result<()> {
     } else {
         let rows = domains
             .iter()
-            .map(|d| vec![d.name.clone(), catch_all(d).unwrap_or_else(|| "–".into()), print::moment(d.created_at)])
+            .map(|d| {
+                vec![
+                    d.name.clone(),
+                    catch_all(d).unwrap_or_else(|| "–".into()),
+                    print::moment(d.created_at),
+                ]
+            })
             .collect();
         print::table(&["domain", "catch-all", "since"], &[], rows);
     }

@@ -97,7 +97,8 @@ async fn list(store: &Store, context: &Context, limit: usize) -> Result<()> {
 /// Draws a journey for people.
 pub fn draw(journey: &Found) {
     println!("Journey {}", journey.id);
-    let message_id = journey.message_id.as_deref().map(|id| format!(", <{id}>")).unwrap_or_default();
+    let message_id =
+        journey.message_id.as_deref().map(|id| format!(", <{id}>")).unwrap_or_default();
     println!("  from {}, {}{message_id}", journey.reverse_path, Octets(journey.size_octets));
     println!("  began {}", print::moment(journey.started_at));
     for event in &journey.events {
@@ -143,7 +144,9 @@ fn describe(step: &Step) -> (&'static str, Vec<String>) {
     match step {
         Step::Accepted { by, protocol, source, recipients, repairs, .. } => {
             let from = match (source.ip, &source.helo) {
-                (Some(ip), Some(helo)) => format!(" from {helo} [{ip}], {}", tls_words(source.tls.as_ref())),
+                (Some(ip), Some(helo)) => {
+                    format!(" from {helo} [{ip}], {}", tls_words(source.tls.as_ref()))
+                }
                 (Some(ip), None) => format!(" from [{ip}], {}", tls_words(source.tls.as_ref())),
                 _ => String::new(),
             };
@@ -168,29 +171,39 @@ fn describe(step: &Step) -> (&'static str, Vec<String>) {
         }
         Step::Attempted { attempt, host, ip, tls, recipients, took_millis } => {
             let address = ip.map(|ip| format!(" [{ip}]")).unwrap_or_default();
-            let mut lines =
-                vec![format!("attempt {attempt} at {host}{address}, {}, {took_millis} ms", tls_words(tls.as_ref()))];
+            let mut lines = vec![format!(
+                "attempt {attempt} at {host}{address}, {}, {took_millis} ms",
+                tls_words(tls.as_ref())
+            )];
             lines.extend(recipients.iter().map(outcome_words));
             ("sent", lines)
         }
         Step::Deferred { recipient, next_attempt_at, reason } => (
             "waiting",
-            vec![format!("{recipient}: again at {}", print::moment(*next_attempt_at)), reason.clone()],
+            vec![
+                format!("{recipient}: again at {}", print::moment(*next_attempt_at)),
+                reason.clone(),
+            ],
         ),
-        Step::DelayWarned { recipient, report } => {
-            ("warned", vec![format!("{recipient}: the sender was told that it takes long (journey {report})")])
-        }
+        Step::DelayWarned { recipient, report } => (
+            "warned",
+            vec![format!("{recipient}: the sender was told that it takes long (journey {report})")],
+        ),
         Step::Bounced { recipient, status, reason, report } => {
             let told = match report {
                 Some(report) => format!("the sender was told (journey {report})"),
-                None => "nobody was told: the sender did not want it, or this was a report itself".into(),
+                None => "nobody was told: the sender did not want it, or this was a report itself"
+                    .into(),
             };
             ("bounced", vec![format!("{recipient}: {status} {reason}"), told])
         }
-        Step::SuccessReported { recipient, report } => {
-            ("reported", vec![format!("{recipient}: the sender was told of the delivery (journey {report})")])
+        Step::SuccessReported { recipient, report } => (
+            "reported",
+            vec![format!("{recipient}: the sender was told of the delivery (journey {report})")],
+        ),
+        Step::Operator { recipient, action } => {
+            ("operator", vec![format!("{recipient}: {action}")])
         }
-        Step::Operator { recipient, action } => ("operator", vec![format!("{recipient}: {action}")]),
     }
 }
 
@@ -200,9 +213,15 @@ fn outcome_words(recipient: &RecipientOutcome) -> String {
         None => reason.to_owned(),
     };
     match &recipient.outcome {
-        Outcome::Delivered { reply } => format!("{}: taken – {}", recipient.recipient, reply_words(reply)),
-        Outcome::Deferred { reply, reason } => format!("{}: not now: {}", recipient.recipient, words(reply, reason)),
-        Outcome::Failed { reply, reason } => format!("{}: refused: {}", recipient.recipient, words(reply, reason)),
+        Outcome::Delivered { reply } => {
+            format!("{}: taken – {}", recipient.recipient, reply_words(reply))
+        }
+        Outcome::Deferred { reply, reason } => {
+            format!("{}: not now: {}", recipient.recipient, words(reply, reason))
+        }
+        Outcome::Failed { reply, reason } => {
+            format!("{}: refused: {}", recipient.recipient, words(reply, reason))
+        }
     }
 }
 
@@ -225,9 +244,12 @@ mod tests {
 
     #[test]
     fn a_refusal_shows_the_words_of_the_other_server() {
-        let reply = ReplySeen { code: 550, enhanced: Some("5.1.1".into()), text: "no such\nuser".into() };
-        let outcome = Outcome::Failed { reply: Some(reply), reason: "it does not know the recipient".into() };
-        let text = outcome_words(&RecipientOutcome { recipient: "a@b.test".parse().unwrap(), outcome });
+        let reply =
+            ReplySeen { code: 550, enhanced: Some("5.1.1".into()), text: "no such\nuser".into() };
+        let outcome =
+            Outcome::Failed { reply: Some(reply), reason: "it does not know the recipient".into() };
+        let text =
+            outcome_words(&RecipientOutcome { recipient: "a@b.test".parse().unwrap(), outcome });
         assert_eq!(
             text,
             "a@b.test: refused: it does not know the recipient – it said: 550 5.1.1 no such / user"

@@ -56,7 +56,11 @@ impl Message {
             }
             Message::Show { address, uid, mailbox, raw } => {
                 let mailbox = open(&store, &address, &mailbox).await?;
-                if raw { print_raw(&store, &mailbox, Uid(uid)).await } else { show(&store, context, &mailbox, Uid(uid)).await }
+                if raw {
+                    print_raw(&store, &mailbox, Uid(uid)).await
+                } else {
+                    show(&store, context, &mailbox, Uid(uid)).await
+                }
             }
         }
     }
@@ -73,7 +77,7 @@ async fn open(store: &Store, address: &Address, name: &str) -> Result<Mailbox> {
 }
 
 fn text(raw: Option<&Vec<u8>>) -> String {
-    raw.map(|raw| waxwing_message::parse::decode_unstructured(raw)).unwrap_or_default()
+    raw.map(|raw| waxwing_message::parse::words::decode_text(raw)).unwrap_or_default()
 }
 
 fn people(items: &[OverviewAddress]) -> String {
@@ -81,7 +85,11 @@ fn people(items: &[OverviewAddress]) -> String {
         .iter()
         .filter_map(|item| match item {
             OverviewAddress::Mailbox { name, local_part, domain } => {
-                let address = format!("{}@{}", String::from_utf8_lossy(local_part), String::from_utf8_lossy(domain));
+                let address = format!(
+                    "{}@{}",
+                    String::from_utf8_lossy(local_part),
+                    String::from_utf8_lossy(domain)
+                );
                 Some(match name {
                     Some(_) => format!("{} <{address}>", text(name.as_ref())),
                     None => address,
@@ -101,8 +109,13 @@ fn flag_names(entry: &Entry) -> Vec<String> {
         (SystemFlags::DELETED, "deleted"),
         (SystemFlags::DRAFT, "draft"),
     ];
-    let system = NAMES.iter().filter(|(flag, _)| entry.flags.system.contains(*flag)).map(|(_, name)| (*name).to_owned());
-    system.chain(entry.flags.keywords.iter().flat_map(|k| k.iter()).map(|k| k.to_string())).collect()
+    let system = NAMES
+        .iter()
+        .filter(|(flag, _)| entry.flags.system.contains(*flag))
+        .map(|(_, name)| (*name).to_owned());
+    system
+        .chain(entry.flags.keywords.iter().flat_map(|k| k.iter()).map(|k| k.to_string()))
+        .collect()
 }
 
 fn as_json(entry: &Entry, overview: &Overview) -> Value {

@@ -13,6 +13,7 @@ mod print;
 mod queue;
 mod send;
 mod setup;
+mod submit;
 mod r#try;
 
 use std::path::PathBuf;
@@ -86,7 +87,9 @@ impl Context {
         std::fs::create_dir_all(config.data.join("spool"))
             .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
         let url = config.database_url();
-        Store::open(config.store_settings("cli")).await.with_context(|| format!("cannot open the store {}", without_password(&url)))
+        Store::open(config.store_settings("cli"))
+            .await
+            .with_context(|| format!("cannot open the store {}", without_password(&url)))
     }
 }
 

@@ -11,7 +11,7 @@ pub fn json(value: &serde_json::Value) {
 /// A table with a header and no lines; columns named in `right` are aligned to the right.
 pub fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(header.iter().map(|name| Cell::new(name.to_uppercase())));
     for row in rows {
         table.add_row(row);

@@ -54,15 +54,23 @@ impl Queue {
         let store = context.store().await?;
         let now = Timestamp::now();
         match self {
-            Queue::List { domain, limit } => list(&store, context, domain.as_deref(), limit).await?,
+            Queue::List { domain, limit } => {
+                list(&store, context, domain.as_deref(), limit).await?
+            }
             Queue::Show { id } => show(&store, context, QueueId(id)).await?,
             Queue::Retry { id } => {
                 store.retry_now(QueueId(id), now).await.with_context(|| format!("entry {id}"))?;
-                done(context, &format!("Entry {id} is tried now. Follow it with: waxwing queue show {id}"));
+                done(
+                    context,
+                    &format!("Entry {id} is tried now. Follow it with: waxwing queue show {id}"),
+                );
             }
             Queue::Hold { id } => {
                 store.hold(QueueId(id), now).await.with_context(|| format!("entry {id}"))?;
-                done(context, &format!("Entry {id} is held. Let it go with: waxwing queue release {id}"));
+                done(
+                    context,
+                    &format!("Entry {id} is held. Let it go with: waxwing queue release {id}"),
+                );
             }
             Queue::Release { id } => {
                 store.release(QueueId(id), now).await.with_context(|| format!("entry {id}"))?;
@@ -136,7 +144,10 @@ async fn list(store: &Store, context: &Context, domain: Option<&str>, limit: usi
 
 async fn show(store: &Store, context: &Context, id: QueueId) -> Result<()> {
     let Some(entry) = store.queue_entry(id).await? else {
-        bail!("there is no queue entry {}: it may have been delivered or given up; `waxwing journey` tells", id.0);
+        bail!(
+            "there is no queue entry {}: it may have been delivered or given up; `waxwing journey` tells",
+            id.0
+        );
     };
     let journey = store.journey(entry.journey).await?;
     if context.json {
@@ -145,8 +156,18 @@ async fn show(store: &Store, context: &Context, id: QueueId) -> Result<()> {
         print::json(&value);
         return Ok(());
     }
-    println!("Entry {}: {} → {}, {}", id.0, entry.reverse_path, entry.recipient.address, state(&entry));
-    println!("next attempt {}, given up {}", print::moment(entry.next_attempt_at), print::moment(entry.expires_at));
+    println!(
+        "Entry {}: {} → {}, {}",
+        id.0,
+        entry.reverse_path,
+        entry.recipient.address,
+        state(&entry)
+    );
+    println!(
+        "next attempt {}, given up {}",
+        print::moment(entry.next_attempt_at),
+        print::moment(entry.expires_at)
+    );
     if let Some(journey) = journey {
         println!();
         journey::draw(&journey);

@@ -64,7 +64,12 @@ impl Setup {
         let mut password = None;
         if new_account {
             let chosen = self.password.take()?;
-            let new = NewAccount { address: &first, display_name: "", password: &chosen.text, quota_octets: None };
+            let new = NewAccount {
+                address: &first,
+                display_name: "",
+                password: &chosen.text,
+                quota_octets: None,
+            };
             store.create_account(new).await?;
             password = chosen.generated.then_some(chosen.text);
         }
@@ -91,7 +96,9 @@ impl Setup {
             false => println!("Kept {} as it is.", context.path.display()),
         }
         match (&password, new_account) {
-            (Some(password), _) => println!("Made the account {first}. Its password, shown this once: {password}"),
+            (Some(password), _) => {
+                println!("Made the account {first}. Its password, shown this once: {password}")
+            }
             (None, true) => println!("Made the account {first}."),
             (None, false) => println!("Kept the account {first}."),
         }
@@ -113,7 +120,11 @@ impl Setup {
         if context.path.exists() {
             let found = Config::load(&context.path)?;
             if found.hostname.as_str() != hostname && self.hostname.is_some() {
-                bail!("{} is for {}: change it there, or choose another file with --config", context.path.display(), found.hostname);
+                bail!(
+                    "{} is for {}: change it there, or choose another file with --config",
+                    context.path.display(),
+                    found.hostname
+                );
             }
             return Ok(false);
         }
@@ -135,11 +146,15 @@ impl Setup {
             toml_string(&self.data.display().to_string()),
             toml_string(&format!("postmaster@{domain}")),
         );
-        Config::parse(&text, &context.path).context("the values given make no valid configuration")?;
-        if let Some(folder) = context.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Config::parse(&text, &context.path)
+            .context("the values given make no valid configuration")?;
+        if let Some(folder) = context.path.parent().filter(|folder| !folder.as_os_str().is_empty())
+        {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
         }
-        std::fs::write(&context.path, text).with_context(|| format!("cannot write {}", context.path.display()))?;
+        std::fs::write(&context.path, text)
+            .with_context(|| format!("cannot write {}", context.path.display()))?;
         Ok(true)
     }
 }
@@ -155,25 +170,37 @@ fn ignore_existing(result: Result<(), AccountError>) -> Result<()> {
     }
 }
 
-/// The addresses from which this machine would reach the outside. Nothing is sent: connecting a
-/// UDP socket only asks the routing table.
+/// This machine's addresses that others could reach.
 fn own_addresses() -> Vec<IpAddr> {
-    let probe = |bind: &str, to: &str| -> Option<IpAddr> {
-        let socket = std::net::UdpSocket::bind(bind).ok()?;
-        socket.connect(to).ok()?;
-        Some(socket.local_addr().ok()?.ip())
-    };
-    // Documentation addresses (RFC 5737, RFC 3849): routed like any other, owned by nobody.
-    [probe("0.0.0.0:0", "192.0.2.1:9"), probe("[::]:0", "[2001:db8::1]:9")]
-        .into_iter()
-        .flatten()
-        .filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
-        .collect()
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    interfaces.iter().map(if_addrs::Interface::ip).filter(|ip| is_public(*ip)).collect()
+}
+
+/// Whether an address can stand in the public DNS: not loopback, link-local, private (RFC 1918,
+/// RFC 6598) or unique local (RFC 4193).
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            !(ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_private()
+                || ip.is_unspecified()
+                || shared)
+        }
+        IpAddr::V6(ip) => {
+            !(ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_unicast_link_local()
+                || ip.is_unique_local())
+        }
+    }
 }
 
 fn records(domain: &str, hostname: &str, ips: &[IpAddr]) -> Vec<Record> {
     let mut list = Vec::new();
-    let mut add = |name: String, kind, value: String, why| list.push(Record { name, kind, value, why });
+    let mut add =
+        |name: String, kind, value: String, why| list.push(Record { name, kind, value, why });
     for ip in ips {
         let kind = if ip.is_ipv4() { "A" } else { "AAAA" };
         add(hostname.into(), kind, ip.to_string(), "where the server is");
@@ -182,9 +209,24 @@ fn records(domain: &str, hostname: &str, ips: &[IpAddr]) -> Vec<Record> {
         add(hostname.into(), "A", "YOUR.PUBLIC.ADDRESS".into(), "where the server is");
     }
     add(domain.into(), "MX", format!("10 {hostname}."), "mail for the domain goes to this server");
-    add(domain.into(), "TXT", "\"v=spf1 mx -all\"".into(), "only this server sends for the domain (SPF)");
-    add(hostname.into(), "TXT", "\"v=spf1 a -all\"".into(), "the same for the server's own name, seen in bounces");
-    let services = [("_submissions._tcp", 465), ("_submission._tcp", 587), ("_imaps._tcp", 993), ("_pop3s._tcp", 995)];
+    add(
+        domain.into(),
+        "TXT",
+        "\"v=spf1 mx -all\"".into(),
+        "only this server sends for the domain (SPF)",
+    );
+    add(
+        hostname.into(),
+        "TXT",
+        "\"v=spf1 a -all\"".into(),
+        "the same for the server's own name, seen in bounces",
+    );
+    let services = [
+        ("_submissions._tcp", 465),
+        ("_submission._tcp", 587),
+        ("_imaps._tcp", 993),
+        ("_pop3s._tcp", 995),
+    ];
     for (service, port) in services {
         let why = "mail clients find the server by the address alone (RFC 6186, RFC 8314)";
         add(format!("{service}.{domain}"), "SRV", format!("0 1 {port} {hostname}."), why);
@@ -198,10 +240,17 @@ mod tests {
 
     #[test]
     fn records_name_every_address() {
-        let list = records("example.org", "mail.example.org", &["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()]);
-        let shown: Vec<String> = list.iter().map(|r| format!("{} {} {}", r.name, r.kind, r.value)).collect();
+        let list = records(
+            "example.org",
+            "mail.example.org",
+            &["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()],
+        );
+        let shown: Vec<String> =
+            list.iter().map(|r| format!("{} {} {}", r.name, r.kind, r.value)).collect();
         assert!(shown.contains(&"mail.example.org AAAA 2001:db8::7".to_owned()));
         assert!(shown.contains(&"example.org MX 10 mail.example.org.".to_owned()));
-        assert!(shown.contains(&"_imaps._tcp.example.org SRV 0 1 993 mail.example.org.".to_owned()));
+        assert!(
+            shown.contains(&"_imaps._tcp.example.org SRV 0 1 993 mail.example.org.".to_owned())
+        );
     }
 }

@@ -197,6 +197,9 @@ pub struct Outbound {
     pub warn_after: Span,
     /// When we give up.
     pub expire_after: Span,
+    /// How long what a node was sending when it died waits until another node, or the same one
+    /// started again, takes it up.
+    pub lease: Span,
     /// Connections in all, and to one destination.
     pub connections: usize,
     /// Connections to one destination.
@@ -216,6 +219,7 @@ impl Default for Outbound {
             retry: [5, 15, 30, 60, 120, 240].map(minutes).to_vec(),
             warn_after: minutes(4 * 60),
             expire_after: minutes(5 * 24 * 60),
+            lease: minutes(1),
             connections: 64,
             connections_per_destination: 4,
             extra_roots: None,
@@ -283,11 +287,19 @@ impl Config {
     fn check(&self) -> Result<(), report::Wrong> {
         let tls = &self.tls;
         if tls.certificate.is_some() != tls.key.is_some() {
-            return Err(report::Wrong::at("tls", "certificate and key belong together: give both or neither"));
+            return Err(report::Wrong::at(
+                "tls",
+                "certificate and key belong together: give both or neither",
+            ));
         }
-        let ways = usize::from(tls.certificate.is_some()) + usize::from(tls.acme.is_some()) + usize::from(tls.self_signed);
+        let ways = usize::from(tls.certificate.is_some())
+            + usize::from(tls.acme.is_some())
+            + usize::from(tls.self_signed);
         if ways > 1 {
-            return Err(report::Wrong::at("tls", "choose one of: certificate and key, acme, self-signed"));
+            return Err(report::Wrong::at(
+                "tls",
+                "choose one of: certificate and key, acme, self-signed",
+            ));
         }
         if ways == 0 && self.needs_tls() {
             return Err(report::Wrong::at(
@@ -296,28 +308,60 @@ impl Config {
             ));
         }
         if tls.acme.is_some() && self.listen.http.is_empty() {
-            return Err(report::Wrong::at("listen", "acme needs an http address (port 80) to answer its challenges"));
+            return Err(report::Wrong::at(
+                "listen",
+                "acme needs an http address (port 80) to answer its challenges",
+            ));
         }
         if let Some(addr) = self.listen.lmtp.iter().find(|addr| !addr.ip().is_loopback()) {
-            return Err(report::Wrong::at("lmtp", format!("{addr} is reachable by others, and LMTP trusts whoever connects: use a loopback address")));
+            return Err(report::Wrong::at(
+                "lmtp",
+                format!(
+                    "{addr} is reachable by others, and LMTP trusts whoever connects: use a loopback address"
+                ),
+            ));
         }
         if self.outbound.retry.is_empty() {
             return Err(report::Wrong::at("retry", "give at least one pause, such as [\"5m\"]"));
         }
-        if self.outbound.smarthost.as_ref().is_some_and(|s| s.username.is_some() != s.password_file.is_some()) {
-            return Err(report::Wrong::at("smarthost", "username and password-file belong together"));
+        if self
+            .outbound
+            .smarthost
+            .as_ref()
+            .is_some_and(|s| s.username.is_some() != s.password_file.is_some())
+        {
+            return Err(report::Wrong::at(
+                "smarthost",
+                "username and password-file belong together",
+            ));
         }
-        if self.outbound.smarthost.as_ref().is_some_and(|s| s.username.is_some() && s.allow_plaintext) {
-            return Err(report::Wrong::at("smarthost", "allow-plaintext would send the password in the clear"));
+        if self
+            .outbound
+            .smarthost
+            .as_ref()
+            .is_some_and(|s| s.username.is_some() && s.allow_plaintext)
+        {
+            return Err(report::Wrong::at(
+                "smarthost",
+                "allow-plaintext would send the password in the clear",
+            ));
         }
         Ok(())
     }
 
     fn needs_tls(&self) -> bool {
         let listen = &self.listen;
-        [&listen.smtp, &listen.submission, &listen.submissions, &listen.imap, &listen.imaps, &listen.pop3, &listen.pop3s]
-            .iter()
-            .any(|list| !list.is_empty())
+        [
+            &listen.smtp,
+            &listen.submission,
+            &listen.submissions,
+            &listen.imap,
+            &listen.imaps,
+            &listen.pop3,
+            &listen.pop3s,
+        ]
+        .iter()
+        .any(|list| !list.is_empty())
     }
 
     /// The database URL, with its default.
@@ -332,12 +376,16 @@ impl Config {
     pub fn store_settings(&self, role: &str) -> waxwing_store::OpenSettings {
         waxwing_store::OpenSettings {
             database_url: self.database_url(),
-            blobs: self
-                .blobs
-                .as_ref()
-                .map(|b| (b.url.clone(), b.options.iter().map(|(k, v)| (k.clone(), v.clone())).collect())),
+            blobs: self.blobs.as_ref().map(|b| {
+                (b.url.clone(), b.options.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+            }),
             spool_folder: self.data.join("spool"),
-            node: format!("{}/{role}/{}/{:08x}", self.hostname, std::process::id(), rand::random::<u32>()),
+            node: format!(
+                "{}/{role}/{}/{:08x}",
+                self.hostname,
+                std::process::id(),
+                rand::random::<u32>()
+            ),
         }
     }
 }
@@ -352,7 +400,11 @@ mod tests {
 
     #[test]
     fn the_shortest_useful_file() {
-        let config = Config::parse("hostname = 'mail.example.org'\n[tls]\nself-signed = true\n", Path::new("x")).unwrap();
+        let config = Config::parse(
+            "hostname = 'mail.example.org'\n[tls]\nself-signed = true\n",
+            Path::new("x"),
+        )
+        .unwrap();
         assert_eq!(config.database_url(), "sqlite:/var/lib/waxwing/waxwing.db");
         assert_eq!(config.listen.smtp, ["[::]:25".parse().unwrap()]);
         assert_eq!(config.limits.message_size.0, 50 << 20);
@@ -360,14 +412,18 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_pointed_at() {
-        let text = error("hostname = 'mail.example.org'\n[tls]\nself-signed = true\n[listen]\nsmpt = ['[::]:25']\n");
+        let text = error(
+            "hostname = 'mail.example.org'\n[tls]\nself-signed = true\n[listen]\nsmpt = ['[::]:25']\n",
+        );
         assert!(text.contains("waxwing.toml:5"), "{text}");
         assert!(text.contains("smpt"), "{text}");
     }
 
     #[test]
     fn a_bad_value_is_pointed_at_and_explained() {
-        let text = error("hostname = 'mail.example.org'\n[tls]\nself-signed = true\n[outbound]\nwarn-after = 'soon'\n");
+        let text = error(
+            "hostname = 'mail.example.org'\n[tls]\nself-signed = true\n[outbound]\nwarn-after = 'soon'\n",
+        );
         assert!(text.contains("waxwing.toml:5"), "{text}");
         assert!(text.contains("90s, 5m, 4h or 5d"), "{text}");
     }
@@ -380,7 +436,8 @@ mod tests {
 
     #[test]
     fn lmtp_must_not_be_public() {
-        let text = error("hostname='a.example'\n[tls]\nself-signed=true\n[listen]\nlmtp=['0.0.0.0:24']\n");
+        let text =
+            error("hostname='a.example'\n[tls]\nself-signed=true\n[listen]\nlmtp=['0.0.0.0:24']\n");
         assert!(text.contains("loopback"), "{text}");
         assert!(text.contains("waxwing.toml:5"), "{text}");
     }

@@ -34,12 +34,18 @@ impl Wrong {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConfigError::Unreadable { path, error } if error.kind() == std::io::ErrorKind::NotFound => write!(
-                f,
-                "there is no configuration at {}\n  make one with `waxwing setup YOUR.DOMAIN`, or name another file with --config",
-                path.display()
-            ),
-            ConfigError::Unreadable { path, error } => write!(f, "cannot read {}: {error}", path.display()),
+            ConfigError::Unreadable { path, error }
+                if error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                write!(
+                    f,
+                    "there is no configuration at {}\n  make one with `waxwing setup YOUR.DOMAIN`, or name another file with --config",
+                    path.display()
+                )
+            }
+            ConfigError::Unreadable { path, error } => {
+                write!(f, "cannot read {}: {error}", path.display())
+            }
             ConfigError::Wrong(text) => f.write_str(text),
         }
     }
@@ -80,7 +86,8 @@ fn find_key(text: &str, key: &str) -> Range<usize> {
 fn draw(text: &str, path: &Path, title: &str, span: Range<usize>, why: &str) -> ConfigError {
     let line = text[..span.start.min(text.len())].matches('\n').count() + 1;
     let name = path.display().to_string();
-    let snippet = Snippet::source(text).path(&name).annotation(AnnotationKind::Primary.span(span).label(why));
+    let snippet =
+        Snippet::source(text).path(&name).annotation(AnnotationKind::Primary.span(span).label(why));
     let report = [Level::ERROR.primary_title(title).element(snippet)];
     ConfigError::Wrong(format!("{name}:{line}: {why}\n{}", Renderer::plain().render(&report)))
 }

@@ -30,7 +30,11 @@ impl TryFrom<String> for Span {
             _ => return Err(wrong()),
         };
         let count: u64 = text[..text.len() - 1].trim().parse().map_err(|_| wrong())?;
-        count.checked_mul(unit_secs).filter(|&s| s > 0 && s < 1 << 32).map(Span::from_secs).ok_or_else(wrong)
+        count
+            .checked_mul(unit_secs)
+            .filter(|&s| s > 0 && s < 1 << 32)
+            .map(Span::from_secs)
+            .ok_or_else(wrong)
     }
 }
 
@@ -147,7 +151,8 @@ impl FromStr for HostPort {
         let port = port.parse().map_err(|_| wrong())?;
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         let is_ip = bare.parse::<std::net::IpAddr>().is_ok();
-        let host = if is_ip { bare.to_owned() } else { host.parse::<HostName>().map_err(|_| wrong())?.0 };
+        let host =
+            if is_ip { bare.to_owned() } else { host.parse::<HostName>().map_err(|_| wrong())?.0 };
         Ok(HostPort { host, port })
     }
 }
@@ -174,7 +179,10 @@ mod tests {
 
     #[test]
     fn host_ports() {
-        assert_eq!("[::1]:25".parse::<HostPort>().unwrap(), HostPort { host: "::1".into(), port: 25 });
+        assert_eq!(
+            "[::1]:25".parse::<HostPort>().unwrap(),
+            HostPort { host: "::1".into(), port: 25 }
+        );
         assert!("example.org".parse::<HostPort>().is_err());
     }
 }

@@ -17,8 +17,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, OrderStatus,
-    RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount,
+    NewOrder, OrderStatus, RetryPolicy,
 };
 use rustls::sign::CertifiedKey;
 use tokio::net::TcpStream;
@@ -41,7 +41,10 @@ impl Tokens {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(token).cloned()
     }
     fn set(&self, token: &str, answer: String) {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(token.to_owned(), answer);
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .insert(token.to_owned(), answer);
     }
     fn clear(&self) {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
@@ -65,14 +68,17 @@ pub async fn serve_http(stream: TcpStream, tokens: Tokens) {
 }
 
 fn respond(path: &str, tokens: &Tokens) -> Response<Full<Bytes>> {
-    let found = path.strip_prefix("/.well-known/acme-challenge/").and_then(|token| tokens.get(token));
+    let found =
+        path.strip_prefix("/.well-known/acme-challenge/").and_then(|token| tokens.get(token));
     let (status, body) = match found {
         Some(answer) => (StatusCode::OK, answer),
         None => (StatusCode::NOT_FOUND, "nothing here\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static("text/plain"));
+    response
+        .headers_mut()
+        .insert("content-type", hyper::header::HeaderValue::from_static("text/plain"));
     response
 }
 
@@ -93,7 +99,9 @@ impl Keeper {
     /// The certificate of an earlier run, if it is for the same names and still good.
     pub fn stored(&self, now_secs: i64) -> Option<CertifiedKey> {
         let names = std::fs::read_to_string(self.folder.join("names")).ok()?;
-        let found = tls::from_files(&self.folder.join("certificate.pem"), &self.folder.join("key.pem")).ok()?;
+        let found =
+            tls::from_files(&self.folder.join("certificate.pem"), &self.folder.join("key.pem"))
+                .ok()?;
         (names == self.names.join("\n") && tls::not_after(&found)? > now_secs).then_some(found)
     }
 
@@ -124,13 +132,18 @@ impl Keeper {
 
     async fn order(&self) -> Result<CertifiedKey> {
         let account = self.account().await?;
-        let identifiers: Vec<Identifier> = self.names.iter().cloned().map(Identifier::Dns).collect();
-        let mut order = account.new_order(&NewOrder::new(&identifiers)).await.context("placing the order")?;
+        let identifiers: Vec<Identifier> =
+            self.names.iter().cloned().map(Identifier::Dns).collect();
+        let mut order =
+            account.new_order(&NewOrder::new(&identifiers)).await.context("placing the order")?;
         let outcome = self.authorise(&mut order).await;
         self.tokens.clear();
         outcome?;
         let key = order.finalize().await.context("finalising the order")?;
-        let chain = order.poll_certificate(&RetryPolicy::default()).await.context("fetching the certificate")?;
+        let chain = order
+            .poll_certificate(&RetryPolicy::default())
+            .await
+            .context("fetching the certificate")?;
         let certified = tls::from_pem(chain.as_bytes(), key.as_bytes())?;
         tls::write_secret(&self.folder.join("key.pem"), key.as_bytes())?;
         tls::write_secret(&self.folder.join("certificate.pem"), chain.as_bytes())?;
@@ -152,7 +165,11 @@ impl Keeper {
             self.tokens.set(&token, challenge.key_authorization().as_str().to_owned());
             challenge.set_ready().await.context("announcing the challenge")?;
         }
-        match order.poll_ready(&RetryPolicy::default()).await.context("waiting for the authority")? {
+        match order
+            .poll_ready(&RetryPolicy::default())
+            .await
+            .context("waiting for the authority")?
+        {
             OrderStatus::Ready => Ok(()),
             other => bail!("the authority could not confirm the names: the order is {other:?}"),
         }
@@ -160,17 +177,24 @@ impl Keeper {
 
     async fn account(&self) -> Result<Account> {
         let builder = match &self.settings.root {
-            Some(root) => Account::builder_with_root(root).with_context(|| format!("cannot use {}", root.display()))?,
+            Some(root) => Account::builder_with_root(root)
+                .with_context(|| format!("cannot use {}", root.display()))?,
             None => Account::builder()?,
         };
         let path = self.folder.join("account.json");
         if let Ok(kept) = std::fs::read(&path) {
             let credentials: AccountCredentials =
-                serde_json::from_slice(&kept).with_context(|| format!("{} is damaged: remove it to register anew", path.display()))?;
+                serde_json::from_slice(&kept).with_context(|| {
+                    format!("{} is damaged: remove it to register anew", path.display())
+                })?;
             return builder.from_credentials(credentials).await.context("using the ACME account");
         }
         let contact = format!("mailto:{}", self.settings.email);
-        let new = NewAccount { contact: &[&contact], terms_of_service_agreed: true, only_return_existing: false };
+        let new = NewAccount {
+            contact: &[&contact],
+            terms_of_service_agreed: true,
+            only_return_existing: false,
+        };
         let (account, credentials) = builder
             .create(&new, self.settings.directory.clone(), None)
             .await

@@ -86,7 +86,9 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let result = bind_exactly(address);
     match &result {
         // A machine without IPv6 still has all of its IPv4.
-        Err(error) if address.ip().is_unspecified() && address.is_ipv6() && no_such_family(error) => {
+        Err(error)
+            if address.ip().is_unspecified() && address.is_ipv6() && no_such_family(error) =>
+        {
             bind_exactly(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()))
         }
         _ => result,
@@ -116,7 +118,6 @@ fn explain(service: Service, address: SocketAddr) -> String {
 
 /// Counts connections, in all and by address.
 pub struct Gate {
-    all: usize,
     each: usize,
     open: Mutex<HashMap<IpAddr, usize>>,
     total: Arc<tokio::sync::Semaphore>,
@@ -124,7 +125,11 @@ pub struct Gate {
 
 impl Gate {
     pub fn new(all: usize, each: usize) -> Arc<Gate> {
-        Arc::new(Gate { all, each, open: Mutex::default(), total: Arc::new(tokio::sync::Semaphore::new(all)) })
+        Arc::new(Gate {
+            each,
+            open: Mutex::default(),
+            total: Arc::new(tokio::sync::Semaphore::new(all)),
+        })
     }
 
     /// A place for a connection from there, or `None` when the limits are reached.
@@ -138,11 +143,6 @@ impl Gate {
         }
         *count += 1;
         Some(Place { gate: self.clone(), key, _total: total })
-    }
-
-    /// How many are open now.
-    pub fn open(&self) -> usize {
-        self.all - self.total.available_permits()
     }
 }
 
@@ -206,7 +206,6 @@ mod tests {
         assert!(gate.enter(a).is_none());
         let _third = gate.enter(b).unwrap();
         assert!(gate.enter(b).is_none(), "three in all");
-        assert_eq!(gate.open(), 3);
         drop(first);
         assert!(gate.enter(a).is_some());
     }
@@ -221,6 +220,9 @@ mod tests {
 
     #[test]
     fn a_mapped_address_is_the_ipv4_address() {
-        assert_eq!(network_of("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1".parse::<IpAddr>().unwrap());
+        assert_eq!(
+            network_of("::ffff:192.0.2.1".parse().unwrap()),
+            "192.0.2.1".parse::<IpAddr>().unwrap()
+        );
     }
 }

@@ -11,7 +11,7 @@ mod access;
 pub mod acme;
 pub mod connect;
 pub mod listen;
-mod road;
+pub mod road;
 mod smtp;
 pub mod tls;
 
@@ -49,15 +49,16 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     let acceptor = TlsAcceptor::from(certificates.server_config()?);
 
     let (stop, stopped) = watch::channel(false);
-    let road = road::road(&config, &store)?;
+    let road = road::Road::new(&config, &store)?;
     let mut tasks = JoinSet::new();
     let listening = announce(&ports);
     let gate = Gate::new(config.limits.connections, config.limits.connections_per_address);
-    let desks = Desks::new(&config, &store, &road, &acceptor, &tokens);
+    let desks = Desks::new(&config, &store, &road.reception, &acceptor, &tokens);
     for port in ports {
         tasks.spawn(attend(port, desks.clone(), gate.clone(), stopped.clone()));
     }
-    tasks.spawn(road::run_queue(road, stopped.clone()));
+    let until = stopped.clone();
+    tasks.spawn(async move { road.run_queue(until).await });
     let (background, until) = (store.clone(), stopped.clone());
     tasks.spawn(async move { background.run_background(until).await });
     let keeper = tokio::spawn(keep_certificates(config.clone(), certificates, tokens));
@@ -73,7 +74,9 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     keeper.abort();
     let all = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(FAREWELL, all).await.is_err() {
-        warn!("some sessions did not end in time and were cut off; nothing that was acknowledged is lost");
+        warn!(
+            "some sessions did not end in time and were cut off; nothing that was acknowledged is lost"
+        );
     }
     tasks.shutdown().await;
     store.close().await;
@@ -106,16 +109,17 @@ fn prepare_data_folder(config: &Config) -> Result<()> {
 /// Ports below 1024 need root; reading strangers' mail does not.
 fn become_user(config: &Config) -> Result<()> {
     let Some(user) = &config.user else { return Ok(()) };
-    privdrop::PrivDrop::default()
-        .user(user)
-        .apply()
-        .with_context(|| format!("cannot become the user {user:?}: does it exist, and was the server started by root?"))
+    privdrop::PrivDrop::default().user(user).apply().with_context(|| {
+        format!(
+            "cannot become the user {user:?}: does it exist, and was the server started by root?"
+        )
+    })
 }
 
 async fn open_store(config: &Config) -> Result<Store> {
-    Store::open(config.store_settings("serve"))
-        .await
-        .with_context(|| format!("cannot open the store {}", crate::cli::without_password(&config.database_url())))
+    Store::open(config.store_settings("serve")).await.with_context(|| {
+        format!("cannot open the store {}", crate::cli::without_password(&config.database_url()))
+    })
 }
 
 /// The names in our certificate.
@@ -129,7 +133,12 @@ fn certificates(config: &Config) -> Result<Arc<tls::Certificates>> {
     let key = match (&config.tls.certificate, &config.tls.key, &config.tls.acme) {
         (Some(certificate), Some(key), _) => tls::from_files(certificate, key)?,
         (_, _, Some(settings)) => {
-            let keeper = acme::Keeper::new(&config.data, settings.clone(), names.clone(), acme::Tokens::default());
+            let keeper = acme::Keeper::new(
+                &config.data,
+                settings.clone(),
+                names.clone(),
+                acme::Tokens::default(),
+            );
             match keeper.stored(jiff::Timestamp::now().as_second()) {
                 Some(stored) => stored,
                 None => tls::self_signed(&config.data.join("tls"), &names)?,
@@ -141,7 +150,11 @@ fn certificates(config: &Config) -> Result<Arc<tls::Certificates>> {
 }
 
 /// Keeps the certificate fresh: by ACME, or by looking at its files on SIGHUP and now and then.
-async fn keep_certificates(config: Config, certificates: Arc<tls::Certificates>, tokens: acme::Tokens) {
+async fn keep_certificates(
+    config: Config,
+    certificates: Arc<tls::Certificates>,
+    tokens: acme::Tokens,
+) {
     if let Some(settings) = config.tls.acme.clone() {
         let keeper = acme::Keeper::new(&config.data, settings, certificate_names(&config), tokens);
         return keeper.run(certificates).await;
@@ -173,7 +186,9 @@ async fn keep_certificates(config: Config, certificates: Arc<tls::Certificates>,
                 certificates.replace(fresh);
                 info!("the certificate was read again; new connections use it");
             }
-            Err(error) => warn!("the certificate was not replaced, the old one stays in use: {error:#}"),
+            Err(error) => {
+                warn!("the certificate was not replaced, the old one stays in use: {error:#}")
+            }
         }
     }
 }
@@ -185,19 +200,25 @@ struct Desks {
     submission: Arc<smtp::Desk>,
     lmtp: Arc<smtp::Desk>,
     access: Arc<access::Desk>,
-    acceptor: TlsAcceptor,
     tokens: acme::Tokens,
 }
 
 impl Desks {
-    fn new(config: &Config, store: &Store, road: &Arc<road::Road>, acceptor: &TlsAcceptor, tokens: &acme::Tokens) -> Desks {
-        let desk = |settings| Arc::new(smtp::Desk::new(settings, road.clone(), store.clone(), acceptor.clone()));
+    fn new(
+        config: &Config,
+        store: &Store,
+        reception: &Arc<road::Reception>,
+        acceptor: &TlsAcceptor,
+        tokens: &acme::Tokens,
+    ) -> Desks {
+        let desk = |settings| {
+            Arc::new(smtp::Desk::new(settings, reception.clone(), store.clone(), acceptor.clone()))
+        };
         Desks {
             mx: desk(road::mx_settings(config)),
             submission: desk(road::submission_settings(config)),
             lmtp: desk(road::lmtp_settings(config)),
             access: Arc::new(access::Desk::new(config, store.clone(), acceptor.clone())),
-            acceptor: acceptor.clone(),
             tokens: tokens.clone(),
         }
     }
@@ -244,8 +265,12 @@ async fn serve_one(
         Service::Submission | Service::Submissions => {
             desks.submission.serve(stream, peer, service.implicit_tls(), stop).await;
         }
-        Service::Imap | Service::Imaps => desks.access.imap(stream, peer, service.implicit_tls(), stop).await,
-        Service::Pop3 | Service::Pop3s => desks.access.pop3(stream, peer, service.implicit_tls(), stop).await,
+        Service::Imap | Service::Imaps => {
+            desks.access.imap(stream, peer, service.implicit_tls(), stop).await
+        }
+        Service::Pop3 | Service::Pop3s => {
+            desks.access.pop3(stream, peer, service.implicit_tls(), stop).await
+        }
         Service::Http => acme::serve_http(stream, desks.tokens).await,
     }
 }
@@ -264,8 +289,10 @@ async fn say_listening(listening: &BTreeMap<Service, Vec<String>>, json: bool) -
     let line = if json {
         serde_json::json!({ "listening": listening }).to_string()
     } else {
-        let words: Vec<String> =
-            listening.iter().map(|(s, a)| format!("{} {}", format!("{s:?}").to_lowercase(), a.join(" "))).collect();
+        let words: Vec<String> = listening
+            .iter()
+            .map(|(s, a)| format!("{} {}", format!("{s:?}").to_lowercase(), a.join(" ")))
+            .collect();
         format!("listening: {}", words.join(", "))
     };
     let mut out = tokio::io::stdout();

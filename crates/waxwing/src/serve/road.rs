@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use waxwing_delivery::policy::{Policy, Relay};
-use waxwing_delivery::queue::Schedule;
+use tokio::sync::watch;
+use waxwing_delivery::{
+    Acceptor, Courier, Dice, Hosts, Policy, Relay, Runner, Schedule, SystemClock,
+};
 use waxwing_dns::{DnssecMode, NameServers, Resolver, ResolverOptions};
 use waxwing_smtp::ServerSettings;
 use waxwing_smtp::client::{Credentials, TlsPolicy};
@@ -14,10 +16,54 @@ use waxwing_smtp::server::StartTls;
 use waxwing_store::Store;
 use zeroize::Zeroizing;
 
+use super::connect::Network;
 use crate::config::{Config, Dnssec, HostPort, Smarthost};
 
 /// Submission servers that speak TLS from the first octet (RFC 8314 §7.3).
 const SUBMISSIONS_PORT: u16 = 465;
+
+/// Where messages are taken in.
+pub type Reception = Acceptor<SystemClock>;
+
+/// Delivery with real clocks, real dice and a real network.
+pub struct Road {
+    /// Where messages are taken in.
+    pub reception: Arc<Reception>,
+    runner: Arc<Runner<Resolver, Network, SystemClock>>,
+}
+
+impl Road {
+    /// Everything that delivery needs, as configured.
+    pub fn new(config: &Config, store: &Store) -> Result<Road> {
+        let policy = Arc::new(policy(config)?);
+        let dice = Arc::new(Dice::new());
+        let courier = Courier {
+            store: store.clone(),
+            resolver: resolver(config)?,
+            net: Network::new(config.outbound.extra_roots.as_deref())?,
+            clock: Arc::new(SystemClock),
+            hosts: Hosts::new(&policy),
+            policy: policy.clone(),
+            dice: dice.clone(),
+        };
+        let reception = Arc::new(Acceptor::new(store.clone(), policy, SystemClock, dice));
+        Ok(Road { reception, runner: Runner::new(courier) })
+    }
+
+    /// Works through the queue until told to stop.
+    pub async fn run_queue(self, mut stop: watch::Receiver<bool>) {
+        let told = async move {
+            // An error means that the program itself is ending.
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        self.runner.run(told).await;
+    }
+}
+
+/// Where messages are taken in, for commands that send without running the queue.
+pub fn reception(config: &Config, store: &Store) -> Result<Reception> {
+    Ok(Acceptor::new(store.clone(), Arc::new(policy(config)?), SystemClock, Arc::new(Dice::new())))
+}
 
 /// How mail from other servers is taken.
 pub fn mx_settings(config: &Config) -> ServerSettings {
@@ -56,7 +102,8 @@ pub fn resolver(config: &Config) -> Result<Resolver> {
         Dnssec::TrustResolver => DnssecMode::TrustAd,
         Dnssec::Validate => DnssecMode::Validate,
     };
-    Resolver::new(servers, ResolverOptions { dnssec, ..Default::default() }).context("cannot look up names")
+    Resolver::new(servers, ResolverOptions { dnssec, ..Default::default() })
+        .context("cannot look up names")
 }
 
 /// How mail is routed, sent and given up.
@@ -70,12 +117,24 @@ pub fn policy(config: &Config) -> Result<Policy> {
         Some(IpAddr::V6(ip)) => policy.source_v6 = Some(ip),
         None => {}
     }
-    policy.own_addresses = config.listen.smtp.iter().map(|a| a.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect();
+    policy.own_addresses = config
+        .listen
+        .smtp
+        .iter()
+        .map(|a| a.ip())
+        .filter(|ip| !ip.is_unspecified() && !ip.is_loopback())
+        .collect();
     policy.smarthost = outbound.smarthost.as_ref().map(smarthost).transpose()?;
-    policy.routes = outbound.routes.iter().map(|(domain, to)| (domain.to_string(), relay(to))).collect();
-    policy.schedule = Schedule::new(outbound.retry.iter().map(|span| span.0).collect());
+    policy.routes =
+        outbound.routes.iter().map(|(domain, to)| (domain.to_string(), relay(to))).collect();
+    policy.schedule = Schedule {
+        waits: outbound.retry.iter().map(|span| span.0).collect(),
+        ..Schedule::default()
+    };
     policy.delay_warning_after = outbound.warn_after.0;
     policy.expire_after = outbound.expire_after.0;
+    policy.lease_for = outbound.lease.0;
+    policy.poll_every = policy.poll_every.min(outbound.lease.0);
     policy.max_deliveries = outbound.connections;
     policy.max_deliveries_per_domain = outbound.connections_per_destination;
     policy.max_connections_per_host = outbound.connections_per_destination;
@@ -83,7 +142,13 @@ pub fn policy(config: &Config) -> Result<Policy> {
 }
 
 fn relay(to: &HostPort) -> Relay {
-    Relay { host: to.host.clone(), port: to.port, tls: TlsPolicy::Opportunistic, implicit_tls: false, credentials: None }
+    Relay {
+        host: to.host.clone(),
+        port: to.port,
+        tls: TlsPolicy::Opportunistic,
+        implicit_tls: false,
+        credentials: None,
+    }
 }
 
 fn smarthost(settings: &Smarthost) -> Result<Relay> {
@@ -96,11 +161,17 @@ fn smarthost(settings: &Smarthost) -> Result<Relay> {
         _ => None,
     };
     let tls = if settings.allow_plaintext { TlsPolicy::Opportunistic } else { TlsPolicy::Required };
-    Ok(Relay { tls, implicit_tls: settings.host.port == SUBMISSIONS_PORT, credentials, ..relay(&settings.host) })
+    Ok(Relay {
+        tls,
+        implicit_tls: settings.host.port == SUBMISSIONS_PORT,
+        credentials,
+        ..relay(&settings.host)
+    })
 }
 
 fn read_password(file: &Path) -> Result<Zeroizing<String>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the smarthost's password in {}", file.display()))?;
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the smarthost's password in {}", file.display()))?;
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 

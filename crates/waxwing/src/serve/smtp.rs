@@ -13,12 +13,13 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
-use waxwing_message::Envelope;
+use waxwing_delivery::accept::{Entrance, Incoming, Refusal};
 use waxwing_message::journey::{Source, TlsUsed};
-use waxwing_smtp::{Action, Reply, ServerSession, ServerSettings, Tls};
+use waxwing_message::{Envelope, Recipient, ReversePath};
+use waxwing_smtp::{Action, Reply, Role, ServerSession, ServerSettings, Tls};
 use waxwing_store::{Account, LoginError, SpoolWriter, Store, StoreError};
 
-use super::road::Road;
+use super::road::Reception;
 use super::tls;
 
 /// What one read takes while commands are awaited, and while a message flows.
@@ -34,7 +35,7 @@ const WRONG_LOGIN_PAUSES_DOUBLED: u32 = 5;
 /// What all SMTP connections of one kind of listener share.
 pub struct Desk {
     settings: Arc<ServerSettings>,
-    road: Arc<Road>,
+    reception: Arc<Reception>,
     store: Store,
     acceptor: TlsAcceptor,
 }
@@ -64,19 +65,30 @@ enum Task {
     Nonce,
     Password { login: String, password: zeroize::Zeroizing<String> },
     Keys { login: String },
-    Sender(Envelope),
-    Recipient(Envelope, waxwing_message::Recipient),
+    Sender(ReversePath),
+    Recipient(Recipient),
     BeginData,
     Complete(Box<Envelope>),
 }
 
 impl Desk {
-    pub fn new(settings: ServerSettings, road: Arc<Road>, store: Store, acceptor: TlsAcceptor) -> Desk {
-        Desk { settings: Arc::new(settings), road, store, acceptor }
+    pub fn new(
+        settings: ServerSettings,
+        reception: Arc<Reception>,
+        store: Store,
+        acceptor: TlsAcceptor,
+    ) -> Desk {
+        Desk { settings: Arc::new(settings), reception, store, acceptor }
     }
 
     /// Serves one connection to its end.
-    pub async fn serve(&self, stream: TcpStream, peer: SocketAddr, implicit_tls: bool, mut stop: watch::Receiver<bool>) {
+    pub async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        implicit_tls: bool,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let mut visit =
             Visit { desk: self, peer, tls: None, account: None, wrong_logins: 0, spool: None };
         let outcome = visit.run(stream, implicit_tls, &mut stop).await;
@@ -87,10 +99,16 @@ impl Desk {
 }
 
 impl Visit<'_> {
-    async fn run(&mut self, mut stream: TcpStream, implicit_tls: bool, stop: &mut watch::Receiver<bool>) -> io::Result<()> {
+    async fn run(
+        &mut self,
+        mut stream: TcpStream,
+        implicit_tls: bool,
+        stop: &mut watch::Receiver<bool>,
+    ) -> io::Result<()> {
         if implicit_tls {
             let (mut stream, facts) = self.shake_hands(stream).await?;
-            let mut session = ServerSession::new(self.desk.settings.clone(), Some(facts), Instant::now());
+            let mut session =
+                ServerSession::new(self.desk.settings.clone(), Some(facts), Instant::now());
             self.drive(&mut stream, &mut session, stop).await?;
             return close(stream).await;
         }
@@ -110,15 +128,25 @@ impl Visit<'_> {
     }
 
     async fn shake_hands(&mut self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Tls)> {
-        let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.desk.acceptor.accept(stream)).await??;
+        let stream =
+            tokio::time::timeout(HANDSHAKE_TIMEOUT, self.desk.acceptor.accept(stream)).await??;
         let (_, connection) = stream.get_ref();
-        self.tls = Some(tls::used(connection.protocol_version(), connection.negotiated_cipher_suite(), false));
+        self.tls = Some(tls::used(
+            connection.protocol_version(),
+            connection.negotiated_cipher_suite(),
+            false,
+        ));
         let binding = tls::channel_binding(connection);
         Ok((stream, Tls { binding }))
     }
 
     /// Drives the session over this stream until it is closed or wants TLS.
-    async fn drive<S>(&mut self, stream: &mut S, session: &mut ServerSession, stop: &mut watch::Receiver<bool>) -> io::Result<Next>
+    async fn drive<S>(
+        &mut self,
+        stream: &mut S,
+        session: &mut ServerSession,
+        stop: &mut watch::Receiver<bool>,
+    ) -> io::Result<Next>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -155,7 +183,8 @@ impl Visit<'_> {
             if buffer.len() != wanted {
                 buffer = vec![0; wanted];
             }
-            let deadline = session.deadline().map_or_else(far_future, tokio::time::Instant::from_std);
+            let deadline =
+                session.deadline().map_or_else(far_future, tokio::time::Instant::from_std);
             tokio::select! {
                 read = stream.read(&mut buffer) => match read? {
                     0 => return Ok(Next::Closed),
@@ -190,8 +219,8 @@ impl Visit<'_> {
                 }
                 Task::Nothing
             }
-            Action::CheckSender { envelope, .. } => Task::Sender(envelope.clone()),
-            Action::CheckRecipient { envelope, recipient } => Task::Recipient(envelope.clone(), recipient.clone()),
+            Action::CheckSender { envelope, .. } => Task::Sender(envelope.reverse_path.clone()),
+            Action::CheckRecipient { recipient, .. } => Task::Recipient(recipient.clone()),
             Action::BeginData { .. } => Task::BeginData,
             Action::Data(octets) => match self.spool.as_mut().map(|spool| spool.write(octets)) {
                 Some(Err(error)) => {
@@ -223,13 +252,19 @@ impl Visit<'_> {
                 let answer = self.find_keys(&login).await;
                 session.answer_keys(Instant::now(), answer);
             }
-            Task::Sender(envelope) => {
-                let verdict = self.desk.road.check_sender(self.account.as_ref(), &envelope).await;
-                session.answer_sender(Instant::now(), verdict);
+            Task::Sender(reverse_path) => {
+                let verdict = match self.entrance() {
+                    Ok(entrance) => self.desk.reception.check_sender(entrance, &reverse_path).await,
+                    Err(refusal) => Err(refusal),
+                };
+                session.answer_sender(Instant::now(), verdict.map_err(|refusal| refusal.reply));
             }
-            Task::Recipient(envelope, recipient) => {
-                let verdict = self.desk.road.check_recipient(self.account.as_ref(), &envelope, &recipient).await;
-                session.answer_recipient(Instant::now(), verdict);
+            Task::Recipient(recipient) => {
+                let verdict = match self.entrance() {
+                    Ok(entrance) => self.desk.reception.check_recipient(entrance, &recipient).await,
+                    Err(refusal) => Err(refusal),
+                };
+                session.answer_recipient(Instant::now(), verdict.map_err(|refusal| refusal.reply));
             }
             Task::BeginData => {
                 self.spool = Some(self.desk.store.spool());
@@ -258,9 +293,12 @@ impl Visit<'_> {
     }
 
     async fn find_keys(&mut self, login: &str) -> Result<waxwing_sasl::ScramKeys, Reply> {
-        let (id, keys) = self.desk.store.scram_keys(login).await.map_err(|error| login_unavailable(&error))?;
+        let (id, keys) =
+            self.desk.store.scram_keys(login).await.map_err(|error| login_unavailable(&error))?;
         self.account = match id {
-            Some(id) => self.desk.store.account(id).await.map_err(|error| login_unavailable(&error))?,
+            Some(id) => {
+                self.desk.store.account(id).await.map_err(|error| login_unavailable(&error))?
+            }
             None => None,
         };
         Ok(keys)
@@ -269,7 +307,10 @@ impl Visit<'_> {
     /// The message is whole: hands it over, and replies when it is durable.
     async fn complete(&mut self, session: &mut ServerSession, envelope: Envelope) {
         let Some(spool) = self.spool.take() else {
-            return session.answer_message(Instant::now(), Reply::new(451, (4, 3, 0), "the message was not kept, send it again"));
+            return session.answer_message(
+                Instant::now(),
+                Reply::new(451, (4, 3, 0), "the message was not kept, send it again"),
+            );
         };
         let spool = match spool.finish() {
             Ok(spool) => spool,
@@ -281,13 +322,44 @@ impl Visit<'_> {
             tls: self.tls.clone(),
             login: self.account.as_ref().map(|account| account.address.clone()),
         };
-        let reply = self.desk.road.accept(source, session.protocol(), self.account.as_ref(), envelope, spool).await;
+        let entrance = match self.entrance() {
+            Ok(entrance) => entrance,
+            Err(refusal) => return session.answer_message(Instant::now(), refusal.reply),
+        };
+        let protocol = session.protocol().to_owned();
+        let incoming = Incoming { entrance, source, protocol, envelope, spool };
+        if entrance == Entrance::Lmtp {
+            let each = self.desk.reception.accept_each(incoming).await;
+            let replies = each
+                .into_iter()
+                .map(|one| one.map_or_else(|refusal| refusal.reply, |a| a.reply()))
+                .collect();
+            return session.answer_message_each(Instant::now(), replies);
+        }
+        let reply = match self.desk.reception.accept(incoming).await {
+            Ok(accepted) => accepted.reply(),
+            Err(refusal) => refusal.reply,
+        };
         session.answer_message(Instant::now(), reply);
+    }
+
+    /// In what role this client speaks. The session lets nobody submit who has not logged in; that
+    /// the account is known here is checked all the same.
+    fn entrance(&self) -> Result<Entrance, Refusal> {
+        match (self.desk.settings.role, &self.account) {
+            (Role::Mx, _) => Ok(Entrance::Mx),
+            (Role::Lmtp, _) => Ok(Entrance::Lmtp),
+            (Role::Submission, Some(account)) => Ok(Entrance::Submission { account: account.id }),
+            (Role::Submission, None) => Err(Reply::new(530, (5, 7, 0), "log in first").into()),
+        }
     }
 }
 
 /// Writes all of the session's output.
-async fn write_out<S: AsyncWrite + Unpin>(stream: &mut S, session: &mut ServerSession) -> io::Result<()> {
+async fn write_out<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    session: &mut ServerSession,
+) -> io::Result<()> {
     let output = session.take_output();
     let write = async {
         stream.write_all(&output).await?;
@@ -309,7 +381,11 @@ fn store_reply(error: &StoreError) -> Reply {
     warn!("a message could not be taken: {error}");
     match error {
         StoreError::NoSpace(_) => Reply::out_of_space(),
-        _ => Reply::new(451, (4, 3, 0), "the mail store does not answer at the moment, try again later"),
+        _ => Reply::new(
+            451,
+            (4, 3, 0),
+            "the mail store does not answer at the moment, try again later",
+        ),
     }
 }
 

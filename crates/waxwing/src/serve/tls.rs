@@ -68,7 +68,8 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// Reads a chain and its key from PEM files and checks that they belong together.
 pub fn from_files(certificate: &Path, key: &Path) -> Result<CertifiedKey> {
-    let chain = fs::read(certificate).with_context(|| format!("cannot read the certificate {}", certificate.display()))?;
+    let chain = fs::read(certificate)
+        .with_context(|| format!("cannot read the certificate {}", certificate.display()))?;
     let secret = fs::read(key).with_context(|| format!("cannot read the key {}", key.display()))?;
     from_pem(&chain, &secret)
         .with_context(|| format!("{} and {} cannot be used", certificate.display(), key.display()))
@@ -83,7 +84,8 @@ pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<CertifiedKey> {
         bail!("there is no certificate in the file");
     }
     let key = PrivateKeyDer::from_pem_slice(key).context("the key is not PEM")?;
-    CertifiedKey::from_der(chain, key, &provider()).context("the key does not belong to the certificate")
+    CertifiedKey::from_der(chain, key, &provider())
+        .context("the key does not belong to the certificate")
 }
 
 /// When a certificate ends, in seconds since 1970.
@@ -101,15 +103,19 @@ pub fn not_before(key: &CertifiedKey) -> Option<i64> {
 /// A self-signed certificate for these names, kept in the folder so that it stays the same from
 /// start to start; made anew when the names have changed.
 pub fn self_signed(folder: &Path, names: &[String]) -> Result<CertifiedKey> {
-    let (certificate, key, for_names) =
-        (folder.join("self-signed.pem"), folder.join("self-signed.key"), folder.join("self-signed.names"));
+    let (certificate, key, for_names) = (
+        folder.join("self-signed.pem"),
+        folder.join("self-signed.key"),
+        folder.join("self-signed.names"),
+    );
     let wanted = names.join("\n");
     if fs::read_to_string(&for_names).is_ok_and(|found| found == wanted)
         && let Ok(found) = from_files(&certificate, &key)
     {
         return Ok(found);
     }
-    let made = rcgen::generate_simple_self_signed(names.to_vec()).context("making a self-signed certificate")?;
+    let made = rcgen::generate_simple_self_signed(names.to_vec())
+        .context("making a self-signed certificate")?;
     write_secret(&key, made.signing_key.serialize_pem().as_bytes())?;
     write_secret(&certificate, made.cert.pem().as_bytes())?;
     write_secret(&for_names, wanted.as_bytes())?;
@@ -123,8 +129,12 @@ pub fn write_secret(path: &Path, content: &[u8]) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let draft = path.with_extension(format!("new-{}", std::process::id()));
     let write = || -> std::io::Result<()> {
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&draft, path)
@@ -133,7 +143,11 @@ pub fn write_secret(path: &Path, content: &[u8]) -> Result<()> {
 }
 
 /// What was negotiated, for the journey.
-pub fn used(version: Option<rustls::ProtocolVersion>, suite: Option<rustls::SupportedCipherSuite>, peer_verified: bool) -> TlsUsed {
+pub fn used(
+    version: Option<rustls::ProtocolVersion>,
+    suite: Option<rustls::SupportedCipherSuite>,
+    peer_verified: bool,
+) -> TlsUsed {
     let version = match version {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3".to_owned(),
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2".to_owned(),
@@ -146,11 +160,15 @@ pub fn used(version: Option<rustls::ProtocolVersion>, suite: Option<rustls::Supp
 /// `tls-exporter` channel binding: RFC 9266 §2. Only of TLS 1.3 and of TLS 1.2 with the extended
 /// master secret, which the library always asks for; it fails where it was not agreed.
 pub fn channel_binding(connection: &rustls::ServerConnection) -> Option<ChannelBinding> {
-    connection
-        .export_keying_material([0u8; 32], b"EXPORTER-Channel-Binding", Some(b""))
-        .ok()
-        .map(ChannelBinding)
+    connection.export_keying_material([0u8; 32], BINDING_LABEL, Some(b"")).ok().map(ChannelBinding)
 }
+
+/// The same at the client's end.
+pub fn client_channel_binding(connection: &rustls::ClientConnection) -> Option<ChannelBinding> {
+    connection.export_keying_material([0u8; 32], BINDING_LABEL, Some(b"")).ok().map(ChannelBinding)
+}
+
+const BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
 #[cfg(test)]
 mod tests {
@@ -171,7 +189,8 @@ mod tests {
     fn a_key_of_another_certificate_is_refused() {
         let a = rcgen::generate_simple_self_signed(vec!["a.test".into()]).unwrap();
         let b = rcgen::generate_simple_self_signed(vec!["b.test".into()]).unwrap();
-        let error = from_pem(a.cert.pem().as_bytes(), b.signing_key.serialize_pem().as_bytes()).unwrap_err();
+        let error = from_pem(a.cert.pem().as_bytes(), b.signing_key.serialize_pem().as_bytes())
+            .unwrap_err();
         assert!(error.to_string().contains("does not belong"), "{error:#}");
     }
 

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::TcpStream;
 
 use super::world::Server;
@@ -16,7 +18,9 @@ const MAX_LITERAL_OCTETS: usize = 1 << 20;
 
 /// The octets of the message with that Message-ID in the INBOX.
 pub async fn fetch_by_message_id(server: &Server, message_id: &str) -> Result<Vec<u8>> {
-    tokio::time::timeout(PATIENCE, fetch(server, message_id)).await.context("the IMAP server is too slow")?
+    tokio::time::timeout(PATIENCE, fetch(server, message_id))
+        .await
+        .context("the IMAP server is too slow")?
 }
 
 async fn fetch(server: &Server, message_id: &str) -> Result<Vec<u8>> {
@@ -34,7 +38,9 @@ async fn fetch(server: &Server, message_id: &str) -> Result<Vec<u8>> {
     let uid = found
         .lines
         .iter()
-        .find_map(|line| line.strip_prefix("* SEARCH ")?.split(' ').next_back()?.parse::<u32>().ok())
+        .find_map(|line| {
+            line.strip_prefix("* SEARCH ")?.split(' ').next_back()?.parse::<u32>().ok()
+        })
         .context("IMAP SEARCH does not find the message")?;
     let fetched = command(&mut tls, &format!("a5 UID FETCH {uid} BODY.PEEK[]")).await?;
     fetched.literal.context("FETCH gave no message")
@@ -46,7 +52,10 @@ struct Answer {
     literal: Option<Vec<u8>>,
 }
 
-async fn command<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut BufReader<S>, line: &str) -> Result<Answer> {
+async fn command<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut BufReader<S>,
+    line: &str,
+) -> Result<Answer> {
     let (tag, verb) = line.split_once(' ').context("a tag and a command")?;
     stream.get_mut().write_all(format!("{line}\r\n").as_bytes()).await?;
     stream.get_mut().flush().await?;

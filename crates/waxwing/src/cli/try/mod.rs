@@ -17,7 +17,7 @@ use clap::Args;
 use jiff::Timestamp;
 use rand::RngExt as _;
 use serde_json::{Value, json};
-use waxwing_message::compose::Builder;
+use waxwing_message::compose::{Draft, Mailbox};
 use waxwing_message::{Address, Envelope, JourneyId, ReversePath};
 use waxwing_store::Journey;
 
@@ -108,16 +108,24 @@ impl Try {
 async fn cross(context: &Context, from: &Server, to: &Server) -> Result<Crossing> {
     let (message_id, octets) = compose(from, to);
     if !context.json {
-        println!("{} writes to {}, and hands the message to {}:\n", from.person, to.person, from.hostname);
+        println!(
+            "{} writes to {}, and hands the message to {}:\n",
+            from.person, to.person, from.hostname
+        );
     }
-    let envelope = Envelope::plain(ReversePath::Address(from.person.clone()), vec![to.person.clone()]);
+    let envelope =
+        Envelope::plain(ReversePath::Address(from.person.clone()), vec![to.person.clone()]);
     let submitted = from.submit(envelope, octets.clone()).await?;
-    let sent = follow(context, from, submitted).await.with_context(|| format!("following it at {}", from.hostname))?;
+    let sent = follow(context, from, submitted)
+        .await
+        .with_context(|| format!("following it at {}", from.hostname))?;
     let arrival = arrival_of(to, &message_id).await?;
     if !context.json {
         println!("\nMeanwhile at {}:\n", to.hostname);
     }
-    let received = follow(context, to, arrival).await.with_context(|| format!("following it at {}", to.hostname))?;
+    let received = follow(context, to, arrival)
+        .await
+        .with_context(|| format!("following it at {}", to.hostname))?;
     let found = look::fetch_by_message_id(to, &message_id).await.context("reading it by IMAP")?;
     // What was sent must stand at the end, octet by octet; only trace fields may come before it.
     let intact = found.ends_with(&octets);
@@ -127,7 +135,14 @@ async fn cross(context: &Context, from: &Server, to: &Server) -> Result<Crossing
             false => println!("\n{} reads it over IMAP: IT WAS CHANGED ON THE WAY.\n", to.person),
         }
     }
-    Ok(Crossing { from: from.person.clone(), to: to.person.clone(), message_id, intact, sent, received })
+    Ok(Crossing {
+        from: from.person.clone(),
+        to: to.person.clone(),
+        message_id,
+        intact,
+        sent,
+        received,
+    })
 }
 
 fn compose(from: &Server, to: &Server) -> (String, Vec<u8>) {
@@ -140,14 +155,14 @@ fn compose(from: &Server, to: &Server) -> (String, Vec<u8>) {
          . a line that begins with a dot, and naïve UTF-8: žluťoučký kůň, 邮件\r\n",
         to.name,
     );
-    let octets = Builder::new()
-        .from(&from.name, &from.person)
-        .to(&to.name, &to.person)
+    let octets = Draft::new()
+        .from(Mailbox::named(&from.name, from.person.clone()))
+        .to(Mailbox::named(&to.name, to.person.clone()))
         .subject("A first message – ahoj!")
         .date(Timestamp::now())
         .message_id(&message_id)
         .text(text)
-        .render(&rng.random::<[u8; 16]>());
+        .to_bytes(rng.random());
     (message_id, octets)
 }
 
@@ -178,7 +193,9 @@ async fn follow(context: &Context, server: &Server, id: JourneyId) -> Result<Jou
 async fn arrival_of(server: &Server, message_id: &str) -> Result<JourneyId> {
     let until = tokio::time::Instant::now() + PATIENCE;
     loop {
-        if let Some(found) = server.store.journeys_by_message_id(message_id).await?.into_iter().next() {
+        if let Some(found) =
+            server.store.journeys_by_message_id(message_id).await?.into_iter().next()
+        {
             return Ok(found.id);
         }
         if tokio::time::Instant::now() > until {

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -82,7 +81,8 @@ impl World {
             Some(folder) => folder.to_owned(),
             None => std::env::temp_dir().join(format!("waxwing-try-{}", std::process::id())),
         };
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
         let started = World::start_in(&folder, temporary).await;
         if started.is_err() && temporary {
             let _ = std::fs::remove_dir_all(&folder);
@@ -107,7 +107,12 @@ impl World {
     /// Says what was started.
     pub fn describe(&self) {
         for server in self.servers() {
-            println!("  {}  listens on {} (SMTP {})", server.hostname, server.ip, server.port("smtp"));
+            println!(
+                "  {}  listens on {} (SMTP {})",
+                server.hostname,
+                server.ip,
+                server.port("smtp")
+            );
         }
         println!("  DNS           {}: MX, A and TXT of both domains\n", self.dns);
     }
@@ -115,7 +120,12 @@ impl World {
     /// How to visit with a mail client.
     pub fn invite(&self) {
         println!("The world stays up until you press Ctrl-C. Visit it with any mail client:\n");
-        println!("  {:<16} {:<16} {:<16}", "", self.wax.person.to_string(), self.wing.person.to_string());
+        println!(
+            "  {:<16} {:<16} {:<16}",
+            "",
+            self.wax.person.to_string(),
+            self.wing.person.to_string()
+        );
         let row = |what: &str, value: &dyn Fn(&Server) -> String| {
             println!("  {what:<16} {:<16} {:<16}", value(&self.wax), value(&self.wing));
         };
@@ -128,9 +138,15 @@ impl World {
         println!("\nTheir certificates are self-signed: the client will ask. For example:\n");
         println!(
             "  curl -k --ssl-reqd --user {}:{} imap://{}:{}/INBOX -X 'FETCH 1:* (ENVELOPE)'",
-            self.wing.person, self.wing.password, self.wing.ip, self.wing.port("imap")
+            self.wing.person,
+            self.wing.password,
+            self.wing.ip,
+            self.wing.port("imap")
         );
-        println!("  waxwing journey --config {}\n", self.wing.folder.join("waxwing.toml").display());
+        println!(
+            "  waxwing journey --config {}\n",
+            self.wing.folder.join("waxwing.toml").display()
+        );
     }
 
     pub fn as_json(&self) -> Value {
@@ -158,7 +174,13 @@ impl World {
 }
 
 impl Server {
-    async fn start(plan: Plan, base: u16, dns: SocketAddr, folder: &Path, roots: &Path) -> Result<Server> {
+    async fn start(
+        plan: Plan,
+        base: u16,
+        dns: SocketAddr,
+        folder: &Path,
+        roots: &Path,
+    ) -> Result<Server> {
         let folder = folder.join(plan.domain);
         let hostname = format!("mx.{}", plan.domain);
         let config = folder.join("waxwing.toml");
@@ -169,18 +191,34 @@ impl Server {
             if store.domain(plan.domain).await?.is_none() {
                 store.create_domain(plan.domain).await?;
             }
-            let new = NewAccount { address: &person, display_name: plan.name, password: PASSWORD, quota_octets: None };
+            let new = NewAccount {
+                address: &person,
+                display_name: plan.name,
+                password: PASSWORD,
+                quota_octets: None,
+            };
             store.create_account(new).await?;
             store.create_alias(&Address::new("postmaster", plan.domain)?, &person).await?;
         }
         let child = spawn(&config).await.with_context(|| format!("starting {hostname}"))?;
         let name = plan.name.to_owned();
-        Ok(Server { hostname, person, name, password: PASSWORD, ip: plan.ip, base, folder, store, child })
+        Ok(Server {
+            hostname,
+            person,
+            name,
+            password: PASSWORD,
+            ip: plan.ip,
+            base,
+            folder,
+            store,
+            child,
+        })
     }
 
     /// A port by its service's name in the configuration.
     pub fn port(&self, service: &str) -> u16 {
-        let well_known = SERVICES.iter().find(|(name, _)| *name == service).map_or(0, |(_, port)| *port);
+        let well_known =
+            SERVICES.iter().find(|(name, _)| *name == service).map_or(0, |(_, port)| *port);
         self.base + well_known
     }
 
@@ -216,8 +254,12 @@ impl Server {
     }
 
     async fn stop(&mut self) {
-        if let Some(pid) = self.child.id() {
-            let _ = Command::new("kill").arg(pid.to_string()).status().await;
+        let pid = self
+            .child
+            .id()
+            .and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         if tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
@@ -236,7 +278,14 @@ async fn open(folder: &Path, hostname: &str) -> Result<Store> {
     Store::open(settings).await.context("opening the store")
 }
 
-fn config_text(hostname: &str, plan: &Plan, base: u16, dns: SocketAddr, folder: &Path, roots: &Path) -> String {
+fn config_text(
+    hostname: &str,
+    plan: &Plan,
+    base: u16,
+    dns: SocketAddr,
+    folder: &Path,
+    roots: &Path,
+) -> String {
     let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let mut text = format!(
         "hostname = {}\ndata = {}\n\n[tls]\nself-signed = true\n\n[dns]\nservers = [\"{dns}\"]\n\n[outbound]\nport = {}\nsource = \"{}\"\nretry = [\"2s\", \"10s\"]\nextra-roots = {}\n\n[listen]\nhttp = []\n",
@@ -271,12 +320,15 @@ fn make_certificates(folder: &Path) -> Result<PathBuf> {
 fn free_base() -> Result<u16> {
     let free = |base: u16| {
         let ports = SERVICES.iter().map(|(_, port)| *port).chain([DNS_PORT]);
-        let mut all = ports.flat_map(|port| plans().map(|plan| SocketAddr::new(plan.ip, base + port)));
+        let mut all =
+            ports.flat_map(|port| plans().map(|plan| SocketAddr::new(plan.ip, base + port)));
         all.all(|address| std::net::TcpListener::bind(address).is_ok())
     };
     match BASES.into_iter().find(|&base| free(base)) {
         Some(base) => Ok(base),
-        None => bail!("no free ports on 127.0.0.1 and 127.0.0.2: is another `waxwing try` running?"),
+        None => {
+            bail!("no free ports on 127.0.0.1 and 127.0.0.2: is another `waxwing try` running?")
+        }
     }
 }
 
@@ -287,11 +339,15 @@ async fn start_dns(base: u16) -> Result<(SocketAddr, tokio::task::JoinHandle<()>
             "@ 300 MX 10 mx\n@ 300 TXT \"v=spf1 mx -all\"\nmx 300 A {ip}\nmx 300 TXT \"v=spf1 a -all\"\n",
             ip = plan.ip
         );
-        zones.insert(Zone::parse(plan.domain, &text).map_err(|error| anyhow::anyhow!("the zone of {}: {error}", plan.domain))?);
+        zones.insert(
+            Zone::parse(plan.domain, &text)
+                .map_err(|error| anyhow::anyhow!("the zone of {}: {error}", plan.domain))?,
+        );
     }
     let address = SocketAddr::new([127, 0, 0, 1].into(), base + DNS_PORT);
-    let server = AuthoritativeServer::bind(address, zones).await.with_context(|| format!("the DNS cannot listen on {address}"))?;
-    let server = Arc::new(server);
+    let server = AuthoritativeServer::bind(address, zones)
+        .await
+        .with_context(|| format!("the DNS cannot listen on {address}"))?;
     Ok((address, tokio::spawn(async move { server.run().await })))
 }
 

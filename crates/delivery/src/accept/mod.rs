@@ -1,0 +1,443 @@
+//! Taking responsibility for a message: from an envelope and octets to mailbox entries, queue rows
+//! and the first steps of a journey, in one transaction of the store.
+//!
+//! ```text
+//! RCPT TO ── check_recipient ── local? exists? room? may this client relay?
+//! MAIL FROM ─ check_sender ──── may this login send as that address?
+//! end of data ─ accept ──────── loop? → Received → repairs (submission) → places → one transaction
+//! ```
+//!
+//! After `Ok` the message is durable and `250` may be said; after a [`Refusal`] nothing was stored.
+//! Not here: judging content (evidence, verdict), and connections.
+
+mod octets;
+pub(crate) mod plan;
+mod refusal;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use waxwing_message::dsn::{Action, RecipientReport};
+use waxwing_message::journey::{Event, Source, Step};
+use waxwing_message::submission::{self, FromError, Submission};
+use waxwing_message::trace::{self, Edited, Received};
+use waxwing_message::{Address, Envelope, JourneyId, Recipient, ReversePath};
+use waxwing_smtp::reply::Reply;
+use waxwing_store::{Acceptance, AccountId, Deposit, Destination, Flags, Resolution, Spool, Store};
+
+use crate::clock::Clock;
+use crate::dice::Dice;
+use crate::policy::Policy;
+use crate::report::{self, Draft, Subject};
+use plan::Plan;
+
+pub use refusal::Refusal;
+
+pub(crate) use octets::summary;
+
+/// In what role the message comes to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entrance {
+    /// From another server (RFC 5321): for our domains only.
+    Mx,
+    /// From a person who logged in (RFC 6409): to anywhere, repaired, as one of their addresses.
+    Submission {
+        /// Who.
+        account: AccountId,
+    },
+    /// From a mail server of ours (RFC 2033): for our domains only.
+    Lmtp,
+    /// From this machine's operator: to anywhere, repaired, as anyone.
+    Local,
+}
+
+impl Entrance {
+    fn may_relay(self) -> bool {
+        matches!(self, Entrance::Submission { .. } | Entrance::Local)
+    }
+}
+
+/// A message that came in.
+pub struct Incoming {
+    /// In what role.
+    pub entrance: Entrance,
+    /// Who handed it over.
+    pub source: Source,
+    /// RFC 3848: `ESMTPS`, or `local`.
+    pub protocol: String,
+    /// Who to whom.
+    pub envelope: Envelope,
+    /// Its octets.
+    pub spool: Spool,
+}
+
+/// Responsibility taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The journey, to be named in the `250`.
+    pub journey: JourneyId,
+    /// Mailboxes that it is in.
+    pub deposited: usize,
+    /// Recipients that it waits for.
+    pub queued: usize,
+    /// What submission repaired.
+    pub repairs: Vec<String>,
+}
+
+impl Accepted {
+    /// `250 2.0.0`, naming the journey.
+    pub fn reply(&self) -> Reply {
+        Reply::new(250, (2, 0, 0), format!("accepted as {}", self.journey))
+    }
+}
+
+/// Takes messages in.
+pub struct Acceptor<C> {
+    store: Store,
+    policy: Arc<Policy>,
+    clock: C,
+    dice: Arc<Dice>,
+}
+
+impl<C: Clock> Acceptor<C> {
+    /// One for the whole program.
+    pub fn new(store: Store, policy: Arc<Policy>, clock: C, dice: Arc<Dice>) -> Acceptor<C> {
+        Acceptor { store, policy, clock, dice }
+    }
+
+    /// At MAIL FROM: whether this sender may stand there (RFC 6409 §6.1).
+    pub async fn check_sender(
+        &self,
+        entrance: Entrance,
+        reverse_path: &ReversePath,
+    ) -> Result<(), Refusal> {
+        match (entrance, reverse_path) {
+            // The null reverse-path is how a mail reader sends its notifications (RFC 8098 §3).
+            (Entrance::Submission { account }, ReversePath::Address(address)) => {
+                match self.store.may_send_as(account, address).await? {
+                    true => Ok(()),
+                    false => Err(Reply::sender_not_yours().into()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// At RCPT TO: whether there is such a recipient, with room, and this client may send there.
+    pub async fn check_recipient(
+        &self,
+        entrance: Entrance,
+        recipient: &Recipient,
+    ) -> Result<(), Refusal> {
+        match plan::resolve(&self.store, &self.policy, &recipient.address).await? {
+            Resolution::NotLocal if entrance.may_relay() => Ok(()),
+            Resolution::NotLocal => Err(Reply::relaying_denied().into()),
+            Resolution::NoSuchRecipient => Err(Reply::no_such_mailbox().into()),
+            Resolution::Disabled => {
+                Err(Refusal::new(550, (5, 2, 1), "this mailbox takes no mail at present"))
+            }
+            Resolution::Leads(destinations) => self.check_room(&destinations).await,
+        }
+    }
+
+    /// Full when every mailbox that it leads to is full.
+    async fn check_room(&self, destinations: &[Destination]) -> Result<(), Refusal> {
+        for destination in destinations {
+            let Destination::Account { id, .. } = destination else { return Ok(()) };
+            let account = self.store.account(*id).await?;
+            let full = account.is_some_and(|account| {
+                account.quota_octets.is_some_and(|quota| account.used_octets >= quota)
+            });
+            if !full {
+                return Ok(());
+            }
+        }
+        if destinations.is_empty() { Ok(()) } else { Err(Reply::mailbox_full().into()) }
+    }
+
+    /// Takes the message, whole and durable, or refuses it.
+    pub async fn accept(&self, incoming: Incoming) -> Result<Accepted, Refusal> {
+        let now = self.clock.now();
+        let journey = self.dice.journey_id(now);
+        self.check_loop(incoming.spool.as_bytes())?;
+        if let Entrance::Submission { account } = incoming.entrance {
+            self.check_from(account, incoming.spool.as_bytes()).await?;
+        }
+        let recipients = &incoming.envelope.recipients;
+        let plan = plan::plan(&self.store, &self.policy, recipients, now).await?;
+        if !plan.nowhere.is_empty() || (!incoming.entrance.may_relay() && plan.relays(recipients)) {
+            return Err(Refusal::recipient_changed());
+        }
+        let prepared = self.prepare(&incoming, journey, now);
+        let (deposited, queued) = (plan.deposits.len(), plan.queue.len());
+        let repairs = prepared.repairs.clone();
+        let success = self.success_report(&incoming, journey, now, &plan);
+        let acceptance = self.acceptance(incoming, journey, now, prepared, plan).await?;
+        self.store.accept(acceptance).await?;
+        tracing::info!(%journey, deposited, queued, "accepted");
+        if let Some(success) = success {
+            self.send_success(journey, success).await;
+        }
+        Ok(Accepted { journey, deposited, queued, repairs })
+    }
+
+    /// LMTP: each recipient has an answer of its own (RFC 2033 §4.2). All together if that works,
+    /// else one by one, in the order of the envelope.
+    pub async fn accept_each(&self, incoming: Incoming) -> Vec<Result<Accepted, Refusal>> {
+        let Incoming { entrance, source, protocol, envelope, spool } = incoming;
+        let part = |recipients: Vec<Recipient>| Incoming {
+            entrance,
+            source: source.clone(),
+            protocol: protocol.clone(),
+            envelope: Envelope { recipients, ..envelope.clone() },
+            spool: spool.clone(),
+        };
+        let together = self.accept(part(envelope.recipients.clone())).await;
+        if together.is_ok() || envelope.recipients.len() == 1 {
+            return vec![together; envelope.recipients.len()];
+        }
+        let mut each = Vec::with_capacity(envelope.recipients.len());
+        for recipient in &envelope.recipients {
+            each.push(self.accept(part(vec![recipient.clone()])).await);
+        }
+        each
+    }
+
+    /// RFC 5321 §6.3: counts Received, all and those that we wrote.
+    fn check_loop(&self, raw: &[u8]) -> Result<(), Refusal> {
+        let (mut all, mut ours) = (0, 0);
+        for field in waxwing_message::parse::field::fields(raw) {
+            if field.is("Received") {
+                all += 1;
+                ours += usize::from(is_by(field.value, &self.policy.host_name));
+            }
+        }
+        match all > self.policy.max_received || ours > self.policy.max_received_by_us {
+            true => Err(Refusal::mail_loop()),
+            false => Ok(()),
+        }
+    }
+
+    /// A `From` at one of our domains must be the login's own; elsewhere is not ours to judge.
+    async fn check_from(&self, account: AccountId, raw: &[u8]) -> Result<(), Refusal> {
+        if !self.policy.check_from {
+            return Ok(());
+        }
+        let addresses = match submission::from_addresses(raw) {
+            Ok(addresses) => addresses,
+            // It will be added.
+            Err(FromError::Missing) => return Ok(()),
+            Err(error) => return Err(Refusal::new(554, (5, 6, 0), error.to_string())),
+        };
+        for address in addresses {
+            let local = self.store.domain(address.domain()).await?.is_some();
+            if local && !self.store.may_send_as(account, &address).await? {
+                let text = format!("this login may not write {address} in From");
+                return Err(Refusal::new(550, (5, 7, 1), text));
+            }
+        }
+        Ok(())
+    }
+
+    /// The header block that the message will have, and what was changed.
+    fn prepare(&self, incoming: &Incoming, journey: JourneyId, now: Timestamp) -> Prepared {
+        let raw = incoming.spool.as_bytes();
+        let id = journey.to_string();
+        let source = &incoming.source;
+        let received = Received {
+            helo: source.helo.as_deref(),
+            ip: source.ip,
+            host: None,
+            by: &self.policy.host_name,
+            with: &incoming.protocol,
+            tls: source.tls.as_ref().map(|tls| (tls.version.as_str(), tls.cipher.as_str())),
+            id: &id,
+            recipient: match incoming.envelope.recipients.as_slice() {
+                [only] => Some(&only.address),
+                _ => None,
+            },
+            at: now,
+        };
+        let received = received.to_field();
+        if !incoming.entrance.may_relay() {
+            let stored = trace::for_delivery(raw, &incoming.envelope.reverse_path, &received);
+            return Prepared {
+                stored,
+                queued: trace::prepend(raw, &received),
+                message_id: trace::message_id(raw),
+                repairs: Vec::new(),
+            };
+        }
+        let sender = incoming.envelope.reverse_path.address().or(source.login.as_ref());
+        let repaired = submission::repair(
+            raw,
+            &Submission {
+                now,
+                domain: sender.map_or(&*self.policy.host_name, Address::domain),
+                random: self.dice.sixteen(),
+                from: sender,
+            },
+        );
+        let before = |before: &[&[u8]]| Edited {
+            header: [before.concat(), repaired.edited.header.clone()].concat(),
+            rest: repaired.edited.rest,
+        };
+        let return_path = trace::return_path_field(&incoming.envelope.reverse_path);
+        Prepared {
+            stored: before(&[&return_path, &received]),
+            queued: before(&[&received]),
+            message_id: Some(repaired.message_id.clone()),
+            repairs: repaired.repairs.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// For recipients in mailboxes here whose sender asked for it (RFC 3461 §4.1).
+    fn success_report(
+        &self,
+        incoming: &Incoming,
+        journey: JourneyId,
+        now: Timestamp,
+        plan: &Plan,
+    ) -> Option<Success> {
+        let ReversePath::Address(to) = &incoming.envelope.reverse_path else { return None };
+        let wanted = plan.delivered.iter().filter(|recipient| recipient.notify().on_success());
+        let recipients: Vec<RecipientReport> = wanted
+            .map(|recipient| RecipientReport {
+                recipient: recipient.address.clone(),
+                original: recipient.original.clone(),
+                action: Action::Delivered,
+                status: "2.0.0".to_owned(),
+                remote_mta: None,
+                diagnostic: None,
+                reason: None,
+                last_attempt: Some(now),
+                will_retry_until: None,
+            })
+            .collect();
+        if recipients.is_empty() {
+            return None;
+        }
+        let raw = incoming.spool.as_bytes();
+        let subject = Subject {
+            to,
+            journey,
+            envelope_id: incoming.envelope.envelope_id.as_deref(),
+            dsn_return: incoming.envelope.dsn_return,
+            smtputf8: incoming.envelope.smtputf8,
+            arrival: now,
+            size_octets: raw.len() as u64,
+        };
+        let draft = report::draft(&self.policy, &self.dice, now, &subject, &recipients, raw);
+        Some(Success { draft, recipients: recipients.into_iter().map(|r| r.recipient).collect() })
+    }
+
+    /// The message is safe; a report that cannot be made now is lost, which the journey shows by
+    /// what it lacks.
+    async fn send_success(&self, journey: JourneyId, success: Success) {
+        let report = success.draft.journey;
+        match success.draft.acceptance(&self.store, &self.policy).await {
+            Ok(Some(acceptance)) => {
+                if let Err(error) = self.store.accept(acceptance).await {
+                    return tracing::warn!(%journey, %error, "a delivery report was lost");
+                }
+            }
+            Ok(None) => return,
+            Err(error) => return tracing::warn!(%journey, %error, "a delivery report was lost"),
+        }
+        let at = self.clock.now();
+        let step = |recipient| Step::SuccessReported { recipient, report };
+        let events =
+            success.recipients.into_iter().map(|to| Event { at, step: step(to) }).collect();
+        if let Err(error) = self.store.record(journey, events).await {
+            tracing::warn!(%journey, %error, "a step of a journey was lost");
+        }
+    }
+
+    /// Stages the octets and puts everything together.
+    async fn acceptance(
+        &self,
+        incoming: Incoming,
+        journey: JourneyId,
+        now: Timestamp,
+        prepared: Prepared,
+        plan: Plan,
+    ) -> Result<Acceptance, Refusal> {
+        let Incoming { source, protocol, envelope, spool, .. } = incoming;
+        let accepted = Step::Accepted {
+            by: self.policy.host_name.clone(),
+            protocol,
+            source,
+            reverse_path: envelope.reverse_path.clone(),
+            recipients: envelope.recipients.iter().map(|r| r.address.clone()).collect(),
+            message_id: prepared.message_id.clone(),
+            size_octets: spool.as_bytes().len() as u64,
+            repairs: prepared.repairs,
+        };
+        let mut events = vec![Event { at: now, step: accepted }];
+        events.extend(plan.events);
+        let mut deposits = Vec::with_capacity(plan.deposits.len());
+        if !plan.deposits.is_empty() {
+            let summary = summary(spool.as_bytes(), &prepared.stored);
+            let Edited { header, rest } = prepared.stored;
+            let blob = self.store.stage(header, &spool, rest).await?;
+            deposits.extend(plan.deposits.into_iter().map(|deposit| Deposit {
+                account: deposit.account,
+                mailbox: deposit.mailbox,
+                blob: blob.clone(),
+                summary: summary.clone(),
+                received_at: now,
+                flags: Flags::default(),
+                recipient: deposit.recipient,
+            }));
+        }
+        let queue_blob = match plan.queue.is_empty() {
+            true => None,
+            false => {
+                let Edited { header, rest } = prepared.queued;
+                Some(self.store.stage(header, &spool, rest).await?)
+            }
+        };
+        let message_id = prepared.message_id;
+        let queue = plan.queue;
+        Ok(Acceptance { journey, now, envelope, message_id, deposits, queue, queue_blob, events })
+    }
+}
+
+/// A report of deliveries, and whose.
+struct Success {
+    draft: Draft,
+    recipients: Vec<Address>,
+}
+
+/// A message as it will be stored and sent.
+struct Prepared {
+    /// In mailboxes: with Return-Path.
+    stored: Edited,
+    /// In the queue.
+    queued: Edited,
+    message_id: Option<String>,
+    repairs: Vec<String>,
+}
+
+impl Plan {
+    /// Whether an envelope recipient itself is elsewhere. (An alias of ours may lead anywhere.)
+    fn relays(&self, recipients: &[Recipient]) -> bool {
+        self.queue.iter().any(|entry| {
+            recipients.iter().any(|recipient| recipient.address == entry.recipient.address)
+        })
+    }
+}
+
+/// Whether a Received field was written by a host of this name.
+fn is_by(value: &[u8], host_name: &str) -> bool {
+    let mut words =
+        value.split(|octet| octet.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    while let Some(word) = words.next() {
+        if word.eq_ignore_ascii_case(b"by") {
+            let by = words.next().unwrap_or_default();
+            let by = by.strip_suffix(b";").unwrap_or(by);
+            return by.eq_ignore_ascii_case(host_name.as_bytes());
+        }
+    }
+    false
+}

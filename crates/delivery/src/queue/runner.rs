@@ -1,0 +1,360 @@
+//! Leases what is due, has it attempted, and settles it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use waxwing_dns::Resolve;
+use waxwing_message::ReversePath;
+use waxwing_message::journey::Event;
+use waxwing_store::{
+    AcceptError, Acceptance, Deposit, DepositTo, Lease, NewQueueEntry, QueueEntry, SettleError,
+    Settled, StoreError,
+};
+
+use super::courier::{Attempted, Courier};
+use super::settle::{Decisions, decide};
+use crate::clock::{Clock, later, until};
+use crate::outbound::Connect;
+use crate::report::{self, Draft, Subject};
+
+/// Groups leased at a time: few, so that a domain's limit is known again before the next.
+const LEASE_BATCH: usize = 8;
+/// The longest wait between tries to settle while the store is away.
+const LONGEST_SETTLE_WAIT: Duration = Duration::from_secs(30);
+
+/// Works through the queue. Any number of nodes may, on one store.
+pub struct Runner<R, N, C> {
+    courier: Arc<Courier<R, N, C>>,
+    /// Deliveries under way by domain.
+    busy: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+/// Counts a delivery for its domain while it lives.
+struct Busy {
+    counts: Arc<Mutex<HashMap<String, usize>>>,
+    domain: String,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut counts = lock(&self.counts);
+        if let Some(count) = counts.get_mut(&self.domain) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.domain);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<R, N, C> Runner<R, N, C>
+where
+    R: Resolve + 'static,
+    N: Connect,
+    C: Clock,
+{
+    /// A runner that sends through this courier.
+    pub fn new(courier: Courier<R, N, C>) -> Arc<Runner<R, N, C>> {
+        Arc::new(Runner { courier: Arc::new(courier), busy: Arc::default() })
+    }
+
+    /// What it sends through.
+    pub fn courier(&self) -> &Courier<R, N, C> {
+        &self.courier
+    }
+
+    /// Works until `shutdown` is done, then lets what is under way finish for the policy's grace.
+    /// What does not finish stays leased, and is taken up when the lease runs out.
+    pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
+        let Courier { store, clock, policy, .. } = &*self.courier;
+        let mut watch = store.watch_queue();
+        let mut tasks: JoinSet<()> = JoinSet::new();
+        tokio::pin!(shutdown);
+        loop {
+            let free = policy.max_deliveries.saturating_sub(tasks.len()).min(LEASE_BATCH);
+            let wait = match self.lease(free).await {
+                Ok(leases) => {
+                    let more_may_be_due = !leases.is_empty();
+                    for (lease, busy) in leases {
+                        let runner = self.clone();
+                        tasks.spawn(async move { runner.process(lease, busy).await });
+                    }
+                    if more_may_be_due { Duration::ZERO } else { self.idle_for().await }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the queue cannot be read");
+                    policy.poll_every
+                }
+            };
+            if wait.is_zero() {
+                reap(&mut tasks);
+                continue;
+            }
+            tokio::select! {
+                () = &mut shutdown => break,
+                () = watch.changed() => {}
+                () = clock.sleep(wait) => {}
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => report_panic(ended),
+            }
+            self.close_expired();
+        }
+        let finishing = async { while tasks.join_next().await.is_some() {} };
+        tokio::select! {
+            () = finishing => {}
+            () = clock.sleep(policy.shutdown_grace) => {}
+        }
+    }
+
+    /// Attempts everything that is due now, once, and waits until it is settled; gives how many
+    /// groups that were. For tests and tools; a running program calls [`Runner::run`].
+    pub async fn run_due(self: &Arc<Self>) -> Result<usize, StoreError> {
+        let mut groups = 0;
+        loop {
+            let leases = self.lease(LEASE_BATCH).await?;
+            if leases.is_empty() {
+                return Ok(groups);
+            }
+            groups += leases.len();
+            let mut tasks = JoinSet::new();
+            for (lease, busy) in leases {
+                let runner = self.clone();
+                tasks.spawn(async move { runner.process(lease, busy).await });
+            }
+            while let Some(ended) = tasks.join_next().await {
+                report_panic(ended);
+            }
+        }
+    }
+
+    /// Leases what is due, counted for its domain from now on.
+    async fn lease(&self, limit: usize) -> Result<Vec<(Lease, Busy)>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let Courier { store, clock, policy, .. } = &*self.courier;
+        let most = policy.max_deliveries_per_domain.max(1);
+        let full: Vec<String> = {
+            let busy = lock(&self.busy);
+            busy.iter().filter(|&(_, &n)| n >= most).map(|(domain, _)| domain.clone()).collect()
+        };
+        let leases = store.lease(clock.now(), policy.lease_for, limit, &full).await?;
+        let counted = leases.into_iter().filter_map(|lease| {
+            let domain = lease.entries.first()?.domain.clone();
+            *lock(&self.busy).entry(domain.clone()).or_default() += 1;
+            Some((lease, Busy { counts: self.busy.clone(), domain }))
+        });
+        Ok(counted.collect())
+    }
+
+    /// How long there is nothing to do: until the next entry is due, a kept connection runs out, or
+    /// it is time to look for what dead nodes left.
+    async fn idle_for(&self) -> Duration {
+        let Courier { store, clock, policy, hosts, .. } = &*self.courier;
+        let mut wait = policy.poll_every;
+        match store.next_due().await {
+            // Due but not to be had: another node's, or of a domain at its limit.
+            Ok(Some(due)) => {
+                wait = wait.min(until(clock.now(), due).max(Duration::from_secs(1)));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the queue cannot be read"),
+        }
+        if let Some(expiry) = hosts.next_expiry() {
+            let left = expiry.saturating_duration_since(clock.instant());
+            wait = wait.min(left.max(Duration::from_millis(100)));
+        }
+        wait.max(Duration::from_millis(1))
+    }
+
+    fn close_expired(&self) {
+        for connection in self.courier.hosts.take_expired(self.courier.clock.instant()) {
+            self.courier.close(connection);
+        }
+    }
+
+    /// One lease from attempt to settlement.
+    async fn process(&self, mut lease: Lease, busy: Busy) {
+        let (journey, domain) = (lease.entries[0].journey, &busy.domain);
+        let entries = lease.entries.clone();
+        let Some(attempted) = self.attempt(&mut lease, &entries).await else {
+            tracing::warn!(%journey, domain, "lost the lease while sending");
+            return;
+        };
+        self.settle(lease, entries, attempted).await;
+    }
+
+    /// Attempts, renewing the lease meanwhile; `None` when it was lost, and the attempt with it.
+    async fn attempt(&self, lease: &mut Lease, entries: &[QueueEntry]) -> Option<Attempted> {
+        let Courier { store, clock, policy, .. } = &*self.courier;
+        let attempt = self.courier.attempt(entries);
+        tokio::pin!(attempt);
+        loop {
+            tokio::select! {
+                biased;
+                attempted = &mut attempt => return Some(attempted),
+                () = clock.sleep(policy.lease_for / 2) => {}
+            }
+            let until = later(clock.now(), policy.lease_for);
+            match store.renew(lease, until).await {
+                Ok(true) => {}
+                Ok(false) => return None,
+                // The lease may outlive the trouble; settling will show.
+                Err(error) => tracing::error!(%error, "a lease cannot be renewed"),
+            }
+        }
+    }
+
+    /// Stores the outcomes, as often as it takes.
+    async fn settle(&self, lease: Lease, entries: Vec<QueueEntry>, attempted: Attempted) {
+        let Courier { clock, policy, dice, .. } = &*self.courier;
+        let now = clock.now();
+        let decisions = decide(policy, &entries, &attempted.outcomes, now, || dice.number());
+        let drafts = self.drafts(&entries, &decisions).await;
+        let mut settling = Settling { entries, attempted, decisions, drafts };
+        let Lease { token, until, .. } = lease;
+        let mut wait = Duration::from_millis(100);
+        loop {
+            let lease = Lease { entries: settling.entries.clone(), until, token };
+            match self.try_settle(lease, &settling).await {
+                Ok(()) => return,
+                Err(SettleError::LeaseLost) => {
+                    let journey = settling.entries[0].journey;
+                    tracing::error!(%journey, "an outcome came after its lease ran out");
+                    return;
+                }
+                Err(SettleError::Accept(AcceptError::OverQuota(who) | AcceptError::Gone(who))) => {
+                    tracing::warn!(%who, "this mailbox takes nothing more");
+                    if settling.attempted.local.is_empty() {
+                        // It was a report: the journey will say that nobody was told.
+                        settling.drafts.iter_mut().for_each(|draft| *draft = None);
+                        continue;
+                    }
+                    settling.attempted.give_back_local();
+                    let outcomes = &settling.attempted.outcomes;
+                    settling.decisions =
+                        decide(policy, &settling.entries, outcomes, now, || dice.number());
+                    settling.drafts = self.drafts(&settling.entries, &settling.decisions).await;
+                }
+                Err(SettleError::Store(error) | SettleError::Accept(AcceptError::Store(error))) => {
+                    tracing::error!(%error, "an outcome cannot be stored yet");
+                    clock.sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST_SETTLE_WAIT);
+                }
+            }
+        }
+    }
+
+    async fn try_settle(&self, lease: Lease, settling: &Settling) -> Result<(), SettleError> {
+        let Courier { store, clock, policy, .. } = &*self.courier;
+        let mut events = settling.attempted.events.clone();
+        events.extend(settling.decisions.events.iter().cloned());
+        let mut reports: Vec<_> = settling.attempted.local.iter().map(copy_of).collect();
+        for (notice, draft) in settling.decisions.notices.iter().zip(&settling.drafts) {
+            let acceptance = match draft {
+                Some(draft) => draft.acceptance(store, policy).await?,
+                None => None,
+            };
+            let report = draft.as_ref().filter(|_| acceptance.is_some()).map(|draft| draft.journey);
+            let steps = notice.steps.iter().filter_map(|step| step.with(report));
+            events.extend(steps.map(|step| Event { at: clock.now(), step }));
+            reports.extend(acceptance);
+        }
+        let ids = settling.entries.iter().map(|entry| entry.id);
+        let entries = ids.zip(settling.decisions.settlements.iter().cloned()).collect();
+        store.settle(lease, Settled { entries, events, reports }).await
+    }
+
+    /// Writes the reports.
+    async fn drafts(&self, entries: &[QueueEntry], decisions: &Decisions) -> Vec<Option<Draft>> {
+        let Courier { store, clock, policy, dice, .. } = &*self.courier;
+        let first = &entries[0];
+        let ReversePath::Address(to) = &first.reverse_path else { return Vec::new() };
+        let subject = Subject {
+            to,
+            journey: first.journey,
+            envelope_id: first.envelope_id.as_deref(),
+            dsn_return: first.dsn_return,
+            smtputf8: first.smtputf8,
+            arrival: first.created_at,
+            size_octets: first.size_octets,
+        };
+        let mut drafts = Vec::with_capacity(decisions.notices.len());
+        for notice in &decisions.notices {
+            let actions: Vec<_> = notice.recipients.iter().map(|to| to.action).collect();
+            let wanted = report::octets_wanted(&subject, &actions);
+            let original = match store.queue_content(first.id).await {
+                Ok(Some(content)) => content.read(0, wanted).await,
+                Ok(None) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            };
+            // A report without the message is better than none.
+            let original = original.unwrap_or_default();
+            let recipients = &notice.recipients;
+            let now = clock.now();
+            drafts.push(Some(report::draft(policy, dice, now, &subject, recipients, &original)));
+        }
+        drafts
+    }
+}
+
+/// What is being settled.
+struct Settling {
+    entries: Vec<QueueEntry>,
+    attempted: Attempted,
+    decisions: Decisions,
+    /// One for each notice; `None` once it cannot be delivered.
+    drafts: Vec<Option<Draft>>,
+}
+
+/// Settling may have to be repeated, and the store takes an acceptance by value.
+fn copy_of(acceptance: &Acceptance) -> Acceptance {
+    let deposit = |deposit: &Deposit| Deposit {
+        account: deposit.account,
+        mailbox: match &deposit.mailbox {
+            DepositTo::Role(role) => DepositTo::Role(*role),
+            DepositTo::NameOrInbox(name) => DepositTo::NameOrInbox(name.clone()),
+            DepositTo::Mailbox(id) => DepositTo::Mailbox(*id),
+        },
+        blob: deposit.blob.clone(),
+        summary: deposit.summary.clone(),
+        received_at: deposit.received_at,
+        flags: deposit.flags.clone(),
+        recipient: deposit.recipient.clone(),
+    };
+    let entry = |entry: &NewQueueEntry| NewQueueEntry {
+        recipient: entry.recipient.clone(),
+        domain: entry.domain.clone(),
+        next_attempt_at: entry.next_attempt_at,
+        expires_at: entry.expires_at,
+    };
+    Acceptance {
+        journey: acceptance.journey,
+        now: acceptance.now,
+        envelope: acceptance.envelope.clone(),
+        message_id: acceptance.message_id.clone(),
+        deposits: acceptance.deposits.iter().map(deposit).collect(),
+        queue: acceptance.queue.iter().map(entry).collect(),
+        queue_blob: acceptance.queue_blob.clone(),
+        events: acceptance.events.clone(),
+    }
+}
+
+fn reap(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.try_join_next() {
+        report_panic(ended);
+    }
+}
+
+fn report_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        // Its lease runs out, and the entry is tried again.
+        tracing::error!(%error, "a delivery ended in a panic");
+    }
+}

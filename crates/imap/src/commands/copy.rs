@@ -1,0 +1,82 @@
+//! COPY and MOVE (RFC 9051 §6.4.7, §6.4.8), with COPYUID (RFC 4315).
+
+use waxwing_store::{Copied, MailboxId, Uid};
+
+use super::{mailbox_name, pick};
+use crate::connection::Connection;
+use crate::reply::{Done, Fail, Tagged};
+use crate::session::Session;
+use crate::wire::out::set_text;
+use crate::wire::sequence::SequenceSet;
+
+/// COPY: all or nothing.
+pub async fn copy(session: &mut Session, uid: bool, set: &SequenceSet, name: &[u8]) -> Done {
+    let (from, uids) = source(session, uid, set)?;
+    let to = target(session, name).await?;
+    if uids.is_empty() {
+        return Ok(Tagged::ok("No such messages: nothing copied"));
+    }
+    let copied = session.store.copy(from, &uids, to).await?;
+    let tagged = if copied.uids.len() < uids.len() && !uid {
+        Tagged::no("EXPUNGEISSUED", "Some of the messages are gone")
+    } else {
+        Tagged::ok("Copied")
+    };
+    Ok(match copy_uid(&copied) {
+        Some(code) if tagged.code.is_empty() => tagged.with(code),
+        _ => tagged,
+    })
+}
+
+/// MOVE (RFC 6851): COPYUID comes before the EXPUNGE responses, which are written with the news.
+pub async fn move_messages(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    uid: bool,
+    set: &SequenceSet,
+    name: &[u8],
+) -> Done {
+    session.writable()?;
+    let (from, uids) = source(session, uid, set)?;
+    let to = target(session, name).await?;
+    if from == to {
+        return Err(Fail::no("CANNOT", "The messages are there already"));
+    }
+    if uids.is_empty() {
+        return Ok(Tagged::ok("No such messages: nothing moved"));
+    }
+    let moved = session.store.move_entries(from, &uids, to).await?;
+    if let Some(code) = copy_uid(&moved) {
+        connection.out.raw("* OK [").raw(code).raw("] Moved\r\n");
+    }
+    Ok(Tagged::ok("Moved"))
+}
+
+fn source(
+    session: &mut Session,
+    uid: bool,
+    set: &SequenceSet,
+) -> Result<(MailboxId, Vec<Uid>), Fail> {
+    let picked = pick(session, set, uid)?;
+    let selected = session.selected()?;
+    let view = &selected.view;
+    let uids = picked.iter().filter_map(|place| view.row(place)).map(|row| row.uid()).collect();
+    Ok((selected.mailbox, uids))
+}
+
+async fn target(session: &Session, name: &[u8]) -> Result<MailboxId, Fail> {
+    let account = session.account()?;
+    let name = mailbox_name(session, name)?;
+    let mailbox = session.store.mailbox_by_name(account, &name).await?;
+    mailbox.map(|mailbox| mailbox.id).ok_or_else(|| Fail::no("TRYCREATE", "No such mailbox"))
+}
+
+/// RFC 4315 §3: both sets in the same order; UIDs are assigned in order, so both ascend.
+fn copy_uid(copied: &Copied) -> Option<String> {
+    if copied.uids.is_empty() {
+        return None;
+    }
+    let from = set_text(copied.uids.iter().map(|(from, _)| from.0));
+    let to = set_text(copied.uids.iter().map(|(_, to)| to.0));
+    Some(format!("COPYUID {} {from} {to}", copied.uid_validity))
+}

@@ -1,0 +1,42 @@
+//! EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9). The EXPUNGE responses are written with the
+//! rest of the news.
+
+use waxwing_store::{SystemFlags, Uid};
+
+use super::pick;
+use crate::reply::{Done, Fail, Tagged};
+use crate::session::Session;
+use crate::wire::sequence::SequenceSet;
+
+/// Either command.
+pub async fn run(session: &mut Session, set: Option<SequenceSet>) -> Done {
+    session.writable()?;
+    expunge(session, set.as_ref()).await?;
+    Ok(Tagged::ok("Expunged"))
+}
+
+/// Removes the messages with \Deleted, of a set of UIDs or of all.
+pub async fn expunge(session: &mut Session, set: Option<&SequenceSet>) -> Result<(), Fail> {
+    let picked = set.map(|set| pick(session, set, true)).transpose()?;
+    let store = session.store.clone();
+    let selected = session.selected()?;
+    // The store's present flags decide, not those that the client was told last: another session
+    // may have taken \Deleted back.
+    let changes = store.changes(selected.mailbox, selected.view.modseq()).await?;
+    let altered = |uid: Uid| {
+        let at = changes.changed.binary_search_by_key(&uid, |entry| entry.uid).ok()?;
+        Some(changes.changed[at].flags.system)
+    };
+    let mut uids: Vec<Uid> = Vec::new();
+    for (place, row) in selected.view.rows().iter().enumerate() {
+        let wanted = picked.as_ref().is_none_or(|picked| picked.contains(place as u32));
+        let system = altered(row.uid()).unwrap_or(row.system());
+        if wanted && system.contains(SystemFlags::DELETED) {
+            uids.push(row.uid());
+        }
+    }
+    if !uids.is_empty() {
+        store.expunge(selected.mailbox, &uids).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! FETCH (RFC 9051 §6.4.5, §7.5.2).
+//!
+//! Messages are fetched in slices: the store is asked once per slice for summaries, and once to
+//! mark as seen. What does not need the store (FLAGS, UID, INTERNALDATE, RFC822.SIZE, MODSEQ) comes
+//! from the view. Responses are written straight into the output buffer, which is sent whenever it
+//! is full, so that memory stays flat however much is fetched.
+
+mod body;
+mod message;
+
+use waxwing_store::{FlagChange, Flags, SystemFlags, Uid};
+
+use super::pick;
+use crate::connection::Connection;
+use crate::reply::{Done, Fail, Tagged};
+use crate::session::Session;
+use crate::wire::command::{Fetch, FetchItem, SectionText};
+
+/// How many messages at a time.
+const SLICE: usize = 200;
+
+/// What a FETCH takes.
+struct Plan {
+    items: Vec<FetchItem>,
+    summary: bool,
+    content: bool,
+    sets_seen: bool,
+}
+
+/// What was left out.
+#[derive(Debug, Default)]
+struct Shortfall {
+    /// Messages that are gone from the store.
+    gone: bool,
+    /// Parts whose transfer encoding is not known (RFC 3516 §4.3).
+    unknown_encoding: bool,
+}
+
+/// The command.
+pub async fn run(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    uid: bool,
+    fetch: &Fetch,
+) -> Done {
+    let picked = pick(session, &fetch.set, uid)?;
+    let plan = Plan::new(uid, fetch);
+    session.enabled.condstore |= plan.items.contains(&FetchItem::ModSeq); // RFC 7162 §3.1
+    let mut shortfall = Shortfall::default();
+    let mut places = picked.iter();
+    loop {
+        let view = &session.selected()?.view;
+        let since = fetch.changed_since;
+        let changed = |place: &u32| {
+            since.is_none_or(|since| view.row(*place).is_some_and(|row| row.modseq().0 > since))
+        };
+        let slice: Vec<u32> = places.by_ref().filter(changed).take(SLICE).collect();
+        if slice.is_empty() {
+            break;
+        }
+        fetch_slice(connection, session, &plan, &slice, &mut shortfall).await?;
+    }
+    if shortfall.unknown_encoding {
+        return Err(Fail::no("UNKNOWN-CTE", "A part has an unknown transfer encoding"));
+    }
+    if shortfall.gone && !uid {
+        // RFC 2180 §4.1.2; UID FETCH passes over UIDs that are not there.
+        return Err(Fail::no("EXPUNGEISSUED", "Some of the messages are gone"));
+    }
+    Ok(Tagged::ok("Fetched"))
+}
+
+impl Plan {
+    fn new(uid: bool, fetch: &Fetch) -> Plan {
+        let mut items = Vec::with_capacity(fetch.items.len() + 2);
+        if uid {
+            items.push(FetchItem::Uid); // RFC 9051 §6.4.9
+        }
+        items.extend(fetch.items.iter().filter(|item| !(uid && **item == FetchItem::Uid)).cloned());
+        if fetch.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {
+            items.push(FetchItem::ModSeq); // RFC 7162 §3.1.4.1
+        }
+        Plan {
+            summary: items.iter().any(needs_summary),
+            content: items.iter().any(needs_content),
+            sets_seen: items.iter().any(FetchItem::sets_seen),
+            items,
+        }
+    }
+}
+
+fn needs_summary(item: &FetchItem) -> bool {
+    match item {
+        FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure | FetchItem::Preview => {
+            true
+        }
+        FetchItem::Rfc822Header | FetchItem::Rfc822Text => true,
+        FetchItem::Section { section, .. } => {
+            !(section.part.is_empty() && section.text == SectionText::Whole)
+        }
+        FetchItem::Binary { part, .. } | FetchItem::BinarySize(part) => !part.is_empty(),
+        _ => false,
+    }
+}
+
+fn needs_content(item: &FetchItem) -> bool {
+    matches!(
+        item,
+        FetchItem::Section { .. }
+            | FetchItem::Rfc822
+            | FetchItem::Rfc822Header
+            | FetchItem::Rfc822Text
+            | FetchItem::Binary { .. }
+            | FetchItem::BinarySize(_)
+    )
+}
+
+async fn fetch_slice(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    plan: &Plan,
+    places: &[u32],
+    shortfall: &mut Shortfall,
+) -> Result<(), Fail> {
+    let newly_seen = mark_seen(session, plan, places).await?;
+    let enabled = session.enabled;
+    let store = session.store.clone();
+    let selected = session.selected()?;
+    let (view, mailbox) = (&selected.view, selected.mailbox);
+    let uids: Vec<Uid> =
+        places.iter().filter_map(|&place| view.row(place)).map(|row| row.uid()).collect();
+    let summaries = match plan.summary {
+        true => store.summaries(mailbox, &uids).await?,
+        false => Vec::new(),
+    };
+    let mut summaries = summaries.into_iter().peekable();
+    for (&place, &uid) in places.iter().zip(&uids) {
+        while summaries.next_if(|(at, _)| *at < uid).is_some() {}
+        let summary = summaries.next_if(|(at, _)| *at == uid).map(|(_, summary)| summary);
+        let content = match plan.content {
+            true => store.content(mailbox, uid).await?,
+            false => None,
+        };
+        if (plan.summary && summary.is_none()) || (plan.content && content.is_none()) {
+            shortfall.gone = true;
+            continue;
+        }
+        let message = message::Message {
+            view,
+            place,
+            enabled,
+            summary: summary.as_ref(),
+            content: content.as_ref(),
+            newly_seen: newly_seen.binary_search(&uid).is_ok(),
+        };
+        match message.write(connection, &plan.items).await {
+            Err(message::Unwritten::UnknownEncoding) => shortfall.unknown_encoding = true,
+            Err(message::Unwritten::Fail(fail)) => return Err(fail),
+            Ok(()) => connection.relieve().await?,
+        }
+    }
+    Ok(())
+}
+
+/// Sets \Seen where BODY[…] and its like do so. Gives the UIDs that it was news for.
+async fn mark_seen(session: &mut Session, plan: &Plan, places: &[u32]) -> Result<Vec<Uid>, Fail> {
+    let store = session.store.clone();
+    let selected = session.selected()?;
+    if !plan.sets_seen || selected.read_only {
+        return Ok(Vec::new());
+    }
+    let unseen = |place: &u32| {
+        let row = selected.view.row(*place)?;
+        (!row.system().contains(SystemFlags::SEEN)).then_some(row.uid())
+    };
+    let uids: Vec<Uid> = places.iter().filter_map(unseen).collect();
+    if uids.is_empty() {
+        return Ok(uids);
+    }
+    let seen = Flags { system: SystemFlags::SEEN, keywords: None };
+    let results = store.store_flags(selected.mailbox, &uids, FlagChange::Add(seen), None).await?;
+    for entry in &results.entries {
+        selected.view.refresh(entry);
+    }
+    Ok(uids)
+}
+
+/// A message's header, for SEARCH; `None` when the message is gone.
+pub async fn header_of(
+    store: &waxwing_store::Store,
+    mailbox: waxwing_store::MailboxId,
+    uid: Uid,
+    summary: &waxwing_message::Summary,
+) -> Result<Option<Vec<u8>>, Fail> {
+    let Some(root) = summary.parts.first() else { return Ok(None) };
+    match store.content(mailbox, uid).await? {
+        Some(content) => Ok(Some(body::header(&content, root.header).await?)),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,191 @@
+//! LIST with its options (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501
+//! §6.3.9).
+//!
+//! The answer is worked out on a tree of names: every mailbox, every subscribed name, and every
+//! parent of these, whether it exists or not.
+
+use std::collections::BTreeMap;
+
+use waxwing_store::{Mailbox, Role};
+
+use super::status;
+use crate::connection::Connection;
+use crate::name::{self, DELIMITER};
+use crate::reply::{Done, Fail, Tagged};
+use crate::session::Session;
+use crate::wire::command::{List, ListSelect};
+use crate::wire::out::Out;
+
+/// Longer patterns than the longest name are refused.
+const MAX_PATTERN_OCTETS: usize = 1024;
+
+/// One name.
+#[derive(Debug, Default, Clone, Copy)]
+struct Node<'m> {
+    mailbox: Option<&'m Mailbox>,
+    subscribed: bool,
+    /// A mailbox stands below it.
+    has_children: bool,
+    /// A name that the selection options choose stands below it.
+    chosen_below: bool,
+}
+
+/// INBOX first, then by name.
+type Tree<'m> = BTreeMap<(bool, String), Node<'m>>;
+
+/// The command.
+pub async fn run(connection: &mut Connection<'_>, session: &Session, list: &List) -> Done {
+    let account = session.account()?;
+    let patterns = patterns(session, list)?;
+    if !list.extended && !list.lsub && list.patterns == [b""] {
+        connection.out.raw("* LIST (\\Noselect) \"/\" \"\"\r\n"); // the delimiter is asked for
+        return Ok(Tagged::ok("That is the delimiter"));
+    }
+    let mailboxes = session.store.mailboxes(account).await?;
+    let subscriptions = session.store.subscriptions(account).await?;
+    let tree = tree(&mailboxes, &subscriptions, list.select);
+    for ((_, name), node) in &tree {
+        if !patterns.iter().any(|pattern| name::matches(pattern, name)) || !is_wanted(list, node) {
+            continue;
+        }
+        line(&mut connection.out, list, name, node);
+        if let (Some(items), Some(mailbox)) = (&list.returns.status, node.mailbox) {
+            let limit = session.settings.max_message_octets;
+            status::write(&mut connection.out, mailbox, items, limit);
+        }
+        connection.relieve().await?;
+    }
+    Ok(Tagged::ok("That is all"))
+}
+
+/// RFC 9051 §6.3.9: the reference stands before each pattern.
+fn patterns(session: &Session, list: &List) -> Result<Vec<String>, Fail> {
+    let reference = &list.reference;
+    let read = |pattern: &Vec<u8>| {
+        let whole = [reference.as_slice(), pattern].concat();
+        if whole.len() > MAX_PATTERN_OCTETS {
+            return Err(Fail::no("LIMIT", "That pattern is longer than any name"));
+        }
+        name::from_wire(&whole, session.enabled)
+    };
+    list.patterns.iter().map(read).collect()
+}
+
+fn tree<'m>(mailboxes: &'m [Mailbox], subscriptions: &[String], select: ListSelect) -> Tree<'m> {
+    let key = |name: &str| (name != "INBOX", name.to_owned());
+    let mut tree = Tree::new();
+    for mailbox in mailboxes {
+        tree.entry(key(&mailbox.name)).or_default().mailbox = Some(mailbox);
+    }
+    for name in subscriptions {
+        tree.entry(key(name)).or_default().subscribed = true;
+    }
+    let leaves: Vec<(String, bool, bool)> = tree
+        .iter()
+        .map(|((_, name), node)| (name.clone(), node.mailbox.is_some(), is_chosen(select, node)))
+        .collect();
+    for (name, exists, chosen) in leaves {
+        let mut parent = name.as_str();
+        while let Some((above, _)) = parent.rsplit_once(DELIMITER) {
+            parent = above;
+            let node = tree.entry(key(parent)).or_default();
+            node.has_children |= exists;
+            node.chosen_below |= chosen;
+        }
+    }
+    tree
+}
+
+/// Whether the selection options choose this name by itself.
+fn is_chosen(select: ListSelect, node: &Node<'_>) -> bool {
+    let special = node.mailbox.is_some_and(|mailbox| special_use(mailbox.role).is_some());
+    let any = select.subscribed || select.special_use;
+    // RFC 5258 §3.1: with several options, all must hold.
+    any && (node.subscribed || !select.subscribed) && (special || !select.special_use)
+}
+
+/// Whether a name that fits a pattern is answered.
+fn is_wanted(list: &List, node: &Node<'_>) -> bool {
+    let select = list.select;
+    if is_chosen(select, node) {
+        return true;
+    }
+    if select.subscribed || select.special_use {
+        // RFC 3501 §6.3.9: LSUB "%" names a parent of what is subscribed, if it is not itself.
+        let percent = list.lsub && list.patterns.iter().any(|pattern| pattern.contains(&b'%'));
+        return (select.recursive_match || percent) && node.chosen_below;
+    }
+    // A parent that does not exist is there for its children's sake.
+    node.mailbox.is_some() || node.has_children
+}
+
+fn line(out: &mut Out, list: &List, name: &str, node: &Node<'_>) {
+    out.raw(if list.lsub { "* LSUB (" } else { "* LIST (" });
+    let mut attributes = Attributes { out, first: true };
+    if list.lsub {
+        if !node.subscribed || node.mailbox.is_none() {
+            attributes.put("\\Noselect");
+        }
+    } else {
+        if node.mailbox.is_none() {
+            // RFC 5258 §3: the one implies the other, but rev1 clients know only \Noselect.
+            attributes.put("\\NonExistent");
+            attributes.put("\\Noselect");
+        }
+        attributes.put(if node.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
+        if node.subscribed && (list.select.subscribed || list.returns.subscribed) {
+            attributes.put("\\Subscribed");
+        }
+        if let Some(role) = node.mailbox.and_then(|mailbox| special_use(mailbox.role)) {
+            attributes.put(role);
+        }
+    }
+    out.raw(") \"/\" ").mailbox(name);
+    if list.select.recursive_match && node.chosen_below {
+        out.raw(" (\"CHILDINFO\" (");
+        let mut criteria = Attributes { out, first: true };
+        if list.select.subscribed {
+            criteria.put("\"SUBSCRIBED\"");
+        }
+        if list.select.special_use {
+            criteria.put("\"SPECIAL-USE\"");
+        }
+        out.raw("))");
+    }
+    out.line_end();
+}
+
+/// The LIST response of SELECT in rev2.
+pub fn line_of(out: &mut Out, mailbox: &Mailbox) {
+    out.raw("* LIST (").raw(special_use(mailbox.role).unwrap_or_default()).raw(") \"/\" ");
+    out.mailbox(&mailbox.name).line_end();
+}
+
+struct Attributes<'o> {
+    out: &'o mut Out,
+    first: bool,
+}
+
+impl Attributes<'_> {
+    fn put(&mut self, attribute: &str) {
+        if !std::mem::take(&mut self.first) {
+            self.out.raw(" ");
+        }
+        self.out.raw(attribute);
+    }
+}
+
+/// RFC 6154 §2, RFC 8457.
+fn special_use(role: Option<Role>) -> Option<&'static str> {
+    Some(match role? {
+        Role::Inbox => return None,
+        Role::Drafts => "\\Drafts",
+        Role::Sent => "\\Sent",
+        Role::Junk => "\\Junk",
+        Role::Trash => "\\Trash",
+        Role::Archive => "\\Archive",
+        Role::All => "\\All",
+        Role::Flagged => "\\Flagged",
+        Role::Important => "\\Important",
+    })
+}

@@ -1,0 +1,134 @@
+//! One file per command. Each acts on the store through the session, writes its untagged responses,
+//! and gives its tagged one; small ones that share a subject share a file.
+
+pub mod append;
+mod authenticate;
+pub mod capability;
+mod close;
+mod copy;
+mod enable;
+mod expunge;
+mod fetch;
+mod id;
+pub mod idle;
+mod list;
+mod login;
+mod mailbox;
+mod search;
+mod select;
+mod starttls;
+mod status;
+mod store;
+
+use crate::connection::Connection;
+use crate::name;
+use crate::news;
+use crate::reply::{Done, Fail, Tagged};
+use crate::selected::Picked;
+use crate::session::{Session, State};
+use crate::wire::command::Command;
+use crate::wire::sequence::SequenceSet;
+
+/// Runs a command, then tells the client what changed in its mailbox meanwhile, as far as the
+/// command allows it.
+pub async fn run(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    tag: &str,
+    command: Command,
+) -> Done {
+    // RFC 3501 §7.4.1: only these three; RFC 9051 §7.5.1: "UID FETCH" is another command.
+    let expunge = !matches!(
+        command,
+        Command::Fetch { uid: false, .. }
+            | Command::Store { uid: false, .. }
+            | Command::Search { uid: false, .. }
+    );
+    let done = act(connection, session, tag, command).await;
+    if matches!(done, Err(Fail::Lost(_))) {
+        return done;
+    }
+    // A store that fails now has been logged; the command's own outcome stands.
+    match news::tell(connection, session, expunge).await {
+        Err(Fail::Lost(lost)) => Err(Fail::Lost(lost)),
+        _ => done,
+    }
+}
+
+async fn act(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    tag: &str,
+    command: Command,
+) -> Done {
+    match command {
+        Command::Capability => capability::run(connection, session),
+        Command::Noop => Ok(Tagged::ok("Nothing done")),
+        Command::Logout => logout(connection, session),
+        Command::Id(fields) => id::run(connection, &fields),
+        Command::StartTls => starttls::run(session),
+        Command::Authenticate { mechanism, initial } => {
+            authenticate::run(connection, session, &mechanism, initial).await
+        }
+        Command::Login { user, password } => {
+            login::run(connection, session, &user, &password).await
+        }
+        Command::Enable(names) => enable::run(connection, session, &names),
+        Command::Select { mailbox, read_only, condstore } => {
+            select::run(connection, session, &mailbox, read_only, condstore).await
+        }
+        Command::Create { mailbox, special_use } => {
+            mailbox::create(session, &mailbox, special_use).await
+        }
+        Command::Delete(name) => mailbox::delete(connection, session, &name).await,
+        Command::Rename { from, to } => mailbox::rename(session, &from, &to).await,
+        Command::Subscribe(name) => mailbox::subscribe(session, &name, true).await,
+        Command::Unsubscribe(name) => mailbox::subscribe(session, &name, false).await,
+        Command::List(list) => list::run(connection, session, &list).await,
+        Command::Namespace => namespace(connection, session),
+        Command::Status { mailbox, items } => {
+            status::run(connection, session, &mailbox, &items).await
+        }
+        Command::Idle => Err(Fail::bad("IDLE is not for here")), // `idle` runs on its own
+        Command::Close => close::close(session).await,
+        Command::Unselect => close::unselect(session),
+        Command::Expunge(set) => expunge::run(session, set).await,
+        Command::Search { uid, search } => {
+            search::run(connection, session, tag, uid, &search).await
+        }
+        Command::Fetch { uid, fetch } => fetch::run(connection, session, uid, &fetch).await,
+        Command::Store { uid, store } => store::run(connection, session, uid, &store).await,
+        Command::Copy { uid, set, mailbox } => copy::copy(session, uid, &set, &mailbox).await,
+        Command::Move { uid, set, mailbox } => {
+            copy::move_messages(connection, session, uid, &set, &mailbox).await
+        }
+    }
+}
+
+/// LOGOUT (RFC 9051 §6.1.3).
+fn logout(connection: &mut Connection<'_>, session: &mut Session) -> Done {
+    connection.out.raw("* BYE Until next time\r\n");
+    session.state = State::Logout;
+    Ok(Tagged::ok("Logged out"))
+}
+
+/// NAMESPACE (RFC 9051 §6.3.10): one, the account's own.
+fn namespace(connection: &mut Connection<'_>, session: &Session) -> Done {
+    session.account()?;
+    connection.out.raw("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+    Ok(Tagged::ok("That is the namespace"))
+}
+
+/// The messages of a set in the selected mailbox.
+fn pick(session: &mut Session, set: &SequenceSet, uid: bool) -> Result<Picked, Fail> {
+    let selected = session.selected()?;
+    selected
+        .view
+        .pick(set, uid, &selected.saved)
+        .map_err(|_| Fail::bad("There is no message of that number"))
+}
+
+/// A mailbox name from the wire.
+fn mailbox_name(session: &Session, wire: &[u8]) -> Result<String, Fail> {
+    name::from_wire(wire, session.enabled)
+}

@@ -1,0 +1,77 @@
+//! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3; RFC 7162 §3.1.2).
+
+use std::sync::Arc;
+
+use waxwing_store::{Mailbox, SystemFlags};
+
+use super::{list, mailbox_name};
+use crate::connection::Connection;
+use crate::news;
+use crate::reply::{Done, Fail, Tagged};
+use crate::selected::{Selected, View};
+use crate::session::{Session, State};
+use crate::wire::out::Out;
+
+/// Either command.
+pub async fn run(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    name: &[u8],
+    read_only: bool,
+    condstore: bool,
+) -> Done {
+    let account = session.account()?;
+    // RFC 9051 §6.3.2: whatever comes of it, the former mailbox is selected no more.
+    if session.deselect() {
+        connection.out.raw("* OK [CLOSED] The former mailbox is closed\r\n");
+    }
+    session.enabled.condstore |= condstore;
+    let name = mailbox_name(session, name)?;
+    let watch = session.store.watch(account); // first, so that nothing is missed
+    let mailbox = session.store.mailbox_by_name(account, &name).await?;
+    let mailbox = mailbox.ok_or_else(|| Fail::no("NONEXISTENT", "No such mailbox"))?;
+    let (entries, modseq) = session.store.entries(mailbox.id).await?;
+    let mut view = View::new(&entries, modseq);
+    drop(entries);
+    let keywords = session.store.mailbox_keywords(mailbox.id).await?;
+    view.tell_keywords(keywords.into_iter().map(Arc::from));
+    describe(&mut connection.out, session, &mailbox, &view, read_only);
+    let selected = Selected { mailbox: mailbox.id, read_only, view, saved: Vec::new(), watch };
+    session.state = State::Selected(account, Box::new(selected));
+    Ok(match read_only {
+        true => Tagged::ok("Look, do not touch").with("READ-ONLY"),
+        false => Tagged::ok("Selected").with("READ-WRITE"),
+    })
+}
+
+fn describe(out: &mut Out, session: &Session, mailbox: &Mailbox, view: &View, read_only: bool) {
+    let rev2 = session.enabled.rev2;
+    news::flags_response(out, view);
+    out.raw("* OK [PERMANENTFLAGS (");
+    if !read_only {
+        out.raw("\\Answered \\Flagged \\Deleted \\Seen \\Draft ");
+        for keyword in view.keywords().known() {
+            out.raw(keyword.as_bytes()).raw(" ");
+        }
+        out.raw("\\*");
+    }
+    out.raw(")] These are kept\r\n");
+    news::exists(out, view, rev2);
+    if !rev2 {
+        // RFC 3501 §7.1; rev2 has done away with it.
+        let unseen = view.rows().iter().position(|row| !row.system().contains(SystemFlags::SEEN));
+        if let Some(place) = unseen {
+            out.raw("* OK [UNSEEN ").number(place as u64 + 1).raw("] The first unseen\r\n");
+        }
+    }
+    out.raw("* OK [UIDVALIDITY ").number(mailbox.uid_validity).raw("] UIDs are good\r\n");
+    // The counters were read before the entries: a message that came between them counts.
+    let after_last = view.rows().last().map_or(1, |row| row.uid().0.saturating_add(1));
+    let next = mailbox.uid_next.0.max(after_last);
+    out.raw("* OK [UIDNEXT ").number(next).raw("] The next UID\r\n");
+    let modseq = view.modseq().0.max(1); // RFC 7162 §7: not 0
+    out.raw("* OK [HIGHESTMODSEQ ").number(modseq).raw("] The last change\r\n");
+    if rev2 {
+        list::line_of(out, mailbox); // RFC 9051 §6.3.2: LIST is among the required responses
+    }
+}

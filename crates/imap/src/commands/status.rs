@@ -1,0 +1,49 @@
+//! STATUS (RFC 9051 §6.3.11): the store's counters; no mailbox is opened for it.
+
+use waxwing_store::Mailbox;
+
+use super::mailbox_name;
+use crate::connection::Connection;
+use crate::reply::{Done, Fail, Tagged};
+use crate::session::Session;
+use crate::wire::command::StatusItem;
+use crate::wire::out::Out;
+
+/// The command.
+pub async fn run(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    name: &[u8],
+    items: &[StatusItem],
+) -> Done {
+    let account = session.account()?;
+    let name = mailbox_name(session, name)?;
+    let mailbox = session.store.mailbox_by_name(account, &name).await?;
+    let mailbox = mailbox.ok_or_else(|| Fail::no("NONEXISTENT", "No such mailbox"))?;
+    session.enabled.condstore |= items.contains(&StatusItem::HighestModSeq); // RFC 7162 §3.1
+    write(&mut connection.out, &mailbox, items, session.settings.max_message_octets);
+    Ok(Tagged::ok("That is the status"))
+}
+
+/// A STATUS response.
+pub fn write(out: &mut Out, mailbox: &Mailbox, items: &[StatusItem], append_limit: u64) {
+    out.raw("* STATUS ").mailbox(&mailbox.name).raw(" (");
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.raw(" ");
+        }
+        let (name, value) = match item {
+            StatusItem::Messages => ("MESSAGES ", mailbox.total.into()),
+            StatusItem::Recent => ("RECENT ", 0),
+            StatusItem::UidNext => ("UIDNEXT ", mailbox.uid_next.0.into()),
+            StatusItem::UidValidity => ("UIDVALIDITY ", mailbox.uid_validity.into()),
+            StatusItem::Unseen => ("UNSEEN ", mailbox.unseen.into()),
+            StatusItem::Deleted => ("DELETED ", mailbox.deleted.into()),
+            StatusItem::Size => ("SIZE ", mailbox.octets),
+            StatusItem::HighestModSeq => ("HIGHESTMODSEQ ", mailbox.highest_modseq.0.max(1)),
+            StatusItem::AppendLimit => ("APPENDLIMIT ", append_limit),
+        };
+        out.raw(name).number(value);
+    }
+    out.raw(")\r\n");
+}

@@ -1,0 +1,190 @@
+//! STORE (RFC 9051 §6.4.6) with UNCHANGEDSINCE (RFC 7162 §3.1.3).
+
+use std::sync::Arc;
+
+use waxwing_store::{FlagChange, Flags, ModSeq, Uid};
+
+use super::pick;
+use crate::connection::Connection;
+use crate::news;
+use crate::reply::{Done, Fail, Tagged};
+use crate::session::Session;
+use crate::wire::command::{FlagList, StoreFlags, StoreHow};
+use crate::wire::out::set_text;
+
+/// So many messages are altered in one transaction, so that the store's other users get their turn.
+const SLICE: usize = 1000;
+
+/// The command.
+pub async fn run(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    uid: bool,
+    store: &StoreFlags,
+) -> Done {
+    session.writable()?;
+    session.enabled.condstore |= store.unchanged_since.is_some();
+    let picked = pick(session, &store.set, uid)?;
+    let view = &session.selected()?.view;
+    let uids: Vec<Uid> =
+        picked.iter().filter_map(|place| view.row(place)).map(|row| row.uid()).collect();
+    let mut modified = Vec::new();
+    let mut missing = false;
+    for slice in uids.chunks(SLICE) {
+        let outcome = alter(connection, session, store, slice).await?;
+        missing |= outcome.missing;
+        modified.extend(outcome.modified);
+    }
+    if !modified.is_empty() {
+        return Ok(Tagged::ok("Some were altered by others first")
+            .with(modified_code(session, uid, &modified)?));
+    }
+    if missing && !uid {
+        // RFC 2180 §4.2.1
+        return Err(Fail::no("EXPUNGEISSUED", "Some of the messages are gone"));
+    }
+    Ok(Tagged::ok("Stored"))
+}
+
+struct Outcome {
+    modified: Vec<Uid>,
+    /// Some are no longer in the mailbox.
+    missing: bool,
+}
+
+async fn alter(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    store: &StoreFlags,
+    uids: &[Uid],
+) -> Result<Outcome, Fail> {
+    let condstore = session.enabled.condstore;
+    let handle = session.store.clone();
+    let selected = session.selected()?;
+    let since = store.unchanged_since.map(ModSeq);
+    let results = handle.store_flags(selected.mailbox, uids, flag_change(store), since).await?;
+    let view = &mut selected.view;
+    let mut places = Vec::with_capacity(results.entries.len());
+    for entry in &results.entries {
+        let Some(expected) = view.place_of(entry.uid).and_then(|place| view.row(place)) else {
+            continue;
+        };
+        let expected = expected_flags(store, view.flags(expected));
+        let as_expected = same_flags(&expected, &entry.flags);
+        let Some((place, _)) = view.refresh(entry) else { continue };
+        // RFC 9051 §6.4.6: with .SILENT the client assumes what it asked for; it is told when
+        // another's change came between, or when it wants modseqs (RFC 7162 §3.1.3).
+        if !store.silent || condstore || !as_expected {
+            places.push(place);
+        }
+    }
+    if view.take_untold_keywords() {
+        news::flags_response(&mut connection.out, view);
+    }
+    for place in places {
+        news::flags_of(&mut connection.out, view, place, condstore);
+        connection.relieve().await?;
+    }
+    let answered = results.entries.len() + results.modified.len();
+    Ok(Outcome { modified: results.modified, missing: answered < uids.len() })
+}
+
+/// RFC 7162 §3.1.3: in the numbers that the command used.
+fn modified_code(session: &mut Session, uid: bool, modified: &[Uid]) -> Result<String, Fail> {
+    let view = &session.selected()?.view;
+    let set = match uid {
+        true => set_text(modified.iter().map(|uid| uid.0)),
+        false => set_text(modified.iter().filter_map(|&uid| view.place_of(uid)).map(|at| at + 1)),
+    };
+    Ok(format!("MODIFIED {set}"))
+}
+
+fn flag_change(store: &StoreFlags) -> FlagChange {
+    let flags = to_flags(&store.flags);
+    match store.how {
+        StoreHow::Set => FlagChange::Set(flags),
+        StoreHow::Add => FlagChange::Add(flags),
+        StoreHow::Remove => FlagChange::Remove(flags),
+    }
+}
+
+/// Flags as the store has them: keywords sorted, each once in any case.
+pub fn to_flags(list: &FlagList) -> Flags {
+    let mut keywords = list.keywords.clone();
+    keywords.sort_by_key(|keyword| keyword.to_ascii_lowercase());
+    keywords.dedup_by(|a, b| a.eq_ignore_ascii_case(b));
+    keywords.sort();
+    let keywords: Option<Arc<[Arc<str>]>> =
+        (!keywords.is_empty()).then(|| keywords.into_iter().map(Arc::from).collect());
+    Flags { system: list.system, keywords }
+}
+
+/// What the client takes the flags to be after its command.
+fn expected_flags(store: &StoreFlags, before: Flags) -> Flags {
+    let given = to_flags(&store.flags);
+    if store.how == StoreHow::Set {
+        return given;
+    }
+    let given_keywords = given.keywords.as_deref().unwrap_or_default();
+    let is_given = |k: &Arc<str>| given_keywords.iter().any(|g| g.eq_ignore_ascii_case(k));
+    let before_keywords = before.keywords.as_deref().unwrap_or_default();
+    let mut kept: Vec<Arc<str>> =
+        before_keywords.iter().filter(|keyword| !is_given(keyword)).cloned().collect();
+    let system = if store.how == StoreHow::Add {
+        kept.extend(given_keywords.iter().cloned());
+        before.system.with(given.system)
+    } else {
+        before.system.without(given.system)
+    };
+    Flags { system, keywords: Some(kept.into()) }
+}
+
+fn same_flags(a: &Flags, b: &Flags) -> bool {
+    let sorted = |flags: &Flags| {
+        let keywords = flags.keywords.as_deref().unwrap_or_default();
+        let mut keywords: Vec<String> = keywords.iter().map(|k| k.to_ascii_lowercase()).collect();
+        keywords.sort();
+        keywords
+    };
+    a.system == b.system && sorted(a) == sorted(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use waxwing_store::SystemFlags;
+
+    fn list(system: SystemFlags, keywords: &[&str]) -> FlagList {
+        FlagList { system, keywords: keywords.iter().map(|&k| k.into()).collect() }
+    }
+
+    #[test]
+    fn keywords_are_sorted_and_once() {
+        let flags = to_flags(&list(SystemFlags::SEEN, &["b", "A", "B", "a"]));
+        let keywords = flags.keywords.unwrap();
+        assert_eq!(keywords.len(), 2);
+        assert!(keywords.is_sorted());
+        assert_eq!(to_flags(&FlagList::default()).keywords, None);
+    }
+
+    #[test]
+    fn what_a_silent_client_assumes() {
+        let before = to_flags(&list(SystemFlags::SEEN, &["x", "y"]));
+        let after = |how, flags: FlagList| {
+            let set = crate::wire::sequence::SequenceSet::Saved;
+            let store = StoreFlags { set, unchanged_since: None, how, silent: true, flags };
+            expected_flags(&store, before.clone())
+        };
+        let flagged = || list(SystemFlags::FLAGGED, &["X", "z"]);
+        let both = SystemFlags::SEEN.with(SystemFlags::FLAGGED);
+        assert!(same_flags(
+            &after(StoreHow::Add, flagged()),
+            &to_flags(&list(both, &["x", "y", "z"]))
+        ));
+        assert!(same_flags(&after(StoreHow::Set, flagged()), &to_flags(&flagged())));
+        assert!(same_flags(
+            &after(StoreHow::Remove, list(SystemFlags::SEEN, &["Y"])),
+            &to_flags(&list(SystemFlags::default(), &["x"]))
+        ));
+    }
+}

@@ -1,0 +1,152 @@
+//! Octets in, octets out: the stream with its two buffers, deadlines and the end of the server.
+//!
+//! What is written waits in [`Out`] until it is worth sending: when there is much of it
+//! ([`Connection::relieve`], which waits for a slow client: that is the back-pressure of FETCH), or
+//! when nothing is left to read ([`Connection::fill`]), so that the answers to pipelined commands
+//! leave together. A connection that waits gives its buffers back.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::wire::out::Out;
+
+/// What a session talks over.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Why nothing more will come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// The client has gone, or does not take what it is sent.
+    Gone,
+    /// It was silent for too long.
+    Silent,
+    /// The server is being stopped.
+    Stopping,
+}
+
+/// Sent when this much waits.
+const SEND_AT: usize = 32 * 1024;
+/// Read at once, at least and at most.
+const READ_LEAST: usize = 1024;
+const READ_MOST: usize = 16 * 1024;
+
+/// One connection.
+pub struct Connection<'s> {
+    stream: &'s mut dyn Stream,
+    input: Vec<u8>,
+    /// `input[..used]` was consumed.
+    used: usize,
+    /// To the client.
+    pub out: Out,
+    stop: watch::Receiver<bool>,
+    write_timeout: Duration,
+}
+
+impl<'s> Connection<'s> {
+    /// Takes over a stream.
+    pub fn new(
+        stream: &'s mut dyn Stream,
+        stop: watch::Receiver<bool>,
+        write_timeout: Duration,
+    ) -> Connection<'s> {
+        Connection { stream, input: Vec::new(), used: 0, out: Out::default(), stop, write_timeout }
+    }
+
+    /// What was read and not yet consumed.
+    pub fn input(&self) -> &[u8] {
+        &self.input[self.used..]
+    }
+
+    /// The first `octets` of the input are done with.
+    pub fn consume(&mut self, octets: usize) {
+        self.used = (self.used + octets).min(self.input.len());
+        if self.used == self.input.len() {
+            self.input.clear();
+            self.used = 0;
+        }
+    }
+
+    /// Sends what waits, then reads more. At the deadline, or when the server stops, nothing more
+    /// is read.
+    pub async fn fill(&mut self, deadline: Instant) -> Result<(), Lost> {
+        self.flush().await?;
+        self.make_room();
+        let Connection { stream, input, stop, .. } = self;
+        let read = tokio::select! {
+            biased;
+            read = stream.read_buf(input) => read,
+            () = stopped(stop) => return Err(Lost::Stopping),
+            () = tokio::time::sleep_until(deadline) => return Err(Lost::Silent),
+        };
+        match read {
+            Ok(1..) => Ok(()),
+            Ok(0) | Err(_) => Err(Lost::Gone),
+        }
+    }
+
+    fn make_room(&mut self) {
+        self.out.release();
+        if self.used > 0 {
+            self.input.drain(..self.used);
+            self.used = 0;
+        }
+        if self.input.is_empty() {
+            self.input = Vec::new(); // it may wait for half an hour
+        }
+        self.input.reserve(self.input.len().clamp(READ_LEAST, READ_MOST));
+    }
+
+    /// Sends when much waits.
+    pub async fn relieve(&mut self) -> Result<(), Lost> {
+        if self.out.waiting().len() >= SEND_AT { self.send().await } else { Ok(()) }
+    }
+
+    /// Sends all that waits.
+    pub async fn flush(&mut self) -> Result<(), Lost> {
+        if self.out.waiting().is_empty() { Ok(()) } else { self.send().await }
+    }
+
+    async fn send(&mut self) -> Result<(), Lost> {
+        let Connection { stream, out, .. } = self;
+        let sending = async {
+            stream.write_all(out.waiting()).await?;
+            stream.flush().await
+        };
+        let sent = tokio::time::timeout(self.write_timeout, sending).await;
+        self.out.sent();
+        if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(Lost::Gone) }
+    }
+
+    /// One line without its line end, such as the answer to a continuation request. `None`: it is
+    /// longer than `max_octets`.
+    pub async fn line(
+        &mut self,
+        max_octets: usize,
+        deadline: Instant,
+    ) -> Result<Option<Vec<u8>>, Lost> {
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', self.input()) {
+                let line = &self.input()[..end];
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                let line = (line.len() <= max_octets).then(|| line.to_vec());
+                self.consume(end + 1);
+                return Ok(line);
+            }
+            if self.input().len() > max_octets {
+                return Ok(None);
+            }
+            self.fill(deadline).await?;
+        }
+    }
+}
+
+/// Waits for the server's end; for ever when nobody can announce it.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

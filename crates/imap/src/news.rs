@@ -1,0 +1,90 @@
+//! Telling the client what has changed in its mailbox: EXPUNGE, EXISTS, FETCH, FLAGS.
+//!
+//! EXPUNGE alters sequence numbers, so that it is told only when the client cannot be in the
+//! middle of using them: not in answer to FETCH, STORE or SEARCH (RFC 9051 §7.5.1, RFC 3501
+//! §7.4.1); their UID variants are safe.
+
+use waxwing_store::Store;
+
+use crate::connection::Connection;
+use crate::reply::Fail;
+use crate::selected::view::News;
+use crate::selected::{Selected, View};
+use crate::session::{Session, State};
+use crate::wire::out::Out;
+
+/// Asks the store what has happened in the selected mailbox, if one is selected, and writes it.
+pub async fn tell(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    expunge: bool,
+) -> Result<(), Fail> {
+    let condstore = session.enabled.condstore;
+    let rev2 = session.enabled.rev2;
+    let store = session.store.clone();
+    let State::Selected(_, selected) = &mut session.state else { return Ok(()) };
+    let news = gather(&store, selected, condstore).await?;
+    write(&mut connection.out, &mut selected.view, &news, expunge, condstore, rev2);
+    connection.relieve().await?;
+    Ok(())
+}
+
+async fn gather(store: &Store, selected: &mut Selected, condstore: bool) -> Result<News, Fail> {
+    let view = &mut selected.view;
+    let changes = store.changes(selected.mailbox, view.modseq()).await?;
+    if !changes.incomplete {
+        return Ok(view.apply(&changes, condstore));
+    }
+    let (entries, modseq) = store.entries(selected.mailbox).await?;
+    Ok(view.apply_whole(&entries, modseq, condstore))
+}
+
+fn write(out: &mut Out, view: &mut View, news: &News, expunge: bool, condstore: bool, rev2: bool) {
+    if view.take_untold_keywords() {
+        flags_response(out, view);
+    }
+    // Flags first: the places in `news` are those from before any row is taken out.
+    for &place in &news.altered {
+        if view.row(place).is_some_and(|row| !view.is_gone(row.uid())) {
+            flags_of(out, view, place, condstore);
+        }
+    }
+    // RFC 3501 §7.3.1: EXISTS never makes a mailbox smaller. Before EXPUNGE it counts what is to be
+    // expunged.
+    if news.more {
+        exists(out, view, rev2);
+    }
+    if expunge {
+        for number in view.take_gone() {
+            out.raw("* ").number(number).raw(" EXPUNGE\r\n");
+        }
+    }
+}
+
+/// EXISTS, and RECENT for rev1 clients, which expect it to come along.
+pub fn exists(out: &mut Out, view: &View, rev2: bool) {
+    out.raw("* ").number(view.exists()).raw(" EXISTS\r\n");
+    if !rev2 {
+        out.raw("* 0 RECENT\r\n");
+    }
+}
+
+/// `* FLAGS (…)`: the flags that occur in the mailbox.
+pub fn flags_response(out: &mut Out, view: &View) {
+    out.raw("* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft");
+    for keyword in view.keywords().known() {
+        out.raw(" ").raw(keyword.as_bytes());
+    }
+    out.raw(")\r\n");
+}
+
+/// `* n FETCH (UID … FLAGS …)` for a row.
+pub fn flags_of(out: &mut Out, view: &View, place: u32, condstore: bool) {
+    let Some(row) = view.row(place) else { return };
+    out.raw("* ").number(place + 1).raw(" FETCH (UID ").number(row.uid().0).raw(" FLAGS ");
+    out.flags_of(row.system(), view.keywords().of(row));
+    if condstore {
+        out.raw(" MODSEQ (").number(row.modseq().0).raw(")");
+    }
+    out.raw(")\r\n");
+}
