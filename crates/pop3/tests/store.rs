@@ -91,7 +91,7 @@ impl World {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut far, _) = listener.accept().await.unwrap();
         let mut session =
-            Session::new(self.store.clone(), self.settings.clone(), None, self.stop.subscribe());
+            Session::new(store.clone(), self.settings.clone(), None, self.stop.subscribe());
         let server = tokio::spawn(async move {
             serve(&mut far, &mut session).await;
         });
