@@ -46,20 +46,6 @@ pub(super) fn no_smtputf8() -> Outcome {
     Outcome::failed((6, 7), "the server does not take internationalised addresses or headers")
 }
 
-fn notify_parameter(notify: Notify) -> String {
-    let Notify::On { success, failure, delay } = notify else {
-        return " NOTIFY=NEVER".to_owned();
-    };
-    let words: Vec<&str> = [(success, "SUCCESS"), (failure, "FAILURE"), (delay, "DELAY")]
-        .into_iter()
-        .filter_map(|(on, word)| on.then_some(word))
-        .collect();
-    match words.is_empty() {
-        true => " NOTIFY=NEVER".to_owned(),
-        false => format!(" NOTIFY={}", words.join(",")),
-    }
-}
-
 /// MAIL FROM, with what the server offers.
 pub(super) fn mail_line(
     envelope: &Envelope,
@@ -72,7 +58,7 @@ pub(super) fn mail_line(
         None => "MAIL FROM:<>".to_owned(),
     };
     if capabilities.size.is_some() {
-        let _ = write!(line, " SIZE={}", size_octets);
+        let _ = write!(line, " SIZE={size_octets}");
     }
     match envelope.body {
         BodyKind::EightBitMime if capabilities.eight_bit_mime => line += " BODY=8BITMIME",
@@ -125,4 +111,19 @@ pub(super) fn rcpt_line(
         }
     }
     line
+}
+
+/// RFC 3461 §4.1.
+fn notify_parameter(notify: Notify) -> String {
+    let Notify::On { success, failure, delay } = notify else {
+        return " NOTIFY=NEVER".to_owned();
+    };
+    let words: Vec<&str> = [(success, "SUCCESS"), (failure, "FAILURE"), (delay, "DELAY")]
+        .into_iter()
+        .filter_map(|(on, word)| on.then_some(word))
+        .collect();
+    match words.is_empty() {
+        true => " NOTIFY=NEVER".to_owned(),
+        false => format!(" NOTIFY={}", words.join(",")),
+    }
 }

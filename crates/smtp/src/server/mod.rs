@@ -18,7 +18,6 @@
 //! takes no further command, and `next_action` returns `None`. Pipelined input stays in the
 //! session: read more only while [`ServerSession::wants_input`] says so, and memory stays bounded
 //! by one read. Losing the connection needs no call: drop the session and what was spooled.
-
 //!
 //! # Phases
 //!
