@@ -342,9 +342,22 @@ mod tests {
     #[test]
     fn what_is_refused() {
         for text in [
-            "1", "1 ()", "1 (ALL)", "1 BODY[", "1 BODY[MIME]", "1 BODY[1.]", "1 BODY[0]",
-            "1 BODY[1HEADER]", "1 BODY[]<0.0>", "1 BODY[]<0>", "1 BINARY[1.HEADER]", "1 FLAGS UID",
-            "1 BODY[HEADER.FIELDS ()]", "1 FOO", "1 FLAGS (FOO 1)", "1 BODY.PEEK",
+            "1",
+            "1 ()",
+            "1 (ALL)",
+            "1 BODY[",
+            "1 BODY[MIME]",
+            "1 BODY[1.]",
+            "1 BODY[0]",
+            "1 BODY[1HEADER]",
+            "1 BODY[]<0.0>",
+            "1 BODY[]<0>",
+            "1 BINARY[1.HEADER]",
+            "1 FLAGS UID",
+            "1 BODY[HEADER.FIELDS ()]",
+            "1 FOO",
+            "1 FLAGS (FOO 1)",
+            "1 BODY.PEEK",
         ] {
             assert!(read(text).is_err(), "{text}");
         }
@@ -354,7 +367,9 @@ mod tests {
     #[test]
     fn what_marks_as_seen() {
         let seen = |text| read(text).unwrap()[0].sets_seen();
-        assert!(seen("1 BODY[]") && seen("1 RFC822") && seen("1 RFC822.TEXT") && seen("1 BINARY[1]"));
+        assert!(
+            seen("1 BODY[]") && seen("1 RFC822") && seen("1 RFC822.TEXT") && seen("1 BINARY[1]")
+        );
         assert!(!seen("1 BODY.PEEK[]") && !seen("1 RFC822.HEADER") && !seen("1 BINARY.SIZE[1]"));
     }
 }

@@ -91,7 +91,9 @@ impl Plan {
 
 fn needs_summary(item: &FetchItem) -> bool {
     match item {
-        FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure | FetchItem::Preview => true,
+        FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure | FetchItem::Preview => {
+            true
+        }
         FetchItem::Rfc822Header | FetchItem::Rfc822Text => true,
         FetchItem::Section { section, .. } => {
             !(section.part.is_empty() && section.text == SectionText::Whole)
@@ -161,11 +163,7 @@ async fn fetch_slice(
 }
 
 /// Sets \Seen where BODY[…] and its like do so. Gives the UIDs that it was news for.
-async fn mark_seen(
-    session: &mut Session,
-    plan: &Plan,
-    places: &[u32],
-) -> Result<Vec<Uid>, Fail> {
+async fn mark_seen(session: &mut Session, plan: &Plan, places: &[u32]) -> Result<Vec<Uid>, Fail> {
     let store = session.store.clone();
     let selected = session.selected()?;
     if !plan.sets_seen || selected.read_only {
