@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 pub use crate::parse::field::header_end;
-use crate::parse::field::{Header, Item, fields, item_at};
+use crate::parse::field::{Header, Item, fields, header_start, item_at};
 use crate::parse::{addresses, date, words};
 use crate::{Address, ReversePath};
 
@@ -172,13 +172,9 @@ pub fn is_bcc(field: &Header<'_>) -> bool {
 /// before could swallow the body's first line.
 pub fn edit(raw: &[u8], before: &[u8], mut remove: impl FnMut(&Header<'_>) -> bool) -> Edited {
     let mut header = before.to_vec();
-    let mut at = 0;
+    let mut at = header_start(raw);
     // Everything from here to `at` stays and is not copied yet.
-    let mut kept_from = 0;
-    if raw.starts_with(b"From ") && !matches!(item_at(raw, 0), Item::Field(_)) {
-        at = memchr::memchr(b'\n', raw).map_or(raw.len(), |lf| lf + 1);
-        kept_from = at;
-    }
+    let mut kept_from = at;
     loop {
         match item_at(raw, at) {
             Item::Field(field) => {
@@ -304,6 +300,13 @@ mod tests {
         assert_eq!(prepend(b"B: 2", b"A: 1\r\n").concat(b"B: 2"), b"A: 1\r\nB: 2\r\n\r\n");
         let raw = b"From joe Tue\nB: 2\n\nx";
         assert_eq!(prepend(raw, b"A: 1\r\n").concat(raw), b"A: 1\r\nB: 2\n\nx");
+    }
+
+    #[test]
+    fn a_mailbox_line_with_junk_after_it_goes_alone() {
+        let raw = b"From joe Tue\njunk\nB: 2\n\nx";
+        assert_eq!(header_end(raw), raw.len() - 1);
+        assert_eq!(prepend(raw, b"A: 1\r\n").concat(raw), b"A: 1\r\njunk\nB: 2\n\nx");
     }
 
     #[test]
