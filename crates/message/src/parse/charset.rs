@@ -31,6 +31,15 @@ pub fn guess(octets: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// The same for octets that are owned, without copying what is UTF-8.
+pub(super) fn guess_owned(octets: Vec<u8>) -> String {
+    match String::from_utf8(octets) {
+        Ok(text) if !text.starts_with('\u{feff}') => text,
+        Ok(text) => guess(text.as_bytes()).into_owned(),
+        Err(error) => guess(error.as_bytes()).into_owned(),
+    }
+}
+
 /// The encoding meant by a label; `None` when it says nothing useful.
 fn encoding(label: &[u8]) -> Option<&'static Encoding> {
     const NO_CLAIM: [&[u8]; 5] =
