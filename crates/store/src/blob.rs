@@ -1,6 +1,40 @@
 //! Content-addressed octets: BLAKE3, zstd, chunked when large; in the database or an object store.
+//!
+//! A blob is cut into chunks of 256 KiB, each compressed by itself (or left plain when that is no
+//! longer), so that reading a range undoes only the chunks it touches. A stored chunk is one octet
+//! (0 plain, 1 zstd) and what it says.
+//!
+//! | kind | when its octets are durable | named by |
+//! |---|---|---|
+//! | one chunk, database | with the row that names it: one commit, one fsync | the accepting transaction |
+//! | many chunks, database | written some at a time into a row that nobody names yet, then marked complete | as above |
+//! | object store | put there before anything else | as above |
+//!
+//! So an orphan is possible, a dangling reference is not. A blob whose last reference went, or that
+//! was staged and never named, is swept after [`GRACE`].
 
-use crate::{Spool, Store, StoreError};
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::engine::{Repeat, Tx, params};
+use crate::instant::{count, micros};
+use crate::{Inner, Spool, Store, StoreError};
+
+/// Octets of content in a chunk.
+pub(crate) const CHUNK_OCTETS: usize = 256 * 1024;
+/// Blobs up to here are hashed and compressed where the caller stands: quicker than handing over.
+const INLINE_OCTETS: usize = 64 * 1024;
+/// How long a blob that nobody names is kept.
+const GRACE: Duration = Duration::from_secs(60 * 60);
+/// Speed matters more than the last tenth.
+const ZSTD_LEVEL: i32 = 1;
+/// So many chunks go into one transaction while a large blob is being staged.
+const CHUNKS_AT_ONCE: usize = 4;
+/// Place of a chunk: blob × this + number.
+const PLACES: i64 = 65_536;
 
 /// BLAKE3 of the uncompressed octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -10,23 +44,441 @@ pub struct BlobId(pub [u8; 32]);
 /// they are already durable there; in the database they become so with the row.
 #[derive(Clone)]
 pub struct StagedBlob {
+    /// What it is called.
     pub id: BlobId,
+    /// Of the content, uncompressed.
     pub size_octets: u64,
+    staged: Arc<Staged>,
+}
+
+/// Where the octets of a staged blob are.
+enum Staged {
+    /// Here: the only chunk.
+    Chunk(Vec<u8>),
+    /// In the database, in a row that is complete.
+    Row,
 }
 
 impl Store {
-    /// Hashes and compresses off the async threads. `parts` are joined: a new header block and the
-    /// rest of a spool, say.
+    /// Hashes and compresses off the async threads. `prefix` (a new header block, say) and the spool
+    /// from octet `from` on are joined.
     pub async fn stage(
         &self,
         prefix: Vec<u8>,
         spool: &Spool,
         from: usize,
     ) -> Result<StagedBlob, StoreError> {
-        todo!()
+        let content =
+            Joined { prefix, spool: spool.clone(), from: from.min(spool.as_bytes().len()) };
+        if content.len() <= INLINE_OCTETS {
+            return Ok(content.stage_small());
+        }
+        let content = Arc::new(content);
+        if content.len() <= CHUNK_OCTETS {
+            return off_thread(move || Ok(content.stage_small())).await;
+        }
+        self.stage_large(content).await
     }
+
     /// For small messages made here.
     pub async fn stage_bytes(&self, bytes: Vec<u8>) -> Result<StagedBlob, StoreError> {
-        todo!()
+        self.stage(bytes, &Spool::from_bytes(Vec::new()), 0).await
+    }
+
+    async fn stage_large(&self, content: Arc<Joined>) -> Result<StagedBlob, StoreError> {
+        let hashed = content.clone();
+        let id = off_thread(move || Ok(hashed.hash())).await?;
+        let size_octets = content.len() as u64;
+        let staged = || StagedBlob { id, size_octets, staged: Arc::new(Staged::Row) };
+        let engine = &self.inner.engine;
+
+        let now = micros(Timestamp::now());
+        let begin = Begin { hash: id.0, size_octets: size_octets as i64, now };
+        let (blob, complete) = engine
+            .write(begin, Repeat::Harmless, |tx, begin| Box::pin(begin_blob(tx, begin)))
+            .await?;
+        if complete {
+            return Ok(staged());
+        }
+        let chunks = content.len().div_ceil(CHUNK_OCTETS);
+        for first in (0..chunks).step_by(CHUNKS_AT_ONCE) {
+            let content = content.clone();
+            let packed = off_thread(move || {
+                let numbers = first..(first + CHUNKS_AT_ONCE).min(chunks);
+                Ok(numbers.map(|number| compress(&content.chunk(number))).collect::<Vec<_>>())
+            })
+            .await?;
+            let last = first + CHUNKS_AT_ONCE >= chunks;
+            let some = SomeChunks { blob, first: first as i64, packed, last };
+            engine
+                .write(some, Repeat::Harmless, |tx, some| Box::pin(write_chunks(tx, some)))
+                .await?;
+        }
+        Ok(staged())
+    }
+
+    /// Removes blobs that nobody names and that have been idle for the grace period; gives how
+    /// many. Part of the background work.
+    pub async fn sweep_blobs(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let idle_before = micros(now) - i64::try_from(GRACE.as_micros()).expect("an hour");
+        let mut swept = 0;
+        loop {
+            let found = self
+                .inner
+                .engine
+                .write(idle_before, Repeat::Harmless, |tx, before| {
+                    Box::pin(sweep_some(tx, *before))
+                })
+                .await?;
+            swept += found;
+            if found == 0 {
+                return Ok(swept);
+            }
+        }
+    }
+}
+
+/// Runs work that keeps a processor busy on a thread made for it.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(StoreError::Unavailable(format!("the work was cut short: {e}"))))
+}
+
+// ── Cutting and packing ─────────────────────────────────────────────────────────────────────────
+
+struct Joined {
+    prefix: Vec<u8>,
+    spool: Spool,
+    from: usize,
+}
+
+impl Joined {
+    fn rest(&self) -> &[u8] {
+        &self.spool.as_bytes()[self.from..]
+    }
+
+    fn len(&self) -> usize {
+        self.prefix.len() + self.rest().len()
+    }
+
+    fn hash(&self) -> BlobId {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.prefix);
+        hasher.update(self.rest());
+        BlobId(*hasher.finalize().as_bytes())
+    }
+
+    /// The octets of one chunk, copied only where prefix and spool meet.
+    fn chunk(&self, number: usize) -> std::borrow::Cow<'_, [u8]> {
+        let (start, joint) = (number * CHUNK_OCTETS, self.prefix.len());
+        let end = (start + CHUNK_OCTETS).min(self.len());
+        if start >= joint {
+            return self.rest()[start - joint..end - joint].into();
+        }
+        if end <= joint {
+            return self.prefix[start..end].into();
+        }
+        let mut chunk = self.prefix[start..].to_vec();
+        chunk.extend_from_slice(&self.rest()[..end - joint]);
+        chunk.into()
+    }
+
+    fn stage_small(&self) -> StagedBlob {
+        StagedBlob {
+            id: self.hash(),
+            size_octets: self.len() as u64,
+            staged: Arc::new(Staged::Chunk(compress(&self.chunk(0)))),
+        }
+    }
+}
+
+thread_local! {
+    // Making a context costs as much as packing a short message.
+    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// A chunk as it is stored.
+fn compress(plain: &[u8]) -> Vec<u8> {
+    let packed = COMPRESSOR.with_borrow_mut(|slot| {
+        if slot.is_none() {
+            *slot = zstd::bulk::Compressor::new(ZSTD_LEVEL).ok();
+        }
+        slot.as_mut()?.compress(plain).ok()
+    });
+    let (kind, octets) = match &packed {
+        Some(packed) if packed.len() < plain.len() => (1, packed.as_slice()),
+        _ => (0, plain),
+    };
+    let mut chunk = Vec::with_capacity(1 + octets.len());
+    chunk.push(kind);
+    chunk.extend_from_slice(octets);
+    chunk
+}
+
+/// The content of a stored chunk: never more than a chunk can hold, whatever is stored.
+fn decompress(chunk: &[u8]) -> Result<Vec<u8>, StoreError> {
+    match chunk.split_first() {
+        Some((0, plain)) => Ok(plain.to_vec()),
+        Some((1, packed)) => DECOMPRESSOR
+            .with_borrow_mut(|slot| {
+                if slot.is_none() {
+                    *slot = Some(zstd::bulk::Decompressor::new()?);
+                }
+                slot.as_mut().expect("made above").decompress(packed, CHUNK_OCTETS)
+            })
+            .map_err(|e| StoreError::Damaged(format!("a chunk cannot be unpacked: {e}"))),
+        _ => Err(StoreError::Damaged("a chunk of no known kind".into())),
+    }
+}
+
+// ── Rows ────────────────────────────────────────────────────────────────────────────────────────
+
+/// Makes `refs` rows' worth of references to a staged blob; gives its number. The caller's
+/// transaction then writes those rows.
+pub(crate) async fn name_blob(
+    tx: &Tx,
+    blob: &StagedBlob,
+    refs: i64,
+    now: i64,
+) -> Result<i64, StoreError> {
+    const WITH_ROW: &str = "INSERT INTO blobs (hash, size_octets, refs, idle_since, complete) \
+        VALUES (?1, ?2, ?3, ?4, 1) \
+        ON CONFLICT (hash) DO UPDATE SET refs = blobs.refs + ?3 RETURNING id, refs";
+    const KNOWN: &str = "UPDATE blobs SET refs = refs + ?2 WHERE hash = ?1 AND complete = 1 \
+        RETURNING id";
+    match &*blob.staged {
+        Staged::Chunk(chunk) => {
+            let values = params![&blob.id.0, blob.size_octets as i64, refs, now];
+            let named = tx.row(WITH_ROW, values, |row| Ok((row.int(0)?, row.int(1)?))).await?;
+            let (id, total) = named.ok_or_else(swept)?;
+            // More than ours: someone else brought the octets.
+            if total == refs {
+                write_chunk(tx, id, 0, chunk).await?;
+            }
+            Ok(id)
+        }
+        Staged::Row => {
+            let id = tx.row(KNOWN, params![&blob.id.0, refs], |row| row.int(0)).await?;
+            id.ok_or_else(swept)
+        }
+    }
+}
+
+fn swept() -> StoreError {
+    StoreError::Unavailable("what was staged is gone: stage it again".into())
+}
+
+/// Takes away one reference for each number given; a number may stand there several times.
+pub(crate) async fn release_blobs(tx: &Tx, blobs: &[i64], now: i64) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE blobs SET refs = refs - 1, idle_since = ?2 WHERE id IN LIST(?1)";
+    for round in rounds(blobs) {
+        tx.run(SQL, params![&round, now]).await?;
+    }
+    Ok(())
+}
+
+/// Parts a list with repetitions into ascending lists without.
+pub(crate) fn rounds(numbers: &[i64]) -> Vec<Vec<i64>> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable();
+    let mut rounds: Vec<Vec<i64>> = Vec::new();
+    let mut depth = 0;
+    for (index, number) in sorted.iter().enumerate() {
+        depth = if index > 0 && sorted[index - 1] == *number { depth + 1 } else { 0 };
+        if depth == rounds.len() {
+            rounds.push(Vec::new());
+        }
+        rounds[depth].push(*number);
+    }
+    rounds
+}
+
+async fn write_chunk(tx: &Tx, blob: i64, number: i64, chunk: &[u8]) -> Result<(), StoreError> {
+    const SQL: &str =
+        "INSERT INTO blob_chunks (place, octets) VALUES (?1, ?2) ON CONFLICT (place) DO NOTHING";
+    tx.run(SQL, params![blob * PLACES + number, chunk]).await.map(drop)
+}
+
+struct Begin {
+    hash: [u8; 32],
+    size_octets: i64,
+    now: i64,
+}
+
+/// Makes the row of a large blob, or finds it; gives its number and whether all is there already.
+async fn begin_blob(tx: &Tx, begin: &Begin) -> Result<(i64, bool), StoreError> {
+    const SQL: &str = "INSERT INTO blobs (hash, size_octets, refs, idle_since, complete) \
+        VALUES (?1, ?2, 0, ?3, 0) \
+        ON CONFLICT (hash) DO UPDATE SET idle_since = ?3 RETURNING id, complete";
+    if begin.size_octets / CHUNK_OCTETS as i64 >= PLACES {
+        return Err(StoreError::NoSpace("a message can have 16 GiB".into()));
+    }
+    let values = params![&begin.hash, begin.size_octets, begin.now];
+    let row = tx.row(SQL, values, |row| Ok((row.int(0)?, row.flag(1)?))).await?;
+    row.ok_or_else(swept)
+}
+
+struct SomeChunks {
+    blob: i64,
+    first: i64,
+    packed: Vec<Vec<u8>>,
+    last: bool,
+}
+
+async fn write_chunks(tx: &Tx, some: &SomeChunks) -> Result<(), StoreError> {
+    for (number, chunk) in (some.first..).zip(&some.packed) {
+        write_chunk(tx, some.blob, number, chunk).await?;
+    }
+    if some.last {
+        tx.run("UPDATE blobs SET complete = 1 WHERE id = ?1", params![some.blob]).await?;
+    }
+    Ok(())
+}
+
+async fn sweep_some(tx: &Tx, idle_before: i64) -> Result<u64, StoreError> {
+    const FIND: &str = "SELECT id FROM blobs WHERE refs = 0 AND idle_since < ?1 \
+        ORDER BY idle_since LIMIT 20";
+    const REMOVE: &str = "DELETE FROM blobs WHERE id = ?1 AND refs = 0 AND idle_since < ?2";
+    const CHUNKS: &str = "DELETE FROM blob_chunks WHERE place BETWEEN ?1 AND ?2";
+    let mut swept = 0;
+    for id in tx.rows(FIND, params![idle_before], |row| row.int(0)).await? {
+        // Tested again: someone may have named it meanwhile.
+        if tx.run(REMOVE, params![id, idle_before]).await? == 1 {
+            tx.run(CHUNKS, params![id * PLACES, (id + 1) * PLACES - 1]).await?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
+// ── Reading ─────────────────────────────────────────────────────────────────────────────────────
+
+/// A message's octets, read by range; a large message is never whole in memory.
+pub struct Content {
+    /// Of the whole message.
+    pub size_octets: u64,
+    store: Arc<Inner>,
+    blob: i64,
+    /// The chunk read last: clients ask for a large message in small pieces.
+    recent: Mutex<Option<(u64, Arc<Vec<u8>>)>>,
+}
+
+/// What a query for content selects, from `blobs` called `b`.
+pub(crate) struct BlobRow {
+    blob: i64,
+    size_octets: i64,
+}
+
+impl BlobRow {
+    /// Columns: `b.id, b.size_octets`.
+    pub(crate) fn read(row: &crate::engine::Row<'_>) -> Result<BlobRow, StoreError> {
+        Ok(BlobRow { blob: row.int(0)?, size_octets: row.int(1)? })
+    }
+
+    pub(crate) fn content(self, store: &Store) -> Result<Content, StoreError> {
+        Ok(Content {
+            size_octets: count(self.size_octets)?,
+            store: store.inner.clone(),
+            blob: self.blob,
+            recent: Mutex::default(),
+        })
+    }
+}
+
+impl Content {
+    /// The octets of `offset..offset+len`, cut at the end of the message.
+    pub async fn read(&self, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        let end = offset.saturating_add(len).min(self.size_octets);
+        if offset >= end {
+            return Ok(Vec::new());
+        }
+        const CHUNK: u64 = CHUNK_OCTETS as u64;
+        let (first, last) = (offset / CHUNK, (end - 1) / CHUNK);
+        let mut out = Vec::with_capacity((end - offset) as usize);
+        for number in first..=last {
+            let chunk = self.chunk(number).await?;
+            let from = (offset.max(number * CHUNK) - number * CHUNK) as usize;
+            let to = (end.min((number + 1) * CHUNK) - number * CHUNK) as usize;
+            out.extend_from_slice(chunk.get(from..to).ok_or_else(|| {
+                StoreError::Damaged(format!("chunk {number} of blob {} is too short", self.blob))
+            })?);
+        }
+        Ok(out)
+    }
+
+    /// All of it: for small messages and tests.
+    pub async fn read_all(&self) -> Result<Vec<u8>, StoreError> {
+        self.read(0, self.size_octets).await
+    }
+
+    async fn chunk(&self, number: u64) -> Result<Arc<Vec<u8>>, StoreError> {
+        {
+            let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, chunk)) = recent.as_ref().filter(|(at, _)| *at == number) {
+                return Ok(chunk.clone());
+            }
+        }
+        let place = self.blob * PLACES + number as i64;
+        let engine = &self.store.engine;
+        let chunk = engine.read(place, |tx, place| Box::pin(read_chunk(tx, *place))).await?;
+        let chunk = Arc::new(chunk);
+        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, chunk.clone()));
+        Ok(chunk)
+    }
+}
+
+async fn read_chunk(tx: &Tx, place: i64) -> Result<Vec<u8>, StoreError> {
+    const SQL: &str = "SELECT octets FROM blob_chunks WHERE place = ?1";
+    let chunk = tx.row(SQL, params![place], |row| decompress(row.bytes(0)?)).await?;
+    chunk.ok_or_else(|| StoreError::Unavailable("the message was removed meanwhile".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_come_back_and_noise_is_left_plain() {
+        let text = b"so it goes, and so it goes, and so it goes".repeat(100);
+        let packed = compress(&text);
+        assert!(packed.len() < text.len() / 10);
+        assert_eq!(decompress(&packed).unwrap(), text);
+        let mut noise = [0u8; 64];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let kept = compress(&noise);
+        assert_eq!((kept[0], kept.len()), (0, 65));
+        assert_eq!(decompress(&kept).unwrap(), noise);
+        assert!(decompress(&[]).is_err());
+        assert!(decompress(&[1, 2, 3]).is_err());
+        assert!(decompress(&[7]).is_err());
+    }
+
+    #[test]
+    fn a_packed_bomb_is_refused() {
+        let huge = zstd::bulk::compress(&vec![0; CHUNK_OCTETS * 40], 1).unwrap();
+        assert!(decompress(&[&[1][..], &huge].concat()).is_err());
+    }
+
+    #[test]
+    fn joined_content_is_cut_where_it_should_be() {
+        let spool: Vec<u8> = (0..CHUNK_OCTETS * 2).map(|i| i as u8).collect();
+        for prefix_len in [0, 1, 100, CHUNK_OCTETS, CHUNK_OCTETS + 5] {
+            let prefix = vec![9; prefix_len];
+            let whole = [&prefix[..], &spool[3..]].concat();
+            let joined = Joined { prefix, spool: Spool::from_bytes(spool.clone()), from: 3 };
+            let chunks = (0..joined.len().div_ceil(CHUNK_OCTETS)).map(|n| joined.chunk(n));
+            assert_eq!(chunks.collect::<Vec<_>>().concat(), whole);
+            assert_eq!(joined.hash().0, *blake3::hash(&whole).as_bytes());
+        }
+    }
+
+    #[test]
+    fn rounds_hold_every_number_as_often_as_given() {
+        assert_eq!(rounds(&[5, 1, 5, 5, 2, 1]), [vec![1, 2, 5], vec![1, 5], vec![5]]);
+        assert!(rounds(&[]).is_empty());
     }
 }

@@ -14,15 +14,39 @@ pub enum StoreError {
     Damaged(String),
 }
 
+impl StoreError {
+    /// From a file operation.
+    pub(crate) fn from_io(error: &std::io::Error) -> StoreError {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded => StoreError::NoSpace(error.to_string()),
+            _ => StoreError::Unavailable(error.to_string()),
+        }
+    }
+}
+
 /// Opening failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The operator wrote something else than `sqlite:PATH` or `postgres://…`.
     #[error("the database URL {url:?} is not understood: {why}")]
-    Url { url: String, why: String },
+    Url {
+        /// As written, without its password.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An older program meets a newer database: it must not touch it.
     #[error(
         "the database was made by a newer version (schema {found}, this program knows {known}): run that version or a newer one"
     )]
-    TooNew { found: i64, known: i64 },
+    TooNew {
+        /// The database's schema.
+        found: i64,
+        /// The newest schema that this program knows.
+        known: i64,
+    },
+    /// The database did not answer, is full or is damaged.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -121,18 +121,21 @@ impl Decider<'_> {
     }
 
     fn defer(&mut self, entry: &QueueEntry, outcome: &Outcome, random: u32) -> Settlement {
-        let attempts = entry.attempts.saturating_add(1);
-        // The last try is made when the entry expires, not before and not never.
-        let at = self.policy.schedule.next(attempts, self.now, random).min(entry.expires_at);
         let reason = outcome.explanation();
+        let wanted = entry.recipient.notify().on_delay() && entry.reverse_path != ReversePath::Null;
+        let warn_at = later(entry.created_at, self.policy.delay_warning_after);
+        let warn = wanted && !entry.delay_warned && self.now >= warn_at;
+        let attempts = entry.attempts.saturating_add(1);
+        let mut at = self.policy.schedule.next(attempts, self.now, random);
+        if wanted && !entry.delay_warned && !warn {
+            // A try when the warning is due, so that it comes after four hours and not after eight.
+            at = at.min(warn_at);
+        }
+        // The last try is made when the entry expires, not before and not never.
+        at = at.min(entry.expires_at);
         let recipient = entry.recipient.address.clone();
         let step = Step::Deferred { recipient, next_attempt_at: at, reason: reason.clone() };
         self.events.push(Event { at: self.now, step });
-        let late = self.now >= later(entry.created_at, self.policy.delay_warning_after);
-        let warn = late
-            && !entry.delay_warned
-            && entry.recipient.notify().on_delay()
-            && entry.reverse_path != ReversePath::Null;
         if warn {
             self.tell(entry, outcome, Action::Delayed);
         }

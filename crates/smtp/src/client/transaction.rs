@@ -358,20 +358,19 @@ impl ClientSession {
     /// Says what may be said now, and ends the transaction when all is known.
     pub(super) fn go_on_sending(&mut self, now: Instant) {
         while self.say_next(now) {}
-        if let State::Sending(sending) = &mut self.state {
-            if sending.is_over() {
-                let unknown = Outcome::deferred((0, 0), "nothing was said of this recipient");
-                // Unless a message went through, the server may have a transaction open still.
-                if sending.spoken {
-                    self.reset_needed = !sending.was_delivered();
-                }
-                let State::Sending(sending) = std::mem::replace(&mut self.state, State::Idle)
-                else {
-                    return;
-                };
-                self.actions.push_back(ClientAction::Done(sending.into_report(&unknown)));
-                self.become_idle();
+        if let State::Sending(sending) = &mut self.state
+            && sending.is_over()
+        {
+            let unknown = Outcome::deferred((0, 0), "nothing was said of this recipient");
+            // Unless a message went through, the server may have a transaction open still.
+            if sending.spoken {
+                self.reset_needed = !sending.was_delivered();
             }
+            let State::Sending(sending) = std::mem::replace(&mut self.state, State::Idle) else {
+                return;
+            };
+            self.actions.push_back(ClientAction::Done(sending.into_report(&unknown)));
+            self.become_idle();
         }
     }
 

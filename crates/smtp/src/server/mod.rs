@@ -348,8 +348,9 @@ impl ServerSession {
         self.tls.is_some()
     }
 
-    /// What is buffered: for tests of its bounds.
-    pub(crate) fn memory_octets(&self) -> usize {
+    /// Octets that buffers hold room for: for tests of their bounds.
+    #[doc(hidden)]
+    pub fn buffered_capacity(&self) -> usize {
         self.input.capacity() + self.output.capacity()
     }
 
@@ -386,10 +387,11 @@ impl ServerSession {
                 return Some(step);
             }
             let closing = matches!(self.phase, Phase::Closing | Phase::Closed);
-            if !matches!(self.phase, Phase::Waiting(_)) && !closing {
-                if let Some(reply) = self.farewell.take() {
-                    self.close_with(reply);
-                }
+            if !matches!(self.phase, Phase::Waiting(_))
+                && !closing
+                && let Some(reply) = self.farewell.take()
+            {
+                self.close_with(reply);
             }
             if self.output().len() > OUTPUT_PAUSE && !closing {
                 return None;
@@ -443,11 +445,7 @@ impl ServerSession {
                 (5, 5, 2),
                 "bare LF: a line ends with CRLF (RFC 5321 section 2.3.8); closing",
             )),
-            Line::TooLong if in_auth => {
-                self.abort_auth();
-                // RFC 4954 §4
-                self.refuse(Reply::new(500, (5, 5, 6), "authentication exchange line too long"));
-            }
+            Line::TooLong if in_auth => self.auth_line_too_long(),
             Line::TooLong => self.refuse(Reply::new(500, (5, 5, 2), "line too long")),
             Line::Whole(range) if in_auth => self.auth_response(range),
             Line::Whole(range) => match Command::parse(self.input.octets(range)) {

@@ -224,6 +224,7 @@ impl ServerSession {
         }
         if chunk.refusal.is_some() {
             self.counts.errors += 1;
+            self.message_since = self.since;
             self.phase = Phase::Chunk(chunk);
             return;
         }
@@ -289,8 +290,8 @@ impl ServerSession {
 
     /// Goes on in the Data phase.
     pub(super) fn data(&mut self, now: Instant) -> Option<Step> {
+        let too_large = self.too_large();
         let limit = self.settings.max_message_octets;
-        let too_large = |session: &ServerSession| session.too_large();
         let transaction = self.transaction.as_mut().expect("DATA needs a transaction");
         let content = transaction.content.as_mut().expect("its octets have begun");
         let scanned = content.scanner.scan(self.input.rest());
@@ -303,8 +304,7 @@ impl ServerSession {
             content.failed = Some(lone_octet(lone));
             step = Some(Step::DiscardData);
         } else if content.octets + octets.len() as u64 > limit {
-            let reply = too_large(self);
-            self.content_mut().failed = Some(reply);
+            content.failed = Some(too_large);
             step = Some(Step::DiscardData);
         } else if !octets.is_empty() {
             content.octets += octets.len() as u64;
@@ -345,11 +345,11 @@ impl ServerSession {
         if octets.is_empty() {
             return None;
         }
-        if transaction.envelope.body != BodyKind::BinaryMime {
-            if let Some(lone) = content.lines.check(self.input.octets(octets.clone())) {
-                content.failed = Some(lone_octet(lone));
-                return Some(Step::DiscardData);
-            }
+        if transaction.envelope.body != BodyKind::BinaryMime
+            && let Some(lone) = content.lines.check(self.input.octets(octets.clone()))
+        {
+            content.failed = Some(lone_octet(lone));
+            return Some(Step::DiscardData);
         }
         content.octets += octets.len() as u64;
         Some(Step::Data(octets))
@@ -379,11 +379,12 @@ impl ServerSession {
             return None;
         }
         let mut step = None;
-        if content.failed.is_none() && !binary {
-            if let Some(lone) = content.lines.finish() {
-                content.failed = Some(lone_octet(lone));
-                step = Some(Step::DiscardData);
-            }
+        if content.failed.is_none()
+            && !binary
+            && let Some(lone) = content.lines.finish()
+        {
+            content.failed = Some(lone_octet(lone));
+            step = Some(Step::DiscardData);
         }
         self.message_ended();
         step
@@ -412,8 +413,17 @@ impl ServerSession {
     fn swallow(&mut self, octets: usize, why: Reply) {
         self.swallowed += octets as u64;
         let limit = self.settings.max_message_octets.saturating_mul(2).saturating_add(1 << 20);
-        if self.swallowed > limit {
-            self.close_with(why);
+        if self.swallowed <= limit {
+            return;
+        }
+        match self.transaction.take().filter(|open| !open.accepted.is_empty()) {
+            Some(open) => {
+                let smtputf8 = open.envelope.smtputf8;
+                let finished = Finished { accepted: open.accepted, smtputf8 };
+                self.answer_all(&finished, |_| why.clone());
+                self.end();
+            }
+            None => self.close_with(why),
         }
     }
 

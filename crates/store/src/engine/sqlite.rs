@@ -1,0 +1,550 @@
+//! SQLite: one writer thread with group commit, readers beside it, checkpoints out of the way.
+//!
+//! The writer owns the only connection that writes. While it waits for the disk, requests gather;
+//! it then takes all of them into one transaction, each within a savepoint, so that one that is
+//! refused leaves its neighbours alone. After the one commit all are answered and watchers woken.
+//! When a whole group is lost (SQLite rolls back by itself when the disk is full), each of its
+//! requests is tried again alone, so that a small one may still fit.
+//!
+//! The write-ahead log is copied back by a thread of its own (`PASSIVE`, which blocks nobody). When
+//! that has done nearly all, the writer copies the rest itself, so that the log begins anew and does
+//! not grow under a steady load.
+//!
+//! Another process may write too (the command line beside the server). Its commits are noticed by
+//! `PRAGMA data_version`, looked at twice a second, and wake every watcher.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use rusqlite::ffi;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{Connection, Operation, Param, Request, Row, Tx, Waiting, dialect};
+use crate::changes::Hub;
+use crate::{OpenError, StoreError, schema};
+
+/// How many requests share a commit at most: bounds how long the first of them waits.
+const GROUP_MAX: usize = 256;
+/// How often other processes' commits are looked for.
+const FOREIGN_POLL: Duration = Duration::from_millis(500);
+/// How long a lock held by another process is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Connections that read at one time.
+const READERS_MAX: usize = 6;
+/// The log is copied back after about so many octets (an estimate: bound values and some pages).
+const CHECKPOINT_OCTETS: u64 = 8 << 20;
+/// A log longer than this is begun anew as soon as it can be.
+const LONG_LOG_PAGES: i64 = 4_096;
+
+/// An open database file.
+pub(crate) struct Sqlite {
+    inbox: Mutex<Option<Sender<Message>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    readers: Arc<Readers>,
+}
+
+enum Message {
+    Run(Box<dyn Request>),
+    /// The other thread has copied back this many pages of the log.
+    Checkpointed(i64),
+    Close,
+}
+
+impl Sqlite {
+    /// Opens or makes the file, brings its schema up to date and starts the threads.
+    pub(crate) fn open(path: &Path, hub: Arc<Hub>) -> Result<Sqlite, OpenError> {
+        let writer = connect(path)?;
+        schema::migrate_sqlite(&writer)?;
+        let checkpointer = connect(path)?;
+
+        let (inbox, requests) = channel();
+        let (checkpoints, wanted) = channel();
+        let mut threads = Vec::new();
+        let done = inbox.clone();
+        threads.push(spawn("store-checkpoint", move || {
+            checkpoint_when_asked(&checkpointer, &wanted, &done)
+        })?);
+        let writer = Writer {
+            tx: Tx::new(Connection::Sqlite(Guarded::new(writer))),
+            hub,
+            checkpoints: Some(checkpoints),
+            checkpoint_asked: false,
+            last_group: 1,
+            data_version: 0,
+        };
+        threads.push(spawn("store-writer", move || writer.run(&requests))?);
+        let readers = Readers {
+            path: path.to_owned(),
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(READERS_MAX)),
+        };
+        Ok(Sqlite {
+            inbox: Mutex::new(Some(inbox)),
+            threads: Mutex::new(threads),
+            readers: Arc::new(readers),
+        })
+    }
+
+    pub(crate) async fn write<I, T, E>(
+        &self,
+        input: I,
+        operation: Operation<I, T, E>,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let request =
+            Waiting { input: Arc::new(input), operation, outcome: None, reply, locks: Vec::new() };
+        let sent = match &*self.inbox.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(inbox) => inbox.send(Message::Run(Box::new(request))).is_ok(),
+            None => false,
+        };
+        if !sent {
+            return Err(closed().into());
+        }
+        answer.await.unwrap_or_else(|_| Err(closed().into()))
+    }
+
+    pub(crate) async fn read<I, T, E>(
+        &self,
+        input: I,
+        operation: Operation<I, T, E>,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let permit = self.readers.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| closed())?;
+        let readers = self.readers.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let tx = readers.take()?;
+            tx.sqlite().run("BEGIN", &[])?;
+            let outcome = now(operation(&tx, &input));
+            tx.sqlite().end()?;
+            readers.put(tx);
+            outcome?
+        });
+        task.await.map_err(|e| StoreError::Unavailable(format!("a read was cut short: {e}")))?
+    }
+
+    /// Answers what waits and ends the threads; the last connection to go folds the log in.
+    pub(crate) async fn close(&self) {
+        if let Some(inbox) = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = inbox.send(Message::Close);
+        }
+        self.readers.permits.close();
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let readers = self.readers.clone();
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads.into_iter().rev() {
+                let _ = thread.join();
+            }
+            readers.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        });
+        let _ = joined.await;
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        if let Some(inbox) = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = inbox.send(Message::Close);
+        }
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("the store is closed".into())
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(body)
+        .map_err(|e| StoreError::Unavailable(format!("no thread: {e}")))
+}
+
+/// Futures over SQLite are ready when first polled.
+fn now<T>(future: impl Future<Output = T>) -> Result<T, StoreError> {
+    future
+        .now_or_never()
+        .ok_or_else(|| StoreError::Unavailable("an operation waited for something else".into()))
+}
+
+// ── Connections ─────────────────────────────────────────────────────────────────────────────────
+
+fn connect(path: &Path) -> Result<rusqlite::Connection, StoreError> {
+    // Mail is for its owner's eyes; the log and its index take the mode of the database.
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Ok(mut file) => file.flush().map_err(|e| StoreError::from_io(&e))?,
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(StoreError::Unavailable(format!("{}: {e}", path.display()))),
+    }
+    let connection = rusqlite::Connection::open(path).map_err(store_error)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(store_error)?;
+    connection.set_prepared_statement_cache_capacity(192);
+    connection
+        .execute_batch(
+            "PRAGMA page_size = 4096;
+             PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = FULL;
+             PRAGMA foreign_keys = ON;
+             PRAGMA wal_autocheckpoint = 0;
+             PRAGMA journal_size_limit = 67108864;
+             PRAGMA cache_size = -4000;
+             PRAGMA temp_store = MEMORY;",
+        )
+        .map_err(store_error)?;
+    Ok(connection)
+}
+
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Tx>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Readers {
+    fn take(&self) -> Result<Tx, StoreError> {
+        if let Some(tx) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Ok(tx);
+        }
+        let connection = connect(&self.path)?;
+        connection
+            .execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -2000;")
+            .map_err(store_error)?;
+        Ok(Tx::new(Connection::Sqlite(Guarded::new(connection))))
+    }
+    fn put(&self, tx: Tx) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(tx);
+    }
+}
+
+/// A connection that futures may hold on to. Nobody ever waits for the lock: a connection is used
+/// by one thread at a time.
+pub(crate) struct Guarded {
+    connection: Mutex<rusqlite::Connection>,
+    /// Octets bound to statements: a measure of how fast the log grows.
+    bound_octets: AtomicU64,
+}
+
+impl Guarded {
+    fn new(connection: rusqlite::Connection) -> Guarded {
+        Guarded { connection: Mutex::new(connection), bound_octets: AtomicU64::new(0) }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, rusqlite::Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn each(
+        &self,
+        sql: &'static str,
+        params: &[Param<'_>],
+        mut look: impl FnMut(&Row<'_>) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(dialect::sqlite(sql)).map_err(store_error)?;
+        self.bind(&mut statement, params)?;
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().map_err(store_error)? {
+            if !look(&Row::Sqlite(row))? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn run(&self, sql: &'static str, params: &[Param<'_>]) -> Result<u64, StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(dialect::sqlite(sql)).map_err(store_error)?;
+        self.bind(&mut statement, params)?;
+        let changed = statement.raw_execute().map_err(store_error)?;
+        Ok(changed as u64)
+    }
+
+    fn bind(
+        &self,
+        statement: &mut rusqlite::CachedStatement<'_>,
+        params: &[Param<'_>],
+    ) -> Result<(), StoreError> {
+        for (index, param) in (1..).zip(params) {
+            let bound = match param {
+                Param::Null => statement.raw_bind_parameter(index, rusqlite::types::Null),
+                Param::Int(value) => statement.raw_bind_parameter(index, value),
+                Param::Text(value) => statement.raw_bind_parameter(index, value),
+                Param::Bytes(value) => {
+                    self.bound_octets.fetch_add(value.len() as u64, Ordering::Relaxed);
+                    statement.raw_bind_parameter(index, value)
+                }
+                Param::Ints(values) => statement.raw_bind_parameter(index, json(values)),
+                Param::Texts(values) => statement.raw_bind_parameter(index, json(values)),
+            };
+            bound.map_err(store_error)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a transaction that only read.
+    fn end(&self) -> Result<(), StoreError> {
+        if self.lock().is_autocommit() { Ok(()) } else { self.run("COMMIT", &[]).map(drop) }
+    }
+
+    fn in_transaction(&self) -> bool {
+        !self.lock().is_autocommit()
+    }
+
+    fn roll_back(&self) {
+        if self.in_transaction()
+            && let Err(error) = self.run("ROLLBACK", &[])
+        {
+            tracing::error!(%error, "could not roll back");
+        }
+    }
+}
+
+fn json<T: serde::Serialize>(values: &[T]) -> String {
+    serde_json::to_string(values).expect("integers and strings always have a JSON form")
+}
+
+impl Tx {
+    fn sqlite(&self) -> &Guarded {
+        match &self.connection {
+            Connection::Sqlite(guarded) => guarded,
+            Connection::Postgres(_) => unreachable!("made in this file over SQLite"),
+        }
+    }
+}
+
+/// Sorts an error of SQLite's into ours.
+pub(crate) fn store_error(error: rusqlite::Error) -> StoreError {
+    let text = error.to_string();
+    match &error {
+        rusqlite::Error::SqliteFailure(code, _) => match code.code {
+            ffi::ErrorCode::DiskFull => StoreError::NoSpace(text),
+            // The shared memory of the log could not be made larger: no room for it.
+            _ if code.extended_code == ffi::SQLITE_IOERR_SHMSIZE => StoreError::NoSpace(text),
+            ffi::ErrorCode::DatabaseCorrupt | ffi::ErrorCode::NotADatabase => {
+                StoreError::Damaged(text)
+            }
+            _ => StoreError::Unavailable(text),
+        },
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::Utf8Error(..) => StoreError::Damaged(text),
+        _ => StoreError::Unavailable(text),
+    }
+}
+
+// ── The writer ──────────────────────────────────────────────────────────────────────────────────
+
+struct Writer {
+    tx: Tx,
+    hub: Arc<Hub>,
+    checkpoints: Option<Sender<()>>,
+    checkpoint_asked: bool,
+    /// How many requests the last commit served.
+    last_group: usize,
+    data_version: i64,
+}
+
+impl Writer {
+    fn run(mut self, inbox: &Receiver<Message>) {
+        self.data_version = self.read_data_version();
+        let mut looked = Instant::now();
+        let mut closing = false;
+        while !closing {
+            match inbox.recv_timeout(FOREIGN_POLL) {
+                Ok(Message::Run(first)) => {
+                    let mut group = vec![first];
+                    closing = self.gather(inbox, &mut group);
+                    self.last_group = group.len();
+                    self.commit(group);
+                    self.ask_for_checkpoint(CHECKPOINT_OCTETS);
+                }
+                Ok(Message::Checkpointed(pages)) => self.checkpointed(pages),
+                Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => closing = true,
+                Err(RecvTimeoutError::Timeout) => self.ask_for_checkpoint(1),
+            }
+            if looked.elapsed() >= FOREIGN_POLL {
+                self.look_for_foreign_commits();
+                looked = Instant::now();
+            }
+        }
+        // What was sent before the inbox was taken away is still answered.
+        let rest = inbox.try_iter().filter_map(|message| match message {
+            Message::Run(request) => Some(request),
+            Message::Checkpointed(_) | Message::Close => None,
+        });
+        for request in rest.collect::<Vec<_>>() {
+            self.commit(vec![request]);
+        }
+        self.checkpoints = None;
+    }
+
+    /// Takes what waits, up to a full group. True: it is time to close.
+    ///
+    /// Callers that were answered together come back together: when the last commit served several,
+    /// a moment (far shorter than a commit) is given to them to arrive.
+    fn gather(&mut self, inbox: &Receiver<Message>, group: &mut Vec<Box<dyn Request>>) -> bool {
+        let patience = Instant::now() + Duration::from_micros(200);
+        while group.len() < GROUP_MAX {
+            match inbox.try_recv() {
+                Ok(Message::Run(request)) => group.push(request),
+                Ok(Message::Checkpointed(pages)) => self.checkpointed(pages),
+                Ok(Message::Close) => return true,
+                Err(_) if group.len() * 2 < self.last_group && Instant::now() < patience => {
+                    std::thread::yield_now();
+                }
+                Err(_) => break,
+            }
+        }
+        false
+    }
+
+    /// One transaction for the group; if that is lost, one for each.
+    fn commit(&mut self, group: Vec<Box<dyn Request>>) {
+        let (group, error) = self.try_commit(group);
+        match error {
+            None => {}
+            Some(error) if group.len() == 1 => {
+                group.into_iter().for_each(|request| request.answer(Some(error.clone())));
+            }
+            Some(error) => {
+                tracing::warn!(%error, requests = group.len(), "a group was lost; trying each alone");
+                for request in group {
+                    let (alone, error) = self.try_commit(vec![request]);
+                    alone.into_iter().for_each(|request| request.answer(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// Commits and answers; or gives the requests back, unanswered, with what went wrong.
+    fn try_commit(
+        &mut self,
+        mut group: Vec<Box<dyn Request>>,
+    ) -> (Vec<Box<dyn Request>>, Option<StoreError>) {
+        let sqlite = self.tx.sqlite();
+        if let Err(error) = sqlite.run("BEGIN IMMEDIATE", &[]) {
+            return (group, Some(error));
+        }
+        let mut touched = super::Touched::default();
+        for request in &mut group {
+            match self.attempt(request.as_mut()) {
+                Ok(true) => touched.add(self.tx.take_touched()),
+                Ok(false) => drop(self.tx.take_touched()),
+                Err(error) => {
+                    drop(self.tx.take_touched());
+                    sqlite.roll_back();
+                    return (group, Some(error));
+                }
+            }
+        }
+        if let Err(error) = sqlite.run("COMMIT", &[]) {
+            sqlite.roll_back();
+            return (group, Some(error));
+        }
+        self.hub.wake(&touched);
+        group.into_iter().for_each(|request| request.answer(None));
+        (Vec::new(), None)
+    }
+
+    /// One request within a savepoint. An error means that the whole transaction is gone.
+    fn attempt(&self, request: &mut dyn Request) -> Result<bool, StoreError> {
+        let sqlite = self.tx.sqlite();
+        sqlite.run("SAVEPOINT request", &[])?;
+        let attempt = catch_unwind(AssertUnwindSafe(|| request.attempt(&self.tx).now_or_never()));
+        let keep = matches!(attempt, Ok(Some(true)));
+        if !sqlite.in_transaction() {
+            return Err(StoreError::NoSpace("the transaction was rolled back".into()));
+        }
+        if !keep {
+            sqlite.run("ROLLBACK TO request", &[])?;
+        }
+        sqlite.run("RELEASE request", &[])?;
+        Ok(keep)
+    }
+
+    // ── Beside the writing ──
+
+    fn read_data_version(&self) -> i64 {
+        let mut version = self.data_version;
+        let read = self.tx.sqlite().each("PRAGMA data_version", &[], |row| {
+            version = row.int(0)?;
+            Ok(false)
+        });
+        if let Err(error) = read {
+            tracing::warn!(%error, "cannot see whether other processes wrote");
+        }
+        version
+    }
+
+    /// On this connection the number changes only by commits of others.
+    fn look_for_foreign_commits(&mut self) {
+        let version = self.read_data_version();
+        if version != self.data_version {
+            self.data_version = version;
+            self.hub.wake_all();
+        }
+    }
+
+    fn ask_for_checkpoint(&mut self, octets: u64) {
+        let waiting = self.tx.sqlite().bound_octets.load(Ordering::Relaxed);
+        if waiting >= octets && !self.checkpoint_asked {
+            self.tx.sqlite().bound_octets.store(0, Ordering::Relaxed);
+            if let Some(checkpoints) = &self.checkpoints {
+                self.checkpoint_asked = checkpoints.send(()).is_ok();
+            }
+        }
+    }
+
+    fn checkpointed(&mut self, pages: i64) {
+        self.checkpoint_asked = false;
+        if pages > LONG_LOG_PAGES
+            && let Err(error) = checkpoint(&self.tx.sqlite().lock())
+        {
+            tracing::warn!(%error, "the log could not be copied back");
+        }
+    }
+}
+
+fn checkpoint_when_asked(
+    connection: &rusqlite::Connection,
+    wanted: &Receiver<()>,
+    done: &Sender<Message>,
+) {
+    while wanted.recv().is_ok() {
+        let pages = checkpoint(connection).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the log could not be copied back");
+            0
+        });
+        if done.send(Message::Checkpointed(pages)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Copies back what it can without waiting for anybody; gives the length of the log in pages.
+fn checkpoint(connection: &rusqlite::Connection) -> Result<i64, StoreError> {
+    connection
+        .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
+        .map_err(store_error)
+}

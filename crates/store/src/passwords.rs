@@ -1,0 +1,227 @@
+//! Passwords: Argon2id for PLAIN and LOGIN, keys for SCRAM-SHA-256, and the same amount of work for
+//! logins that do not exist.
+//!
+//! Argon2id runs with 19 MiB, two passes and one lane (OWASP Password Storage Cheat Sheet), on
+//! blocking threads, two at a time: a flood of logins costs neither the memory nor the threads
+//! that mail needs.
+//!
+//! SCRAM's iterations are paid by the client at every login, telephones among them, and whoever
+//! steals the database guesses at the weaker of the two. 100,000 is far above the floor of RFC 7677
+//! §4 (4,096) and takes a fraction of a second on anything in use; both costs can be set.
+//!
+//! A login that succeeded is remembered for some minutes (as a hash under a key of this process,
+//! bound to the stored hash, so that a new password ends it): clients open many connections at
+//! once. Failures are never remembered and always cost the full work.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::Semaphore;
+use waxwing_sasl::{ScramKeys, prepare_password};
+use zeroize::Zeroizing;
+
+use crate::engine::{Tx, params};
+use crate::{AccountError, AccountId, StoreError};
+
+/// Verifications and derivations at one time.
+const AT_ONCE: usize = 2;
+/// Longer ones are refused.
+const PASSWORD_OCTETS_MAX: usize = 1_024;
+/// How many successes are remembered, and how long.
+const REMEMBERED_MAX: usize = 1_024;
+const REMEMBERED_FOR: Duration = Duration::from_secs(300);
+
+/// What a new password's hash costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PasswordCost {
+    /// Argon2id: memory in KiB.
+    pub memory_kib: u32,
+    /// Argon2id: passes over it.
+    pub passes: u32,
+    /// SCRAM-SHA-256: PBKDF2 iterations; at least 4,096 (RFC 7677 §4).
+    pub scram_iterations: u32,
+}
+
+impl Default for PasswordCost {
+    fn default() -> Self {
+        PasswordCost { memory_kib: 19 * 1024, passes: 2, scram_iterations: 100_000 }
+    }
+}
+
+/// What is kept instead of a password.
+pub(crate) struct Credentials {
+    /// PHC string.
+    pub(crate) argon2: String,
+    pub(crate) scram: ScramKeys,
+}
+
+/// Does the work, in bounds.
+pub(crate) struct Passwords {
+    cost: PasswordCost,
+    /// From the database: the same on all nodes and after a restart.
+    secret: [u8; 32],
+    /// Of this process.
+    key: [u8; 32],
+    permits: Arc<Semaphore>,
+    remembered: Mutex<HashMap<[u8; 32], Instant>>,
+}
+
+impl Passwords {
+    pub(crate) fn new(secret: [u8; 32], cost: PasswordCost) -> Passwords {
+        Passwords {
+            cost,
+            secret,
+            key: rand::random(),
+            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            remembered: Mutex::default(),
+        }
+    }
+
+    /// What to keep for a new password.
+    pub(crate) async fn derive(&self, password: &str) -> Result<Credentials, AccountError> {
+        if password.is_empty() || password.len() > PASSWORD_OCTETS_MAX {
+            return Err(AccountError::Invalid("a password has 1 to 1,024 octets".into()));
+        }
+        let password = Zeroizing::new(password.to_owned());
+        let cost = self.cost;
+        let derived = self.work(move || {
+            let salt: [u8; 16] = rand::random();
+            let iterations = cost.scram_iterations.max(4_096);
+            let scram = ScramKeys::derive(&password, &salt, iterations);
+            Ok(Credentials { argon2: hash(cost, &prepare_password(&password))?, scram })
+        });
+        Ok(derived.await?)
+    }
+
+    /// Whether the password is the one that `stored` was made of. `None`: the login does not exist,
+    /// which takes as long.
+    pub(crate) async fn verify(
+        &self,
+        stored: Option<&str>,
+        password: &str,
+    ) -> Result<bool, StoreError> {
+        if password.len() > PASSWORD_OCTETS_MAX {
+            return Ok(false);
+        }
+        let prepared = prepare_password(password);
+        let mark = stored.map(|stored| self.mark(stored, &prepared));
+        if mark.is_some_and(|mark| self.remembers(&mark)) {
+            return Ok(true);
+        }
+        let (stored, cost) = (stored.map(str::to_owned), self.cost);
+        let right = self
+            .work(move || match stored {
+                Some(stored) => Ok(Argon2::default()
+                    .verify_password(prepared.as_bytes(), stored.as_str())
+                    .is_ok()),
+                None => hash(cost, &prepared).map(|_| false),
+            })
+            .await?;
+        if let Some(mark) = mark.filter(|_| right) {
+            self.remember(mark);
+        }
+        Ok(right)
+    }
+
+    /// Keys that no password opens, the same each time.
+    pub(crate) fn invented(&self, login: &str) -> ScramKeys {
+        ScramKeys::invented(login, &self.secret, self.cost.scram_iterations.max(4_096))
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = self.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| StoreError::Unavailable("the store is closed".into()))?;
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        task.await.map_err(|e| StoreError::Unavailable(format!("the work was cut short: {e}")))?
+    }
+
+    fn mark(&self, stored: &str, password: &str) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(&(stored.len() as u64).to_le_bytes());
+        hasher.update(stored.as_bytes());
+        hasher.update(password.as_bytes());
+        *hasher.finalize().as_bytes()
+    }
+
+    fn remembers(&self, mark: &[u8; 32]) -> bool {
+        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.get(mark).is_some_and(|since| since.elapsed() < REMEMBERED_FOR)
+    }
+
+    fn remember(&self, mark: [u8; 32]) {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= REMEMBERED_MAX {
+            remembered.retain(|_, since| since.elapsed() < REMEMBERED_FOR);
+        }
+        if remembered.len() < REMEMBERED_MAX {
+            remembered.insert(mark, Instant::now());
+        }
+    }
+}
+
+/// A PHC string with a new salt.
+fn hash(cost: PasswordCost, password: &str) -> Result<String, StoreError> {
+    let failed = |e: &dyn std::fmt::Display| StoreError::Unavailable(format!("Argon2id: {e}"));
+    let params = Params::new(cost.memory_kib, cost.passes, 1, None).map_err(|e| failed(&e))?;
+    let salt: [u8; 16] = rand::random();
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_with_salt(password.as_bytes(), &salt)
+        .map(|hash| hash.to_string())
+        .map_err(|e| failed(&e))
+}
+
+// ── Rows ────────────────────────────────────────────────────────────────────────────────────────
+
+/// What invented keys are made of.
+pub(crate) async fn secret(tx: &Tx) -> Result<[u8; 32], StoreError> {
+    const SQL: &str = "SELECT value FROM secrets WHERE name = ?1";
+    let read = |row: &crate::engine::Row<'_>| Ok(row.bytes(0)?.try_into().ok());
+    let found = tx.row(SQL, params!["invented-keys"], read).await?;
+    found.flatten().ok_or_else(|| StoreError::Damaged("the secret is missing".into()))
+}
+
+pub(crate) async fn save(tx: &Tx, account: AccountId, new: &Credentials) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO credentials (account, argon2, scram_salt, scram_iterations, \
+        scram_stored_key, scram_server_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+        ON CONFLICT (account) DO UPDATE SET argon2 = ?2, scram_salt = ?3, scram_iterations = ?4, \
+        scram_stored_key = ?5, scram_server_key = ?6";
+    let scram = &new.scram;
+    let values = params![
+        account.0,
+        &new.argon2,
+        &scram.salt,
+        i64::from(scram.iterations),
+        &scram.stored_key,
+        &scram.server_key,
+    ];
+    tx.run(SQL, values).await.map(drop)
+}
+
+pub(crate) async fn load(tx: &Tx, account: AccountId) -> Result<Option<Credentials>, StoreError> {
+    const SQL: &str = "SELECT argon2, scram_salt, scram_iterations, scram_stored_key, \
+        scram_server_key FROM credentials WHERE account = ?1";
+    tx.row(SQL, params![account.0], |row| {
+        let key = |column| -> Result<[u8; 32], StoreError> {
+            let octets = row.bytes(column)?;
+            octets.try_into().map_err(|_| StoreError::Damaged("a SCRAM key is too short".into()))
+        };
+        let iterations = crate::instant::count32(row.int(2)?)?;
+        let scram = ScramKeys {
+            salt: row.bytes(1)?.to_vec(),
+            iterations,
+            stored_key: key(3)?,
+            server_key: key(4)?,
+        };
+        Ok(Credentials { argon2: row.text(0)?, scram })
+    })
+    .await
+}
