@@ -164,3 +164,59 @@ async fn at_once() {
     }
     the_store_agrees(&world, &mut followers).await;
 }
+
+/// A client that means harm: commands with octets changed, among sound ones. Whatever it sends, the
+/// session answers or ends; it does not fail.
+#[tokio::test]
+async fn hostile_commands() {
+    const COMMANDS: &[&str] = &[
+        "FETCH 1:* (FLAGS ENVELOPE BODYSTRUCTURE BODY[1.2.HEADER.FIELDS (A B)]<3.9>)",
+        "UID FETCH 1:* (BINARY[1] BINARY.SIZE[1] PREVIEW) (CHANGEDSINCE 3)",
+        "STORE 1:* (UNCHANGEDSINCE 99999) +FLAGS.SILENT (\\Seen a b c)",
+        "SEARCH RETURN (SAVE ALL) OR NOT TEXT x (SINCE 1-Jan-1999 LARGER 4) 1:*,$",
+        "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (%/% *) RETURN (STATUS (SIZE UNSEEN))",
+        "CREATE a/b&AOk-/c",
+        "RENAME a b/c",
+        "DELETE b/c",
+        "SUBSCRIBE x/y",
+        "COPY 1:* Archive",
+        "MOVE 2 Archive",
+        "UID EXPUNGE 1:*",
+        "SELECT INBOX (CONDSTORE)",
+        "EXAMINE Archive",
+        "APPEND INBOX (\\Seen k) \" 1-Jan-2000 00:00:00 +0000\" {3+}\r\nA:b",
+        "STATUS INBOX (MESSAGES HIGHESTMODSEQ)",
+        "ENABLE IMAP4rev2",
+        "ID (\"a\" NIL)",
+        "CLOSE",
+    ];
+    let world = World::new().await;
+    let mut random = StdRng::seed_from_u64(7);
+    for _ in 0..12 {
+        let mut client = world.in_inbox().await;
+        client.append("INBOX", &message("a target")).await;
+        let mut flood = Vec::new();
+        for _ in 0..60 {
+            let which = random.random_range(0..COMMANDS.len());
+            let mut text = format!("x {}\r\n", COMMANDS[which]).into_bytes();
+            if random.random_bool(0.5) {
+                let at = random.random_range(0..text.len());
+                text[at] = random.random();
+            }
+            flood.extend(text);
+        }
+        flood.extend(b"\r\nend LOGOUT\r\n");
+        let (mut read, mut write) = tokio::io::split(client.stream);
+        let reading = tokio::spawn(async move {
+            let mut sink = tokio::io::sink();
+            let _ = tokio::io::copy(&mut read, &mut sink).await;
+        });
+        let writing = async {
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut write, &flood).await;
+            let _ = tokio::io::AsyncWriteExt::shutdown(&mut write).await;
+        };
+        writing.await;
+        client.server.await.expect("the session does not fail");
+        reading.await.expect("the client reads to the end");
+    }
+}

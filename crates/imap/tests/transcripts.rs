@@ -36,7 +36,8 @@ fn fits(pattern: &str, line: &str) -> bool {
     true
 }
 
-async fn play(path: &Path) {
+/// `Err`: what was heard instead.
+async fn play(path: &Path) -> Result<(), String> {
     let world = World::new().await;
     let mut clients: BTreeMap<String, Client> = BTreeMap::new();
     let text = std::fs::read_to_string(path).expect("a transcript");
@@ -55,7 +56,9 @@ async fn play(path: &Path) {
             "C" => say(client, said).await,
             "S" => {
                 let heard = client.line().await;
-                assert!(fits(said, &heard), "{place}\n expected {said}\n heard    {heard}");
+                if !fits(said, &heard) {
+                    return Err(format!("{place}\n expected {said}\n heard    {heard}"));
+                }
             }
             _ => panic!("{place}: neither C: nor S:"),
         }
@@ -65,9 +68,12 @@ async fn play(path: &Path) {
         let _ = client.stream.write_all(b"end LOGOUT\r\n").await; // it may have ended
         if let Some(heard) = client.try_line().await {
             let place = path.display();
-            assert!(heard.starts_with("* BYE"), "{place}: session {name} also said {heard}");
+            if !heard.starts_with("* BYE") {
+                return Err(format!("{place}: session {name} also said {heard}"));
+            }
         }
     }
+    Ok(())
 }
 
 async fn say(client: &mut Client, said: &str) {
@@ -91,9 +97,11 @@ async fn transcripts() {
         .collect();
     files.sort();
     assert!(files.len() > 10);
+    let mut failures = Vec::new();
     for file in files {
-        play(&file).await;
+        failures.extend(play(&file).await.err());
     }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
