@@ -96,6 +96,7 @@ pub fn parse_raw(value: &[u8]) -> Vec<RawAddressItem> {
             Token::At(spaced) => {
                 // `a@b.c d@e.f`: the comma was forgotten.
                 if entry.at.is_some()
+                    && entry.angle.is_none()
                     && let Some(local) = entry.words.pop_if(|w| w.spaced && &*w.text != b"@")
                 {
                     entry.finish(&mut items);
@@ -261,7 +262,7 @@ fn addr_spec(inner: &[u8]) -> (Vec<u8>, Vec<u8>) {
     // Nearly all are of letters alone, with one `@`.
     if let Some(at) = memchr(b'@', inner) {
         let (local, domain) = (&inner[..at], &inner[at + 1..]);
-        let plain = |b: &u8| b.is_ascii_alphanumeric() || b".-_+=".contains(b);
+        let plain = |b: &u8| CLASSES[*b as usize] & PLAIN != 0;
         if at > 0 && local.iter().all(plain) && domain.iter().all(plain) {
             return (local.to_vec(), domain.to_vec());
         }
@@ -321,6 +322,28 @@ enum Token<'a> {
     Colon,
     Semicolon,
 }
+
+/// Ends an atom in angle brackets.
+const ENDS_INSIDE: u8 = 1;
+/// Ends an atom elsewhere.
+const ENDS_OUTSIDE: u8 = 2;
+/// Stands for itself in most addresses.
+const PLAIN: u8 = 4;
+/// What each octet is to an atom.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut b = 0u8;
+    while b < 128 {
+        classes[b as usize] = match b {
+            b' ' | b'\t' | b'\r' | b'\n' | 0x0c | b'@' | b'"' | b'(' => ENDS_INSIDE | ENDS_OUTSIDE,
+            b'<' | b'>' | b',' | b';' | b':' => ENDS_OUTSIDE,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'.' | b'-' | b'_' | b'+' | b'=' => PLAIN,
+            _ => 0,
+        };
+        b += 1;
+    }
+    classes
+};
 
 /// Looking for the end of comments that have none would take quadratic time.
 const MAX_OPEN_COMMENTS: u32 = 8;
@@ -420,9 +443,9 @@ impl<'a> Scanner<'a> {
             None if self.value[start] == b'\\' => {} // Its pair is taken below.
             None => self.at += 1,
         }
-        let specials: &[u8] = if self.nested { b"@\"(" } else { b"@\"(<>,;:" };
+        let ends = if self.nested { ENDS_INSIDE } else { ENDS_OUTSIDE };
         while let Some(b) = self.value.get(self.at) {
-            if b.is_ascii_whitespace() || specials.contains(b) {
+            if CLASSES[*b as usize] & ends != 0 {
                 break;
             }
             // A quoted pair is no special; at the end of a line it is no pair.
@@ -566,5 +589,6 @@ mod tests {
         assert_eq!(shown("James Derrick, Robert"), "James Derrick|| Robert|");
         assert_eq!(shown("<a@b@c.d>"), "a@b|c.d");
         assert_eq!(shown(" , ,;> <>"), "");
+        assert_eq!(shown("a@ b<c>@d"), "a@ b|c|");
     }
 }

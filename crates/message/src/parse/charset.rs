@@ -12,6 +12,9 @@ use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 /// Decodes `octets`, which claim to be in the charset of that label.
 pub fn decode<'a>(octets: &'a [u8], label: Option<&[u8]>) -> Cow<'a, str> {
     let label = label.unwrap_or_default().trim_ascii();
+    if label.is_empty() {
+        return guess(octets);
+    }
     if is_utf7(label) {
         return Cow::Owned(decode_utf7(octets));
     }
