@@ -165,3 +165,40 @@ async fn fetchmail() {
     assert!(fetched.contains("Of for fetchmail."), "{fetched}");
     assert_eq!(uids(&world, "INBOX").await, [0u32; 0]); // it deletes what it has fetched
 }
+
+/// mutt wants a terminal: `script` gives it one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mutt() {
+    let world = World::new().await;
+    let port = listen(&world).await;
+    let mut client = world.client().await;
+    for n in 1..=3 {
+        client.append("INBOX", &message(&format!("number {n}"))).await;
+    }
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let config = format!(
+        "set imap_user=\"{LOGIN}\"\nset imap_pass=\"{PASSWORD}\"\nset ssl_starttls=no\n\
+         set ssl_force_tls=no\nset delete=yes\nset confirmappend=no\nset imap_authenticators=login\n\
+         set folder=imap://127.0.0.1:{port}/\nset spoolfile=+INBOX\nset record=\nset quit=yes\n"
+    );
+    let file = home.path().join("muttrc");
+    std::fs::write(&file, config).unwrap();
+    let keys = "<first-entry><display-message><exit><first-entry><flag-message><last-entry>\
+                <copy-message>=Archive<enter><last-entry><delete-message><sync-mailbox><exit>";
+    let command = format!("mutt -n -F {} -e 'push {keys}'", file.display());
+    let arguments = ["-qec".into(), format!("TERM=xterm timeout 60 {command}"), "/dev/null".into()];
+    let Ok(true) = Command::new("mutt").arg("-v").output().await.map(|out| out.status.success())
+    else {
+        println!("mutt is not installed: nothing was tested with it");
+        return;
+    };
+    if run("script", &arguments).await.is_none() {
+        return;
+    }
+    assert_eq!(uids(&world, "INBOX").await, [1, 2]);
+    assert_eq!(uids(&world, "Archive").await, [1]);
+    let found = client.ok("SELECT INBOX").await;
+    assert!(found.contains(&"* 2 EXISTS".to_owned()), "{found:?}");
+    let flags = client.ok("FETCH 1 FLAGS").await;
+    assert!(flags[0].contains("\\Flagged") && flags[0].contains("\\Seen"), "{flags:?}");
+}
