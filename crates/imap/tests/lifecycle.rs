@@ -157,6 +157,24 @@ async fn idle_hears_of_a_delivery() {
     assert!(idle.line().await.starts_with("i OK"));
 }
 
+/// Each wrong login is answered later than the one before.
+#[tokio::test]
+async fn guessing_is_slow() {
+    let mut settings = Settings::new("imap.example.test");
+    settings.plaintext_login = true;
+    let world = World::with(settings).await;
+    let mut client = world.connect();
+    client.line().await;
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    for (tag, secs) in [("a", 1), ("b", 1 + 2)] {
+        client.send(format!("{tag} LOGIN {LOGIN} wrong\r\n")).await;
+        let answer = client.try_line().await.unwrap();
+        assert!(answer.contains("NO [AUTHENTICATIONFAILED]"), "{answer}");
+        assert_eq!(began.elapsed().as_secs(), secs);
+    }
+}
+
 /// Answers to pipelined commands come in order, and a literal without waiting is taken.
 #[tokio::test]
 async fn pipelining() {

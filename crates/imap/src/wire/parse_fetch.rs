@@ -54,9 +54,9 @@ pub enum FetchItem {
     },
     /// RFC822: BODY[] by an older name.
     Rfc822,
-    /// RFC822.HEADER: BODY.PEEK[HEADER].
+    /// RFC822.HEADER: `BODY.PEEK[HEADER]`.
     Rfc822Header,
-    /// RFC822.TEXT: BODY[TEXT].
+    /// RFC822.TEXT: `BODY[TEXT]`.
     Rfc822Text,
     /// BINARY[…], BINARY.PEEK[…] (RFC 3516): the transfer encoding undone.
     Binary {

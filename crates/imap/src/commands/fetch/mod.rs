@@ -8,7 +8,8 @@
 mod body;
 mod message;
 
-use waxwing_store::{FlagChange, Flags, SystemFlags, Uid};
+use waxwing_message::Summary;
+use waxwing_store::{FlagChange, Flags, MailboxId, Store, SystemFlags, Uid};
 
 use super::pick;
 use crate::connection::Connection;
@@ -187,10 +188,10 @@ async fn mark_seen(session: &mut Session, plan: &Plan, places: &[u32]) -> Result
 
 /// A message's header, for SEARCH; `None` when the message is gone.
 pub async fn header_of(
-    store: &waxwing_store::Store,
-    mailbox: waxwing_store::MailboxId,
+    store: &Store,
+    mailbox: MailboxId,
     uid: Uid,
-    summary: &waxwing_message::Summary,
+    summary: &Summary,
 ) -> Result<Option<Vec<u8>>, Fail> {
     let Some(root) = summary.parts.first() else { return Ok(None) };
     match store.content(mailbox, uid).await? {
