@@ -154,7 +154,7 @@ impl Report<'_> {
     }
 
     fn returned_entity(&self) -> Entity {
-        // RFC 6533 §4 and §5: the global forms are for originals with UTF-8 in their header.
+        // RFC 6533 §4: the global forms are for originals with UTF-8 in their header.
         let original = match self.returned {
             Returned::Full(raw) | Returned::Header(raw) => raw,
         };
