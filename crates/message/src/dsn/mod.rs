@@ -163,7 +163,7 @@ impl Report<'_> {
         match self.returned {
             Returned::Full(raw) => {
                 let media_type = if global { "message/global" } else { "message/rfc822" };
-                Entity::as_is(media_type, raw.to_vec()).with_description("Undelivered message")
+                Entity::as_is(media_type, raw.to_vec()).with_description("The message")
             }
             Returned::Header(_) => {
                 let media_type =
