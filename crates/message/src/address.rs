@@ -40,8 +40,8 @@ pub enum AddressError {
     /// The part after the `@` is not a domain name or address literal.
     #[error("the part after the @ is not a domain name")]
     Domain,
-    /// Over [`MAX_LOCAL_PART_OCTETS`] or [`MAX_DOMAIN_OCTETS`].
-    #[error("the address is too long: at most 255 octets before the @ and 255 after it, 254 in all")]
+    /// Over [`MAX_LOCAL_PART_OCTETS`], [`MAX_DOMAIN_OCTETS`] or [`MAX_ADDRESS_OCTETS`].
+    #[error("the address is too long: at most 254 octets in all")]
     TooLong,
 }
 
