@@ -324,6 +324,7 @@ impl<C: Clock> Acceptor<C> {
             envelope_id: incoming.envelope.envelope_id.as_deref(),
             dsn_return: incoming.envelope.dsn_return,
             smtputf8: incoming.envelope.smtputf8,
+            require_tls: incoming.envelope.require_tls,
             arrival: now,
             size_octets: raw.len() as u64,
         };

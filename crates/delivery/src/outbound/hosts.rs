@@ -142,6 +142,12 @@ impl Hosts {
         expired
     }
 
+    /// Takes out every connection that waits, to be closed.
+    pub fn take_all(&self) -> Vec<Connection> {
+        let idle = std::mem::take(&mut self.lock().idle);
+        idle.into_values().flatten().map(|idle| idle.connection).collect()
+    }
+
     /// When [`Hosts::take_expired`] will next have something.
     pub fn next_expiry(&self) -> Option<Instant> {
         let state = self.lock();
