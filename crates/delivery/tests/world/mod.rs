@@ -163,6 +163,7 @@ impl World {
         let mut policy = Policy::new("mx.wax.test");
         policy.own_addresses = vec!["192.0.2.99".parse().unwrap()];
         policy.schedule.jitter_percent = 0;
+        policy.lease_for = 4 * PEERS_ANSWER_WITHIN;
         choose(&mut policy);
         let policy = Arc::new(policy);
         let dice = Arc::new(Dice::seeded(1));
@@ -260,21 +261,28 @@ impl World {
         self.mailbox(account, "INBOX").await
     }
 
-    /// Lets time pass in steps as long as somebody waits, until the work is done.
+    /// Lets time pass as long as somebody waits for a peer, until the work is done.
+    ///
+    /// Peers live in this thread: after some turns, one that has not answered is silent. Nobody who
+    /// waits for the store sleeps for less than [`PEERS_ANSWER_WITHIN`], so the clock stands still
+    /// meanwhile.
     pub async fn while_time_passes<T>(&self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         loop {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                left = self.clock.somebody_sleeps() => {
-                    // Whoever can do something without waiting does it first.
-                    let idle = tokio::time::timeout(Duration::from_millis(20), &mut work).await;
-                    match idle {
-                        Ok(done) => return done,
-                        Err(_) => self.clock.advance(left),
-                    }
+                _ = self.clock.somebody_sleeps(PEERS_ANSWER_WITHIN) => {}
+            }
+            for _ in 0..200 {
+                tokio::select! {
+                    biased;
+                    done = &mut work => return done,
+                    () = tokio::task::yield_now() => {}
                 }
+            }
+            if let Some(left) = self.clock.earliest(PEERS_ANSWER_WITHIN) {
+                self.clock.advance(left);
             }
         }
     }
@@ -283,6 +291,9 @@ impl World {
         self.clock.now()
     }
 }
+
+/// Longer than any timeout towards a peer, shorter than what passes before a lease is renewed.
+pub const PEERS_ANSWER_WITHIN: Duration = Duration::from_secs(3600);
 
 pub const LETTER: &str =
     "From: alice@wax.test\r\nTo: bob@wing.example\r\nSubject: hello\r\n\r\nHello, Bob.\r\n";

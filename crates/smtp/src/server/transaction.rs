@@ -85,7 +85,7 @@ impl ServerSession {
             Some(Reply::new(553, (5, 6, 7), "that address needs SMTPUTF8"))
         } else if mail.size_octets.is_some_and(|size| size > settings.max_message_octets) {
             // RFC 1870 §6.1
-            Some(self.too_large())
+            Some(too_large(settings.max_message_octets))
         } else {
             None
         }
@@ -106,11 +106,6 @@ impl ServerSession {
         ]
         .into_iter()
         .find_map(|(parameter, unannounced)| unannounced.then_some(parameter))
-    }
-
-    fn too_large(&self) -> Reply {
-        let limit = self.settings.max_message_octets;
-        Reply::new(552, (5, 3, 4), format!("message too large: at most {limit} octets"))
     }
 
     /// After [`Action::CheckSender`](super::Action::CheckSender).
@@ -269,20 +264,18 @@ impl ServerSession {
         }
     }
 
-    fn begin_chunk(&mut self, mut chunk: Chunk) {
+    fn begin_chunk(&mut self, chunk: Chunk) {
         let limit = self.settings.max_message_octets;
-        let too_large = self.too_large();
         let content = self.content_mut();
-        chunk.refusal = content.failed.clone();
-        if chunk.refusal.is_none() && content.octets.saturating_add(chunk.octets) > limit {
-            content.failed = Some(too_large.clone());
-            chunk.refusal = Some(too_large);
+        let too_many = content.octets.saturating_add(chunk.octets) > limit;
+        if content.failed.is_none() && too_many {
+            content.failed = Some(too_large(limit));
             self.pending = Some(Step::DiscardData);
         }
         self.phase = Phase::Chunk(chunk);
     }
 
-    /// In the phases that have one: Data, and Chunk without refusal.
+    /// In the phases that have one: Data, and Chunk in its place.
     fn content_mut(&mut self) -> &mut Content {
         let transaction = self.transaction.as_mut().expect("a message needs a transaction");
         transaction.content.as_mut().expect("its octets have begun")
@@ -290,7 +283,6 @@ impl ServerSession {
 
     /// Goes on in the Data phase.
     pub(super) fn data(&mut self, now: Instant) -> Option<Step> {
-        let too_large = self.too_large();
         let limit = self.settings.max_message_octets;
         let transaction = self.transaction.as_mut().expect("DATA needs a transaction");
         let content = transaction.content.as_mut().expect("its octets have begun");
@@ -304,7 +296,7 @@ impl ServerSession {
             content.failed = Some(lone_octet(lone));
             step = Some(Step::DiscardData);
         } else if content.octets + octets.len() as u64 > limit {
-            content.failed = Some(too_large);
+            content.failed = Some(too_large(limit));
             step = Some(Step::DiscardData);
         } else if !octets.is_empty() {
             content.octets += octets.len() as u64;
@@ -495,6 +487,10 @@ impl ServerSession {
 
 fn recipient_ok() -> Reply {
     Reply::new(250, (2, 1, 5), "recipient ok")
+}
+
+fn too_large(limit: u64) -> Reply {
+    Reply::new(552, (5, 3, 4), format!("message too large: at most {limit} octets"))
 }
 
 fn lone_octet(lone: LoneOctet) -> Reply {
