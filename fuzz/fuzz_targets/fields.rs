@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use waxwing_message::Address;
 use waxwing_message::dsn::DeliveryStatus;
 use waxwing_message::parse::{addresses, charset, content, date, html, transfer, words};
-use waxwing_message::Address;
 
 fuzz_target!(|value: &[u8]| {
     let _ = (addresses::parse(value), date::parse(value), words::message_ids(value));

@@ -3,7 +3,8 @@
 //! A message in transit is never taken apart and put together again: fields are put before it or
 //! left out, and everything else stays as it came, octet for octet, so that signatures hold. Edits
 //! look at the header block alone. They give a new header block and the offset where the rest of
-//! the original begins, so that a body of 50 MB is neither read nor copied.
+//! the original begins, so that a body of 50 MB is neither read nor copied. What is given to them must
+//! hold the whole header; it need not hold the body.
 
 use std::net::IpAddr;
 
@@ -156,8 +157,8 @@ pub fn prepend(raw: &[u8], fields: &[u8]) -> Edited {
     edit(raw, fields, |_| false)
 }
 
-/// Removes `Bcc`, and `Resent-Bcc`, which "functions identically" (RFC 5322 §3.6.6): both name those
-/// whom the others are not to know of.
+/// Removes `Bcc`, and `Resent-Bcc`, which is to a resent message what `Bcc` is to a new one (RFC 5322
+/// §3.6.6): both name those whom the others are not to know of.
 pub fn without_bcc(raw: &[u8]) -> Edited {
     edit(raw, b"", is_bcc)
 }
