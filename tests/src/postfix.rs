@@ -67,11 +67,16 @@ impl Postfix {
         std::fs::write(path.join("main.cf"), main_cf(path, &setup)).expect("written");
         std::fs::write(path.join("master.cf"), master_cf(setup.address)).expect("written");
 
+        // Makes the folders of the queue. (`start-fg` would put a shell between us and the master.)
+        let mut check = Command::new(postfix);
+        check.arg("-c").arg(path).arg("check");
+        run(check, b"", Duration::from_secs(30)).ok();
         let log = path.join("postfix.log");
         let configure = |command: &mut Command| {
-            command.arg("-c").arg(path).arg("start-fg");
+            command.env("MAIL_CONFIG", path).arg("-c").arg(path).arg("-s");
         };
-        let mut daemon = Daemon::start("postfix", &postfix, configure, &log, None, None);
+        let master = Path::new("/usr/lib/postfix/sbin/master");
+        let mut daemon = Daemon::start("postfix", master, configure, &log, None, None);
         until(Duration::from_secs(60), "Postfix to answer", || {
             assert!(daemon.is_running(), "Postfix ended: its configuration is wrong");
             Wire::connect(setup.address).and_then(|mut wire| wire.line()).is_ok()
