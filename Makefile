@@ -42,7 +42,7 @@ journeys: build
 
 bench: release
 	@scripts/install build bench
-	scripts/bench
+	scripts/bench $(BENCH_ARGS)
 
 FUZZ_SECONDS ?= 60
 fuzz:

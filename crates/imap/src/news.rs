@@ -39,14 +39,7 @@ async fn gather(store: &Store, selected: &mut Selected, condstore: bool) -> Resu
     Ok(view.apply_whole(&entries, modseq, condstore))
 }
 
-fn write(
-    out: &mut Out,
-    view: &mut View,
-    news: &News,
-    expunge: bool,
-    condstore: bool,
-    rev2: bool,
-) {
+fn write(out: &mut Out, view: &mut View, news: &News, expunge: bool, condstore: bool, rev2: bool) {
     if view.take_untold_keywords() {
         flags_response(out, view);
     }

@@ -219,12 +219,8 @@ async fn step(
     deadline: Instant,
 ) -> Result<Next, Lost> {
     match read_command(connection, session, deadline).await? {
-        Read::Command(tag, command) => {
-            session.bad_commands = 0;
-            answer(connection, session, tag, command).await
-        }
+        Read::Command(tag, command) => answer(connection, session, tag, command).await,
         Read::Append(mark) => {
-            session.bad_commands = 0;
             // Boxed: a session that waits is not to be as large as its largest command.
             Box::pin(commands::append::run(connection, session, mark)).await?;
             Ok(Next::Command)
@@ -337,9 +333,10 @@ async fn answer(
     if matches!(session.state, State::Logout) {
         return Ok(Next::Close);
     }
-    Ok(match tagged.status {
-        Status::Ok if is_starttls => Next::StartTls,
-        Status::Bad => count_bad_command(connection, session),
-        _ => Next::Command,
-    })
+    if tagged.status == Status::Bad {
+        return Ok(count_bad_command(connection, session));
+    }
+    session.bad_commands = 0;
+    let starts_tls = is_starttls && tagged.status == Status::Ok;
+    Ok(if starts_tls { Next::StartTls } else { Next::Command })
 }

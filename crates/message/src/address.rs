@@ -11,8 +11,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest local part in octets: RFC 5321 §4.5.3.1.1.
-pub const MAX_LOCAL_PART_OCTETS: usize = 64;
+/// The longest local part in octets. Deviates: RFC 5321 §4.5.3.1.1 says 64, while §4.5.3.1 wants no
+/// limits where they can be avoided; the return paths of mailing lists (VERP) and of forwarders
+/// (SRS) are often longer, and refusing them would lose mail.
+pub const MAX_LOCAL_PART_OCTETS: usize = 255;
 /// The longest domain in octets: RFC 5321 §4.5.3.1.2.
 pub const MAX_DOMAIN_OCTETS: usize = 255;
 
@@ -38,8 +40,8 @@ pub enum AddressError {
     /// The part after the `@` is not a domain name or address literal.
     #[error("the part after the @ is not a domain name")]
     Domain,
-    /// Over the limits of RFC 5321 §4.5.3.1.
-    #[error("the address is too long: 64 octets before the @, 255 after it, 254 in all")]
+    /// Over [`MAX_LOCAL_PART_OCTETS`], [`MAX_DOMAIN_OCTETS`] or [`MAX_ADDRESS_OCTETS`].
+    #[error("the address is too long: at most 254 octets in all")]
     TooLong,
 }
 

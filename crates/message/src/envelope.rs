@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::Address;
 
 /// The reverse-path of MAIL FROM. The null reverse-path `<>` of a bounce is a variant, never an
-/// empty string (RFC 5321 §4.5.5).
+/// empty string (RFC 5321 §4.5.5). In JSON: the address, or `null`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Option<Address>", into = "Option<Address>")]
 pub enum ReversePath {
     /// `<>`: nobody is to be told of a failure.
     Null,
@@ -20,6 +21,21 @@ impl ReversePath {
     /// The address, or `None` for the null reverse-path.
     pub fn address(&self) -> Option<&Address> {
         match self {
+            ReversePath::Null => None,
+            ReversePath::Address(address) => Some(address),
+        }
+    }
+}
+
+impl From<Option<Address>> for ReversePath {
+    fn from(address: Option<Address>) -> ReversePath {
+        address.map_or(ReversePath::Null, ReversePath::Address)
+    }
+}
+
+impl From<ReversePath> for Option<Address> {
+    fn from(path: ReversePath) -> Option<Address> {
+        match path {
             ReversePath::Null => None,
             ReversePath::Address(address) => Some(address),
         }

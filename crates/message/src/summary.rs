@@ -144,7 +144,7 @@ impl Summary {
     pub fn of(message: &Message<'_>) -> Summary {
         let lines = Lines::of(message);
         let parts = (0..message.parts.len()).map(|i| part_info(message, i, &lines)).collect();
-        // RFC 8621 §4.1.1: an attachment that is not merely part of what is shown.
+        // RFC 8621 §4.1.4: an attachment that is not merely part of what is shown.
         let has_attachment = message
             .attachments()
             .iter()

@@ -3,14 +3,15 @@
 //! A message in transit is never taken apart and put together again: fields are put before it or
 //! left out, and everything else stays as it came, octet for octet, so that signatures hold. Edits
 //! look at the header block alone. They give a new header block and the offset where the rest of
-//! the original begins, so that a body of 50 MB is neither read nor copied.
+//! the original begins, so that a body of 50 MB is neither read nor copied. What is given to them must
+//! hold the whole header; it need not hold the body.
 
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 
 pub use crate::parse::field::header_end;
-use crate::parse::field::{Header, Item, fields, item_at};
+use crate::parse::field::{Header, Item, fields, header_start, item_at};
 use crate::parse::{addresses, date, words};
 use crate::{Address, ReversePath};
 
@@ -156,8 +157,8 @@ pub fn prepend(raw: &[u8], fields: &[u8]) -> Edited {
     edit(raw, fields, |_| false)
 }
 
-/// Removes `Bcc`, and `Resent-Bcc`, which "functions identically" (RFC 5322 §3.6.6): both name those
-/// whom the others are not to know of.
+/// Removes `Bcc`, and `Resent-Bcc`, which is to a resent message what `Bcc` is to a new one (RFC 5322
+/// §3.6.6): both name those whom the others are not to know of.
 pub fn without_bcc(raw: &[u8]) -> Edited {
     edit(raw, b"", is_bcc)
 }
@@ -169,26 +170,29 @@ pub fn is_bcc(field: &Header<'_>) -> bool {
 
 /// Puts `before` first and leaves out every field that `remove` says. The `From ` line of an mbox
 /// file goes. A header that runs into its body is given the empty line it lacks, or what was put
-/// before could swallow the body's first line.
+/// before could swallow the body's first line. A line that is no field goes with the field it stands before.
 pub fn edit(raw: &[u8], before: &[u8], mut remove: impl FnMut(&Header<'_>) -> bool) -> Edited {
     let mut header = before.to_vec();
-    let mut at = 0;
+    let mut at = header_start(raw);
     // Everything from here to `at` stays and is not copied yet.
-    let mut kept_from = 0;
-    if raw.starts_with(b"From ") && !matches!(item_at(raw, 0), Item::Field(_)) {
-        at = memchr::memchr(b'\n', raw).map_or(raw.len(), |lf| lf + 1);
-        kept_from = at;
-    }
+    let mut kept_from = at;
+    let mut junk_from = None;
     loop {
         match item_at(raw, at) {
             Item::Field(field) => {
                 at = field.range.end;
+                // A line that is no field is in the header by grace of the field after it.
+                let junk_from = junk_from.take();
                 if remove(&field) {
-                    header.extend_from_slice(&raw[kept_from..field.range.start]);
+                    let keep_until = junk_from.unwrap_or(field.range.start);
+                    header.extend_from_slice(&raw[kept_from..keep_until]);
                     kept_from = at;
                 }
             }
-            Item::Junk(range) => at = range.end,
+            Item::Junk(range) => {
+                junk_from = junk_from.or(Some(range.start));
+                at = range.end;
+            }
             Item::End { blank: true, .. } => return Edited { header, rest: kept_from },
             Item::End { body, blank: false } => {
                 header.extend_from_slice(&raw[kept_from..body]);
@@ -304,6 +308,19 @@ mod tests {
         assert_eq!(prepend(b"B: 2", b"A: 1\r\n").concat(b"B: 2"), b"A: 1\r\nB: 2\r\n\r\n");
         let raw = b"From joe Tue\nB: 2\n\nx";
         assert_eq!(prepend(raw, b"A: 1\r\n").concat(raw), b"A: 1\r\nB: 2\n\nx");
+    }
+
+    #[test]
+    fn a_mailbox_line_with_junk_after_it_goes_alone() {
+        let raw = b"From joe Tue\njunk\nB: 2\n\nx";
+        assert_eq!(header_end(raw), raw.len() - 1);
+        assert_eq!(prepend(raw, b"A: 1\r\n").concat(raw), b"A: 1\r\njunk\nB: 2\n\nx");
+    }
+
+    #[test]
+    fn junk_before_a_removed_field_goes_with_it() {
+        let raw = b"A: 1\njunk\nBcc: x\n\nbody";
+        assert_eq!(without_bcc(raw).concat(raw), b"A: 1\n\nbody");
     }
 
     #[test]

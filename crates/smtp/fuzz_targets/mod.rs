@@ -62,7 +62,7 @@ fn serve(choice: u8, said: &[u8], piece: usize) -> Served {
     for piece in said.chunks(piece) {
         now += Duration::from_millis(1);
         session.receive(now, piece);
-        assert!(session.memory_octets() < MEMORY_LIMIT_OCTETS + piece.len() * 4);
+        assert!(session.buffered_capacity() < MEMORY_LIMIT_OCTETS + piece.len() * 4);
         loop {
             while answer_action(&mut session, now, &mut spool, &mut served) {}
             if session.output().is_empty() {
@@ -70,7 +70,7 @@ fn serve(choice: u8, said: &[u8], piece: usize) -> Served {
             }
             served.output.extend(session.take_output());
         }
-        assert!(session.memory_octets() < MEMORY_LIMIT_OCTETS);
+        assert!(session.buffered_capacity() < MEMORY_LIMIT_OCTETS);
     }
     served
 }

@@ -63,7 +63,8 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn letter() -> impl Strategy<Value = Letter> {
-    let end = prop::sample::select(vec!["\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r", "", "\r\n.\r\n"]);
+    let end =
+        prop::sample::select(vec!["\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r", "", "\r\n.\r\n"]);
     let text = prop::collection::vec((line(), end), 0..30);
     let text = (text, prop_oneof![6 => Just(1usize), 1 => Just(60)]);
     let names = prop::sample::select(vec!["anna", "bert", "carl", "no", "busy", "dora", "emil"]);
@@ -227,7 +228,8 @@ impl Pair {
     }
 
     fn random(&mut self, below: usize) -> usize {
-        self.random = self.random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.random =
+            self.random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.random >> 33) as usize % below.max(1)
     }
 
@@ -295,7 +297,9 @@ impl Pair {
         }
         let mut arrived = false;
         if self.server_closed && !self.lost && self.to_client.0.is_empty() {
-            self.lost_to_client();
+            // The server has closed, and everything that it said has come.
+            self.client.connection_lost(self.now, "end of stream");
+            arrived = true;
         }
         if let Some(octets) = self.to_server.arrived(self.now) {
             self.server.receive(self.now, &octets);
@@ -306,11 +310,6 @@ impl Pair {
             arrived = true;
         }
         carried > 0 || arrived
-    }
-
-    /// The server has closed, and everything that it said has come.
-    fn lost_to_client(&mut self) {
-        self.client.connection_lost(self.now, "end of stream");
     }
 
     /// The server's driver.
@@ -468,8 +467,15 @@ impl Pair {
         };
         let ended = [expected.as_slice(), b"\r\n"].concat();
         let same = text == expected
-            || (letter.body != BodyKind::BinaryMime && !expected.ends_with(b"\r\n") && text == ended);
-        assert!(same, "{:?} became {:?}", expected.escape_ascii().to_string(), text.escape_ascii().to_string());
+            || (letter.body != BodyKind::BinaryMime
+                && !expected.ends_with(b"\r\n")
+                && text == ended);
+        assert!(
+            same,
+            "{:?} became {:?}",
+            expected.escape_ascii().to_string(),
+            text.escape_ascii().to_string()
+        );
         assert_eq!(envelope.smtputf8, letter.smtputf8 && on.smtputf8);
         if on.eight_bit_mime {
             assert_eq!(envelope.body, letter.body);

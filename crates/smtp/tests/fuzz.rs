@@ -79,7 +79,10 @@ fn words(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// A whole dialogue's beginning, so that random words follow inside a transaction.
-fn deep(words: impl Strategy<Value = Vec<u8>>, start: &'static str) -> impl Strategy<Value = Vec<u8>> {
+fn deep(
+    words: impl Strategy<Value = Vec<u8>>,
+    start: &'static str,
+) -> impl Strategy<Value = Vec<u8>> {
     words.prop_map(move |words| {
         let (choice, rest) = words.split_at(2);
         // Neither LMTP nor submission, and enough errors allowed.

@@ -138,9 +138,7 @@ impl<'a> Script<'a> {
         let now = Instant::now();
         let tls = self.setting("tls").map(|_| Script::tls());
         let session = match self.setting("refuse") {
-            Some(_) => {
-                ServerSession::refused(settings.into(), Reply::too_many_connections(), now)
-            }
+            Some(_) => ServerSession::refused(settings.into(), Reply::too_many_connections(), now),
             None => ServerSession::new(settings.into(), tls, now),
         };
         let mut desk = ServerDesk { session, now, said: Said::default(), spool: Vec::new() };

@@ -208,8 +208,8 @@ impl Store {
 
     /// The queued message's octets.
     pub async fn queue_content(&self, id: QueueId) -> Result<Option<Content>, StoreError> {
-        const SQL: &str = "SELECT b.id, b.size_octets FROM queue q JOIN blobs b ON b.id = q.blob \
-            WHERE q.id = ?1";
+        const SQL: &str = "SELECT b.id, b.size_octets, b.object, b.chunk_ends FROM queue q \
+            JOIN blobs b ON b.id = q.blob WHERE q.id = ?1";
         let engine = &self.inner.engine;
         let found = engine
             .read(id, |tx, id| {
@@ -262,7 +262,7 @@ impl Store {
         self.act(id, now, Action::Release).await
     }
 
-    /// Due at once, held or not.
+    /// Due at once, held or not. Until it is tried its last reason is empty.
     pub async fn retry_now(&self, id: QueueId, now: Timestamp) -> Result<(), QueueActionError> {
         self.act(id, now, Action::Retry).await
     }
@@ -489,7 +489,7 @@ async fn end_rows(tx: &Tx, ids: &Vec<i64>, now: i64) -> Result<usize, StoreError
 
 // ── Operators ───────────────────────────────────────────────────────────────────────────────────
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Hold,
     Release,
@@ -508,8 +508,10 @@ async fn act_in(
         WHERE id = ?1 AND (state <> 1 OR due_at <= ?2)";
     const RELEASE: &str = "UPDATE queue SET state = 0, due_at = next_attempt_at, token = NULL, \
         leased_by = NULL WHERE id = ?1 AND (state <> 1 OR due_at <= ?2)";
+    // Its last reason is forgotten with it: what was found out before does not count.
     const RETRY: &str = "UPDATE queue SET state = 0, due_at = ?2, next_attempt_at = ?2, \
-        token = NULL, leased_by = NULL WHERE id = ?1 AND (state <> 1 OR due_at <= ?2)";
+        last_reason = ?3, token = NULL, leased_by = NULL \
+        WHERE id = ?1 AND (state <> 1 OR due_at <= ?2)";
     const CANCEL: &str = "UPDATE queue SET state = 2, due_at = NULL, token = NULL \
         WHERE id = ?1 AND (state <> 1 OR due_at <= ?2)";
     let now = micros(at);
@@ -519,8 +521,9 @@ async fn act_in(
         Action::Retry => (RETRY, "retried"),
         Action::Cancel => (CANCEL, "cancelled"),
     };
-    let values = [Param::Int(id.0), Param::Int(now)];
-    let changed = tx.run(sql, &values).await?;
+    let values = [Param::Int(id.0), Param::Int(now), Param::Bytes(b"")];
+    let used = if action == Action::Retry { 3 } else { 2 };
+    let changed = tx.run(sql, &values[..used]).await?;
     let entry = entry_by_id(tx, id).await?.ok_or(QueueActionError::NotFound)?;
     if changed == 0 {
         return Err(QueueActionError::Busy);

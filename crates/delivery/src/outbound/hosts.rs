@@ -1,8 +1,8 @@
 //! What is remembered of hosts: how many connections each may have, which wait for another message,
 //! and which could not be reached a moment ago.
 //!
-//! A host that cannot be reached is left alone for a minute, then two, at most four: shorter than
-//! the first wait of the schedule, so that a deferred message always finds out for itself, and long
+//! A host that cannot be reached is left alone for a minute, then two, at most four, and never longer
+//! than the first wait of the schedule, so that a deferred message always finds out for itself; long
 //! enough that a thousand messages do not each wait for the same timeout.
 
 use std::collections::HashMap;
@@ -47,6 +47,7 @@ pub struct Hosts {
     per_host: usize,
     keep_for: Duration,
     messages_per_connection: u32,
+    longest_rest: Duration,
 }
 
 #[derive(Default)]
@@ -65,7 +66,9 @@ struct Rest {
 impl Hosts {
     /// Empty, with the policy's limits.
     pub fn new(policy: &Policy) -> Hosts {
+        let first_wait = policy.schedule.waits.first().copied().unwrap_or(LONGEST_REST);
         Hosts {
+            longest_rest: LONGEST_REST.min(first_wait),
             state: Mutex::default(),
             per_host: policy.max_connections_per_host.max(1),
             keep_for: policy.keep_connection_for,
@@ -163,8 +166,9 @@ impl Hosts {
         if state.resting.len() > REMEMBERED_HOSTS {
             state.resting.retain(|_, rest| now < rest.until);
         }
-        let wait = state.resting.get(&address).map_or(FIRST_REST, |rest| rest.next);
-        let next = (wait * 2).min(LONGEST_REST);
+        let wait =
+            state.resting.get(&address).map_or(FIRST_REST.min(self.longest_rest), |rest| rest.next);
+        let next = (wait * 2).min(self.longest_rest);
         state.resting.insert(address, Rest { until: now + wait, next, why: why.to_owned() });
     }
 

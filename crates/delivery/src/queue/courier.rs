@@ -303,6 +303,11 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
         }
     }
 
+    /// An operator wants it tried now, whatever is known of the host.
+    fn is_asked_for(&self) -> bool {
+        self.entries.iter().any(|entry| entry.attempts > 0 && entry.last_reason.is_empty())
+    }
+
     /// The entries without an outcome.
     fn open(&self) -> Vec<usize> {
         (0..self.entries.len()).filter(|index| !self.outcomes.contains_key(index)).collect()
@@ -355,7 +360,9 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
             return Tried::Answered;
         }
         for address in addresses {
-            if let Some(why) = courier.hosts.resting(address, courier.clock.instant()) {
+            if let Some(why) = courier.hosts.resting(address, courier.clock.instant())
+                && !self.is_asked_for()
+            {
                 let reason = format!("could not be reached a moment ago: {why}");
                 let mut problem = Outcome::found(Fate::Deferred, (4, 4, 1), reason);
                 problem.remote = Some(host.name.clone());

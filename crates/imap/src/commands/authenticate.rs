@@ -22,7 +22,8 @@ pub async fn run(
     initial: Option<Secret>,
 ) -> Done {
     login::check_state(session)?;
-    let known = Mechanism::parse(mechanism).ok_or_else(|| Fail::no("CANNOT", "No such mechanism"))?;
+    let known =
+        Mechanism::parse(mechanism).ok_or_else(|| Fail::no("CANNOT", "No such mechanism"))?;
     if !capability::offered(session).contains(&known) {
         return Err(Fail::no("PRIVACYREQUIRED", "Not without TLS"));
     }

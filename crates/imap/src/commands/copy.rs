@@ -4,27 +4,30 @@ use waxwing_store::{Copied, MailboxId, Uid};
 
 use super::{mailbox_name, pick};
 use crate::connection::Connection;
+use crate::news;
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::Session;
 use crate::wire::out::set_text;
 use crate::wire::sequence::SequenceSet;
 
 /// COPY: all or nothing.
-pub async fn copy(session: &mut Session, uid: bool, set: &SequenceSet, name: &[u8]) -> Done {
-    let (from, uids) = source(session, uid, set)?;
+pub async fn copy(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    uid: bool,
+    set: &SequenceSet,
+    name: &[u8],
+) -> Done {
+    let (from, uids) = source(connection, session, uid, set).await?;
     let to = target(session, name).await?;
     if uids.is_empty() {
         return Ok(Tagged::ok("No such messages: nothing copied"));
     }
     let copied = session.store.copy(from, &uids, to).await?;
-    let tagged = if copied.uids.len() < uids.len() && !uid {
-        Tagged::no("EXPUNGEISSUED", "Some of the messages are gone")
-    } else {
-        Tagged::ok("Copied")
-    };
+    let tagged = Tagged::ok("Copied");
     Ok(match copy_uid(&copied) {
-        Some(code) if tagged.code.is_empty() => tagged.with(code),
-        _ => tagged,
+        Some(code) => tagged.with(code),
+        None => tagged,
     })
 }
 
@@ -37,7 +40,7 @@ pub async fn move_messages(
     name: &[u8],
 ) -> Done {
     session.writable()?;
-    let (from, uids) = source(session, uid, set)?;
+    let (from, uids) = source(connection, session, uid, set).await?;
     let to = target(session, name).await?;
     if from == to {
         return Err(Fail::no("CANNOT", "The messages are there already"));
@@ -52,15 +55,23 @@ pub async fn move_messages(
     Ok(Tagged::ok("Moved"))
 }
 
-fn source(
+/// The messages, as they are now. One that is named by its number and is gone keeps the others from
+/// being copied (RFC 2180 §4.4); one that is named by its UID is passed over.
+async fn source(
+    connection: &mut Connection<'_>,
     session: &mut Session,
     uid: bool,
     set: &SequenceSet,
 ) -> Result<(MailboxId, Vec<Uid>), Fail> {
+    news::tell(connection, session, uid).await?;
     let picked = pick(session, set, uid)?;
     let selected = session.selected()?;
     let view = &selected.view;
-    let uids = picked.iter().filter_map(|place| view.row(place)).map(|row| row.uid()).collect();
+    let rows = picked.iter().filter_map(|place| view.row(place));
+    let uids: Vec<Uid> = rows.map(|row| row.uid()).collect();
+    if uids.iter().any(|&uid| view.is_gone(uid)) {
+        return Err(Fail::no("EXPUNGEISSUED", "Some of the messages are gone"));
+    }
     Ok((selected.mailbox, uids))
 }
 

@@ -71,11 +71,7 @@ fn patterns(session: &Session, list: &List) -> Result<Vec<String>, Fail> {
     list.patterns.iter().map(read).collect()
 }
 
-fn tree<'m>(
-    mailboxes: &'m [Mailbox],
-    subscriptions: &[String],
-    select: ListSelect,
-) -> Tree<'m> {
+fn tree<'m>(mailboxes: &'m [Mailbox], subscriptions: &[String], select: ListSelect) -> Tree<'m> {
     let key = |name: &str| (name != "INBOX", name.to_owned());
     let mut tree = Tree::new();
     for mailbox in mailboxes {

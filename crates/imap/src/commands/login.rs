@@ -43,7 +43,7 @@ pub fn accepted(session: &mut Session, account: Account) -> Tagged {
     tracing::info!(account = %account.address, "IMAP login");
     session.state = State::Authenticated(account.id);
     session.wrong_logins = 0;
-    Tagged::ok("Logged in").with(format!("{}", capability::text(session)))
+    Tagged::ok("Logged in").with(capability::text(session))
 }
 
 /// It is not; the same answer for every reason (RFC 5530 AUTHENTICATIONFAILED), later each time, and

@@ -9,11 +9,7 @@ use crate::reply::{Done, Fail, Tagged};
 use crate::session::{Session, State};
 
 /// CREATE. `special_use`: `Some(None)` asks for one that is not supported.
-pub async fn create(
-    session: &Session,
-    name: &[u8],
-    special_use: Option<Option<Role>>,
-) -> Done {
+pub async fn create(session: &Session, name: &[u8], special_use: Option<Option<Role>>) -> Done {
     let account = session.account()?;
     let role = match special_use {
         None => None,

@@ -99,7 +99,7 @@ async fn act(
         Command::Fetch { uid, fetch } => fetch::run(connection, session, uid, &fetch).await,
         Command::Store { uid, store } => store::run(connection, session, uid, &store).await,
         Command::Copy { uid, set, mailbox } => {
-            copy::copy(session, uid, &set, &mailbox).await
+            copy::copy(connection, session, uid, &set, &mailbox).await
         }
         Command::Move { uid, set, mailbox } => {
             copy::move_messages(connection, session, uid, &set, &mailbox).await

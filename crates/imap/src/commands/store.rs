@@ -36,7 +36,8 @@ pub async fn run(
         modified.extend(outcome.modified);
     }
     if !modified.is_empty() {
-        return Ok(Tagged::ok("Some were altered by others first").with(modified_code(session, uid, &modified)?));
+        return Ok(Tagged::ok("Some were altered by others first")
+            .with(modified_code(session, uid, &modified)?));
     }
     if missing && !uid {
         // RFC 2180 §4.2.1
@@ -61,8 +62,7 @@ async fn alter(
     let handle = session.store.clone();
     let selected = session.selected()?;
     let since = store.unchanged_since.map(ModSeq);
-    let results =
-        handle.store_flags(selected.mailbox, uids, flag_change(store), since).await?;
+    let results = handle.store_flags(selected.mailbox, uids, flag_change(store), since).await?;
     let view = &mut selected.view;
     let mut places = Vec::with_capacity(results.entries.len());
     for entry in &results.entries {
@@ -177,7 +177,10 @@ mod tests {
         };
         let flagged = || list(SystemFlags::FLAGGED, &["X", "z"]);
         let both = SystemFlags::SEEN.with(SystemFlags::FLAGGED);
-        assert!(same_flags(&after(StoreHow::Add, flagged()), &to_flags(&list(both, &["x", "y", "z"]))));
+        assert!(same_flags(
+            &after(StoreHow::Add, flagged()),
+            &to_flags(&list(both, &["x", "y", "z"]))
+        ));
         assert!(same_flags(&after(StoreHow::Set, flagged()), &to_flags(&flagged())));
         assert!(same_flags(
             &after(StoreHow::Remove, list(SystemFlags::SEEN, &["Y"])),

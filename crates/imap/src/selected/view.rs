@@ -225,7 +225,8 @@ impl View {
             }
             SequenceSet::Ranges(_) if uid => {
                 let largest = self.rows.last().map_or(0, |row| row.uid().0);
-                ranges.extend(set.resolved(largest).map(|(first, last)| self.places_of(first, last)));
+                ranges
+                    .extend(set.resolved(largest).map(|(first, last)| self.places_of(first, last)));
             }
             SequenceSet::Ranges(_) => {
                 for (first, last) in set.resolved(self.exists()) {
@@ -281,11 +282,6 @@ impl Picked {
         self.ranges.iter().flat_map(|range| range.clone())
     }
 
-    /// None.
-    pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
-    }
-
     /// Whether it has that place.
     pub fn contains(&self, place: u32) -> bool {
         let at = self.ranges.partition_point(|range| range.end <= place);
@@ -337,8 +333,10 @@ mod tests {
 
     #[test]
     fn numbers_stay_until_the_client_hears() {
-        let mut view = View::new(&[entry(2, 1, 0, &[]), entry(5, 1, 0, &[]), entry(9, 1, 0, &[])], ModSeq(1));
-        let news = view.apply(&changes(vec![entry(9, 2, 1, &[]), entry(12, 2, 0, &[])], &[5], 2), false);
+        let mut view =
+            View::new(&[entry(2, 1, 0, &[]), entry(5, 1, 0, &[]), entry(9, 1, 0, &[])], ModSeq(1));
+        let news =
+            view.apply(&changes(vec![entry(9, 2, 1, &[]), entry(12, 2, 0, &[])], &[5], 2), false);
         assert_eq!(news, News { more: true, altered: vec![2] });
         assert_eq!(uids(&view), [2, 5, 9, 12]);
         assert!(view.is_gone(Uid(5)));

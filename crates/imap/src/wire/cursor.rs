@@ -110,11 +110,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// One or more ASCII octets of a class.
-    pub fn ascii(
-        &mut self,
-        class: impl Fn(u8) -> bool,
-        otherwise: &'static str,
-    ) -> Parse<&'a str> {
+    pub fn ascii(&mut self, class: impl Fn(u8) -> bool, otherwise: &'static str) -> Parse<&'a str> {
         let token = self.take_while(|b| b.is_ascii() && class(b));
         match std::str::from_utf8(token) {
             Ok(token) if !token.is_empty() => Ok(token),

@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn marks() {
-        let mark = |line: &[u8]| literal_mark(line, 0).map(|m| (m.octets, m.synchronizing, m.binary));
+        let mark =
+            |line: &[u8]| literal_mark(line, 0).map(|m| (m.octets, m.synchronizing, m.binary));
         assert_eq!(mark(b"a APPEND x {310}"), Some((310, true, false)));
         assert_eq!(mark(b"a APPEND x ~{310+}"), Some((310, false, true)));
         assert_eq!(mark(b"{99999999999999999999}"), Some((u64::MAX, true, false)));

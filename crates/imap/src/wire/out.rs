@@ -116,7 +116,8 @@ impl Out {
                 _ => {}
             }
         }
-        text.len() <= MAX_QUOTED_OCTETS && (!high || (self.utf8 && std::str::from_utf8(text).is_ok()))
+        text.len() <= MAX_QUOTED_OCTETS
+            && (!high || (self.utf8 && std::str::from_utf8(text).is_ok()))
     }
 
     /// RFC 9051 §9 `nstring`.
@@ -223,14 +224,56 @@ mod tests {
 
     #[test]
     fn strings() {
-        assert_eq!(text(|o| { o.string(b"plain"); }), "\"plain\"");
-        assert_eq!(text(|o| { o.string(br#"a"b\c"#); }), r#""a\"b\\c""#);
-        assert_eq!(text(|o| { o.string(b"a\r\nb"); }), "{4}\r\na\r\nb");
-        assert_eq!(text(|o| { o.string("ü".as_bytes()); }), "{2}\r\nü");
-        assert_eq!(text(|o| { o.set_utf8(true); o.string("ü".as_bytes()); }), "\"ü\"");
-        assert_eq!(text(|o| { o.nstring(None); }), "NIL");
-        assert_eq!(text(|o| { o.mailbox("Entwürfe \"a\""); }), "\"Entw&APw-rfe \\\"a\\\"\"");
-        assert_eq!(text(|o| { o.set_utf8(true); o.mailbox("Entwürfe"); }), "\"Entwürfe\"");
+        assert_eq!(
+            text(|o| {
+                o.string(b"plain");
+            }),
+            "\"plain\""
+        );
+        assert_eq!(
+            text(|o| {
+                o.string(br#"a"b\c"#);
+            }),
+            r#""a\"b\\c""#
+        );
+        assert_eq!(
+            text(|o| {
+                o.string(b"a\r\nb");
+            }),
+            "{4}\r\na\r\nb"
+        );
+        assert_eq!(
+            text(|o| {
+                o.string("ü".as_bytes());
+            }),
+            "{2}\r\nü"
+        );
+        assert_eq!(
+            text(|o| {
+                o.set_utf8(true);
+                o.string("ü".as_bytes());
+            }),
+            "\"ü\""
+        );
+        assert_eq!(
+            text(|o| {
+                o.nstring(None);
+            }),
+            "NIL"
+        );
+        assert_eq!(
+            text(|o| {
+                o.mailbox("Entwürfe \"a\"");
+            }),
+            "\"Entw&APw-rfe \\\"a\\\"\""
+        );
+        assert_eq!(
+            text(|o| {
+                o.set_utf8(true);
+                o.mailbox("Entwürfe");
+            }),
+            "\"Entwürfe\""
+        );
         let mut out = Out::default();
         out.string(b"a\0\0b");
         assert_eq!(out.waiting(), b"{4}\r\na\x80\x80b");
@@ -238,15 +281,40 @@ mod tests {
 
     #[test]
     fn numbers_dates_flags() {
-        assert_eq!(text(|o| { o.number(0u32).raw(" ").number(u64::MAX); }), "0 18446744073709551615");
-        assert_eq!(text(|o| { o.date_time(837_596_665); }), "\"17-Jul-1996 09:44:25 +0000\"");
-        assert_eq!(text(|o| { o.date_time(0); }), "\" 1-Jan-1970 00:00:00 +0000\"");
+        assert_eq!(
+            text(|o| {
+                o.number(0u32).raw(" ").number(u64::MAX);
+            }),
+            "0 18446744073709551615"
+        );
+        assert_eq!(
+            text(|o| {
+                o.date_time(837_596_665);
+            }),
+            "\"17-Jul-1996 09:44:25 +0000\""
+        );
+        assert_eq!(
+            text(|o| {
+                o.date_time(0);
+            }),
+            "\" 1-Jan-1970 00:00:00 +0000\""
+        );
         let flags = Flags {
             system: SystemFlags::SEEN.with(SystemFlags::FLAGGED),
             keywords: Some(["$Junk".into(), "a".into()].into()),
         };
-        assert_eq!(text(|o| { o.flags(&flags); }), "(\\Flagged \\Seen $Junk a)");
-        assert_eq!(text(|o| { o.flags(&Flags::default()); }), "()");
+        assert_eq!(
+            text(|o| {
+                o.flags(&flags);
+            }),
+            "(\\Flagged \\Seen $Junk a)"
+        );
+        assert_eq!(
+            text(|o| {
+                o.flags(&Flags::default());
+            }),
+            "()"
+        );
     }
 
     proptest! {

@@ -372,7 +372,10 @@ mod tests {
             read("a ID (\"name\" \"x\" \"os\" NIL)"),
             Command::Id(vec![(b"name".into(), Some(b"x".into())), (b"os".into(), None)])
         );
-        assert_eq!(read("a ENABLE condstore X"), Command::Enable(vec!["CONDSTORE".into(), "X".into()]));
+        assert_eq!(
+            read("a ENABLE condstore X"),
+            Command::Enable(vec!["CONDSTORE".into(), "X".into()])
+        );
         assert_eq!(read("a UID EXPUNGE $"), Command::Expunge(Some(SequenceSet::Saved)));
     }
 
@@ -390,7 +393,9 @@ mod tests {
         assert_eq!(store.flags.keywords, ["$Junk"]);
         let three = (SetNumber::Number(3), SetNumber::Number(3));
         assert_eq!(store.set, SequenceSet::Ranges(vec![three]));
-        let Command::Store { store, .. } = read("a STORE 1 +FLAGS \\Deleted \\Recent") else { panic!() };
+        let Command::Store { store, .. } = read("a STORE 1 +FLAGS \\Deleted \\Recent") else {
+            panic!()
+        };
         assert_eq!(store.flags.system, SystemFlags::DELETED);
     }
 
@@ -401,9 +406,22 @@ mod tests {
         assert_eq!(parse(b"+ NOOP").unwrap_err().tag, None);
         assert_eq!(parse(b"a XYZZY").unwrap_err().tag.as_deref(), Some("a"));
         for text in [
-            "a NOOP now", "a LOGIN", "a LOGIN x", "a SELECT", "a SELECT a b", "a STORE 1 FLAGS",
-            "a STORE 1 FLAGS (\\Foo)", "a COPY 1", "a UID NOOP", "a UID", "a STATUS x", "a  NOOP",
-            "a ID (\"a\")", "a CREATE x (USE \\Sent)", "a APPEND x", "a EXPUNGE 1",
+            "a NOOP now",
+            "a LOGIN",
+            "a LOGIN x",
+            "a SELECT",
+            "a SELECT a b",
+            "a STORE 1 FLAGS",
+            "a STORE 1 FLAGS (\\Foo)",
+            "a COPY 1",
+            "a UID NOOP",
+            "a UID",
+            "a STATUS x",
+            "a  NOOP",
+            "a ID (\"a\")",
+            "a CREATE x (USE \\Sent)",
+            "a APPEND x",
+            "a EXPUNGE 1",
         ] {
             assert!(!why_not(text).is_empty());
         }

@@ -54,9 +54,9 @@ pub enum FetchItem {
     },
     /// RFC822: BODY[] by an older name.
     Rfc822,
-    /// RFC822.HEADER: BODY.PEEK[HEADER].
+    /// RFC822.HEADER: `BODY.PEEK[HEADER]`.
     Rfc822Header,
-    /// RFC822.TEXT: BODY[TEXT].
+    /// RFC822.TEXT: `BODY[TEXT]`.
     Rfc822Text,
     /// BINARY[…], BINARY.PEEK[…] (RFC 3516): the transfer encoding undone.
     Binary {
@@ -342,9 +342,22 @@ mod tests {
     #[test]
     fn what_is_refused() {
         for text in [
-            "1", "1 ()", "1 (ALL)", "1 BODY[", "1 BODY[MIME]", "1 BODY[1.]", "1 BODY[0]",
-            "1 BODY[1HEADER]", "1 BODY[]<0.0>", "1 BODY[]<0>", "1 BINARY[1.HEADER]", "1 FLAGS UID",
-            "1 BODY[HEADER.FIELDS ()]", "1 FOO", "1 FLAGS (FOO 1)", "1 BODY.PEEK",
+            "1",
+            "1 ()",
+            "1 (ALL)",
+            "1 BODY[",
+            "1 BODY[MIME]",
+            "1 BODY[1.]",
+            "1 BODY[0]",
+            "1 BODY[1HEADER]",
+            "1 BODY[]<0.0>",
+            "1 BODY[]<0>",
+            "1 BINARY[1.HEADER]",
+            "1 FLAGS UID",
+            "1 BODY[HEADER.FIELDS ()]",
+            "1 FOO",
+            "1 FLAGS (FOO 1)",
+            "1 BODY.PEEK",
         ] {
             assert!(read(text).is_err(), "{text}");
         }
@@ -354,7 +367,9 @@ mod tests {
     #[test]
     fn what_marks_as_seen() {
         let seen = |text| read(text).unwrap()[0].sets_seen();
-        assert!(seen("1 BODY[]") && seen("1 RFC822") && seen("1 RFC822.TEXT") && seen("1 BINARY[1]"));
+        assert!(
+            seen("1 BODY[]") && seen("1 RFC822") && seen("1 RFC822.TEXT") && seen("1 BINARY[1]")
+        );
         assert!(!seen("1 BODY.PEEK[]") && !seen("1 RFC822.HEADER") && !seen("1 BINARY.SIZE[1]"));
     }
 }

@@ -78,7 +78,8 @@ pub fn list(cursor: &mut Cursor<'_>) -> Parse<List> {
     cursor.space()?;
     if cursor.peek() == Some(b'(') {
         list.extended = true;
-        list.patterns = cursor.list(|cursor| cursor.list_mailbox().map(|name| name.into_owned()))?;
+        list.patterns =
+            cursor.list(|cursor| cursor.list_mailbox().map(|name| name.into_owned()))?;
         if list.patterns.is_empty() || list.patterns.len() > MAX_PATTERNS {
             return Err(Bad("LIST needs patterns, but not that many"));
         }
@@ -189,7 +190,8 @@ mod tests {
         assert_eq!(extended.patterns, [b"a".to_vec(), b"b*".to_vec()]);
         assert_eq!(extended.returns.status, Some(vec![StatusItem::Unseen, StatusItem::Size]));
         assert!(read("() \"\" *").is_ok());
-        for bad in ["\"\"", "(RECURSIVEMATCH) \"\" *", "(X) \"\" *", "\"\" ()", "\"\" * RETURN (X)"] {
+        for bad in ["\"\"", "(RECURSIVEMATCH) \"\" *", "(X) \"\" *", "\"\" ()", "\"\" * RETURN (X)"]
+        {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -305,7 +305,9 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        for text in ["", "FOO", "NOT", "OR ALL", "()", "(ALL", "FROM", "SINCE 1-Feb", "RETURN (X) ALL"] {
+        for text in
+            ["", "FOO", "NOT", "OR ALL", "()", "(ALL", "FROM", "SINCE 1-Feb", "RETURN (X) ALL"]
+        {
             assert!(read(text).is_err(), "{text}");
         }
         assert!(read(&format!("{}ALL", "NOT ".repeat(20))).is_ok());

@@ -159,8 +159,17 @@ mod tests {
     fn the_example_of_rfc_9051() {
         let parts = example();
         let cases: [(&[u32], usize); 11] = [
-            (&[], 0), (&[1], 1), (&[2], 2), (&[3], 3), (&[3, 1], 5), (&[3, 2], 6), (&[4], 7),
-            (&[4, 1], 8), (&[4, 2], 9), (&[4, 2, 1], 11), (&[4, 2, 2, 2], 14),
+            (&[], 0),
+            (&[1], 1),
+            (&[2], 2),
+            (&[3], 3),
+            (&[3, 1], 5),
+            (&[3, 2], 6),
+            (&[4], 7),
+            (&[4, 1], 8),
+            (&[4, 2], 9),
+            (&[4, 2, 1], 11),
+            (&[4, 2, 2, 2], 14),
         ];
         for (path, index) in cases {
             assert_eq!(find(&parts, path), Some(index), "{path:?}");
@@ -196,7 +205,8 @@ mod tests {
     #[test]
     fn choosing_fields() {
         let header = b"Subject: a\r\n b\r\nTo: c\r\nFROM : d\r\nbroken\r\nto: e\r\n\r\n";
-        let names = |names: &[&str]| names.iter().map(|n| n.as_bytes().to_vec()).collect::<Vec<_>>();
+        let names =
+            |names: &[&str]| names.iter().map(|n| n.as_bytes().to_vec()).collect::<Vec<_>>();
         assert_eq!(
             header_fields(header, &names(&["SUBJECT", "from"]), false),
             b"Subject: a\r\n b\r\nFROM : d\r\n\r\n"

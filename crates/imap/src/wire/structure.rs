@@ -289,7 +289,8 @@ mod tests {
 
     #[test]
     fn broken_trees_stay_within_the_grammar() {
-        let empty = PartInfo { kind: PartKind::Multipart { children: 0 }, ..leaf("multipart", "mixed") };
+        let empty =
+            PartInfo { kind: PartKind::Multipart { children: 0 }, ..leaf("multipart", "mixed") };
         assert_eq!(
             shown(vec![empty], false),
             r#"(("text" "plain" NIL NIL NIL "7bit" 0 0) "mixed")"#
@@ -298,7 +299,8 @@ mod tests {
             shown(vec![leaf("multipart", "mixed")], false),
             r#"("text" "plain" NIL NIL NIL "7BIT" 12 1)"#
         );
-        let liar = PartInfo { kind: PartKind::Multipart { children: 2 }, ..leaf("multipart", "mixed") };
+        let liar =
+            PartInfo { kind: PartKind::Multipart { children: 2 }, ..leaf("multipart", "mixed") };
         assert_eq!(
             shown(vec![liar, leaf("a", "b")], false),
             r#"(("a" "b" NIL NIL NIL "7BIT" 12)("text" "plain" NIL NIL NIL "7bit" 0 0) "mixed")"#
@@ -313,7 +315,8 @@ mod tests {
 
     #[test]
     fn depth_is_bounded() {
-        let nested = PartInfo { kind: PartKind::Multipart { children: 1 }, ..leaf("multipart", "mixed") };
+        let nested =
+            PartInfo { kind: PartKind::Multipart { children: 1 }, ..leaf("multipart", "mixed") };
         let shown = shown(vec![nested; 100_000], false);
         assert!(shown.starts_with("((((") && shown.len() < 10_000);
     }

@@ -171,7 +171,10 @@ mod tests {
     fn known_texts() {
         assert_eq!(decoded("BASE64", &[b"aGVs\r\nbG8g", b"d29ybGQ="]), b"hello world");
         assert_eq!(decoded("base64", &[b"aGVsbG8=aGVsbG8="]), b"hello");
-        assert_eq!(decoded("quoted-printable", &[b"a=C3=BCb =\r\nc  \r\nd"]), "aüb c\r\nd".as_bytes());
+        assert_eq!(
+            decoded("quoted-printable", &[b"a=C3=BCb =\r\nc  \r\nd"]),
+            "aüb c\r\nd".as_bytes()
+        );
         assert_eq!(decoded("quoted-printable", &[b"=3", b"D=zz=4x="]), b"==zz=4x");
         assert_eq!(decoded("quoted-printable", &[b"a =\r", b"\nb=\nc= \r\nd"]), b"a bcd");
         assert_eq!(decoded("8bit", &[b"a\0b"]), b"a\0b");

@@ -117,9 +117,8 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        let refused: [&[u8]; 8] = [
-            b"&", b"&AP", b"&AC8-", b"&2D0-", b"&A-", b"&!!!-", "ü".as_bytes(), b"&APx-",
-        ];
+        let refused: [&[u8]; 8] =
+            [b"&", b"&AP", b"&AC8-", b"&2D0-", b"&A-", b"&!!!-", "ü".as_bytes(), b"&APx-"];
         for bad in refused {
             assert_eq!(decode(bad), None, "{}", String::from_utf8_lossy(bad));
         }

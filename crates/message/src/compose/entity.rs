@@ -138,7 +138,8 @@ impl Entity {
         let boundary = matches!(self.body, Body::Parts(_)).then(|| {
             *next += 1;
             let digits: String = random.iter().map(|octet| format!("{octet:02x}")).collect();
-            format!("=_{digits}_{next}")
+            // The number comes first, so that no boundary is the beginning of another.
+            format!("=_{next}_{digits}")
         });
         let mut params: Vec<(&str, &str)> =
             self.params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

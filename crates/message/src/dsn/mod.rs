@@ -154,7 +154,7 @@ impl Report<'_> {
     }
 
     fn returned_entity(&self) -> Entity {
-        // RFC 6533 §4 and §5: the global forms are for originals with UTF-8 in their header.
+        // RFC 6533 §4: the global forms are for originals with UTF-8 in their header.
         let original = match self.returned {
             Returned::Full(raw) | Returned::Header(raw) => raw,
         };
@@ -163,7 +163,7 @@ impl Report<'_> {
         match self.returned {
             Returned::Full(raw) => {
                 let media_type = if global { "message/global" } else { "message/rfc822" };
-                Entity::as_is(media_type, raw.to_vec()).with_description("Undelivered message")
+                Entity::as_is(media_type, raw.to_vec()).with_description("The message")
             }
             Returned::Header(_) => {
                 let media_type =

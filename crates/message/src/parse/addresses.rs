@@ -70,16 +70,15 @@ pub enum RawAddressItem {
 
 /// Reads an address field, decoded.
 pub fn parse(value: &[u8]) -> Vec<AddressItem> {
-    let text = |octets: &[u8]| charset::guess(octets).into_owned();
     parse_raw(value)
         .into_iter()
         .map(|item| match item {
             RawAddressItem::Mailbox { name, local_part, domain } => AddressItem::Mailbox {
-                name: name.map(|name| words::decode_text(&name)),
-                local_part: text(&local_part),
-                domain: text(&domain),
+                name: name.map(words::decode_owned),
+                local_part: charset::guess_owned(local_part),
+                domain: charset::guess_owned(domain),
             },
-            RawAddressItem::GroupStart(name) => AddressItem::GroupStart(words::decode_text(&name)),
+            RawAddressItem::GroupStart(name) => AddressItem::GroupStart(words::decode_owned(name)),
             RawAddressItem::GroupEnd => AddressItem::GroupEnd,
         })
         .collect()
@@ -97,6 +96,7 @@ pub fn parse_raw(value: &[u8]) -> Vec<RawAddressItem> {
             Token::At(spaced) => {
                 // `a@b.c d@e.f`: the comma was forgotten.
                 if entry.at.is_some()
+                    && entry.angle.is_none()
                     && let Some(local) = entry.words.pop_if(|w| w.spaced && &*w.text != b"@")
                 {
                     entry.finish(&mut items);
@@ -171,49 +171,45 @@ impl Entry<'_> {
             true => self.comment.map(comment_text).unwrap_or_default(),
             false => phrase(&self.words),
         };
-        *self = Entry::default();
+        self.clear();
         phrase
+    }
+
+    /// Begins anew, and keeps the room for words.
+    fn clear(&mut self) {
+        self.words.clear();
+        (self.at, self.angle, self.words_before_angle, self.comment) = (None, None, 0, None);
     }
 
     /// Turns what was gathered into an item, if it is one, and begins anew.
     fn finish(&mut self, items: &mut Vec<RawAddressItem>) {
-        let entry = std::mem::take(self);
-        let comment = || entry.comment.map(comment_text).filter(|text| !text.is_empty());
-        if let Some(inner) = entry.angle {
+        items.extend(self.item());
+        self.clear();
+    }
+
+    fn item(&self) -> Option<RawAddressItem> {
+        let comment = || self.comment.map(comment_text).filter(|text| !text.is_empty());
+        if let Some(inner) = self.angle {
             let (local_part, domain) = addr_spec(inner);
             // A phrase after the brackets serves when there is none before.
-            let before = &entry.words[..entry.words_before_angle];
-            let name = if before.is_empty() { entry.words.as_slice() } else { before };
+            let before = &self.words[..self.words_before_angle];
+            let name = if before.is_empty() { self.words.as_slice() } else { before };
             let name = if name.is_empty() { comment() } else { Some(phrase(name)) };
-            let empty = local_part.is_empty() && domain.is_empty();
-            if !(empty && name.is_none()) {
-                items.push(RawAddressItem::Mailbox { name, local_part, domain });
-            }
-            return;
+            let empty = local_part.is_empty() && domain.is_empty() && name.is_none();
+            return (!empty).then_some(RawAddressItem::Mailbox { name, local_part, domain });
         }
-        match entry.at {
-            Some(at) => {
+        let (name, local_part, domain) = match (self.at, self.words.as_slice()) {
+            (Some(at), words) => {
                 // `John Smith john@example.com`: the brackets were forgotten.
-                let (before, local) = entry.words[..at].split_at(local_start(&entry.words[..at]));
+                let (before, local) = words[..at].split_at(local_start(&words[..at]));
                 let name = if before.is_empty() { comment() } else { Some(phrase(before)) };
-                items.push(RawAddressItem::Mailbox {
-                    name,
-                    local_part: concat(local),
-                    domain: domain(&entry.words[at + 1..]),
-                });
+                (name, concat(local), domain(&words[at + 1..]))
             }
-            None if entry.words.len() == 1 => items.push(RawAddressItem::Mailbox {
-                name: comment(),
-                local_part: concat(&entry.words),
-                domain: Vec::new(),
-            }),
-            None if entry.words.len() > 1 => items.push(RawAddressItem::Mailbox {
-                name: Some(phrase(&entry.words)),
-                local_part: Vec::new(),
-                domain: Vec::new(),
-            }),
-            None => {}
-        }
+            (None, []) => return None,
+            (None, [word]) => (comment(), word.text.to_vec(), Vec::new()),
+            (None, words) => (Some(phrase(words)), Vec::new(), Vec::new()),
+        };
+        Some(RawAddressItem::Mailbox { name, local_part, domain })
     }
 }
 
@@ -263,6 +259,14 @@ fn domain(words: &[Word<'_>]) -> Vec<u8> {
 
 /// What stands in angle brackets: local part and domain.
 fn addr_spec(inner: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    // Nearly all are of letters alone, with one `@`.
+    if let Some(at) = memchr(b'@', inner) {
+        let (local, domain) = (&inner[..at], &inner[at + 1..]);
+        let plain = |b: &u8| CLASSES[*b as usize] & PLAIN != 0;
+        if at > 0 && local.iter().all(plain) && domain.iter().all(plain) {
+            return (local.to_vec(), domain.to_vec());
+        }
+    }
     let start = skip_cfws(inner, 0);
     let inner = match inner.get(start) {
         // An old route (RFC 5322 §4.4): everything to the colon.
@@ -319,6 +323,28 @@ enum Token<'a> {
     Semicolon,
 }
 
+/// Ends an atom in angle brackets.
+const ENDS_INSIDE: u8 = 1;
+/// Ends an atom elsewhere.
+const ENDS_OUTSIDE: u8 = 2;
+/// Stands for itself in most addresses.
+const PLAIN: u8 = 4;
+/// What each octet is to an atom.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut b = 0u8;
+    while b < 128 {
+        classes[b as usize] = match b {
+            b' ' | b'\t' | b'\r' | b'\n' | 0x0c | b'@' | b'"' | b'(' => ENDS_INSIDE | ENDS_OUTSIDE,
+            b'<' | b'>' | b',' | b';' | b':' => ENDS_OUTSIDE,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'.' | b'-' | b'_' | b'+' | b'=' => PLAIN,
+            _ => 0,
+        };
+        b += 1;
+    }
+    classes
+};
+
 /// Looking for the end of comments that have none would take quadratic time.
 const MAX_OPEN_COMMENTS: u32 = 8;
 
@@ -346,7 +372,7 @@ impl<'a> Scanner<'a> {
             last_paren: memchr::memrchr(b')', value).unwrap_or(0),
             last_bracket: memchr::memrchr(b']', value).unwrap_or(0),
             open_comments: 0,
-            last_word_end: memmem::rfind(value, b"?=").unwrap_or(0),
+            last_word_end: memchr::memrchr(b'?', value).unwrap_or(0),
         }
     }
 
@@ -417,9 +443,9 @@ impl<'a> Scanner<'a> {
             None if self.value[start] == b'\\' => {} // Its pair is taken below.
             None => self.at += 1,
         }
-        let specials: &[u8] = if self.nested { b"@\"(" } else { b"@\"(<>,;:" };
+        let ends = if self.nested { ENDS_INSIDE } else { ENDS_OUTSIDE };
         while let Some(b) = self.value.get(self.at) {
-            if b.is_ascii_whitespace() || specials.contains(b) {
+            if CLASSES[*b as usize] & ends != 0 {
                 break;
             }
             // A quoted pair is no special; at the end of a line it is no pair.
@@ -563,5 +589,6 @@ mod tests {
         assert_eq!(shown("James Derrick, Robert"), "James Derrick|| Robert|");
         assert_eq!(shown("<a@b@c.d>"), "a@b|c.d");
         assert_eq!(shown(" , ,;> <>"), "");
+        assert_eq!(shown("a@ b<c>@d"), "a@ b|c|");
     }
 }

@@ -12,6 +12,9 @@ use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 /// Decodes `octets`, which claim to be in the charset of that label.
 pub fn decode<'a>(octets: &'a [u8], label: Option<&[u8]>) -> Cow<'a, str> {
     let label = label.unwrap_or_default().trim_ascii();
+    if label.is_empty() {
+        return guess(octets);
+    }
     if is_utf7(label) {
         return Cow::Owned(decode_utf7(octets));
     }
@@ -28,6 +31,15 @@ pub fn guess(octets: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(octets) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => WINDOWS_1252.decode_without_bom_handling(octets).0,
+    }
+}
+
+/// The same for octets that are owned, without copying what is UTF-8.
+pub(super) fn guess_owned(octets: Vec<u8>) -> String {
+    match String::from_utf8(octets) {
+        Ok(text) if !text.starts_with('\u{feff}') => text,
+        Ok(text) => guess(text.as_bytes()).into_owned(),
+        Err(error) => guess(error.as_bytes()).into_owned(),
     }
 }
 

@@ -111,10 +111,19 @@ fn folded_end(raw: &[u8], mut at: usize) -> usize {
     }
 }
 
+/// Where the header begins: after the `From ` line that an mbox file puts before a message. `From : x` with
+/// a space before the colon is a field (RFC 5322 §4.5) and no such line.
+pub fn header_start(raw: &[u8]) -> usize {
+    if !raw.starts_with(b"From ") || field_name(raw, 0).is_some() {
+        return 0;
+    }
+    memchr(b'\n', raw).map_or(raw.len(), |lf| lf + 1)
+}
+
 /// The offset where the body begins: after the empty line that ends the header, or where the
 /// header ends without one. Reads nothing beyond the header.
 pub fn header_end(raw: &[u8]) -> usize {
-    let mut at = 0;
+    let mut at = header_start(raw);
     loop {
         match item_at(raw, at) {
             Item::Field(field) => at = field.range.end,
@@ -126,7 +135,7 @@ pub fn header_end(raw: &[u8]) -> usize {
 
 /// The fields of the header block at the start of `raw`, in order.
 pub fn fields(raw: &[u8]) -> impl Iterator<Item = Header<'_>> {
-    let mut at = 0;
+    let mut at = header_start(raw);
     std::iter::from_fn(move || {
         loop {
             match item_at(raw, at) {

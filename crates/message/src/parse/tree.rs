@@ -23,7 +23,7 @@ use std::borrow::Cow;
 use memchr::memmem;
 
 use super::content;
-use super::field::{Header, Item, item_at};
+use super::field::{Header, Item, header_start, item_at};
 use super::transfer::TransferEncoding;
 use super::{Body, Defect, DefectKind, Part, PartId};
 
@@ -46,7 +46,7 @@ pub(super) fn parse(raw: &[u8]) -> (Vec<Part<'_>>, Vec<Defect>) {
         boundaries: 0,
         fields: Vec::with_capacity(32),
         fields_left: MAX_FIELDS,
-        delimiter: memmem::Finder::new(b"\n--"),
+        delimiter: None,
     };
     pass.run();
     (pass.parts, pass.defects)
@@ -71,7 +71,8 @@ struct Pass<'a> {
     /// Those of the header being read.
     fields: Vec<Header<'a>>,
     fields_left: usize,
-    delimiter: memmem::Finder<'static>,
+    /// Finds `LF--`; made for the first multipart.
+    delimiter: Option<memmem::Finder<'static>>,
 }
 
 /// Where to go on after a header.
@@ -102,7 +103,11 @@ struct Head<'a> {
 
 impl<'a> Pass<'a> {
     fn run(&mut self) {
-        let mut at = Some(self.mbox_line());
+        let start = header_start(self.raw);
+        if start > 0 {
+            self.defect(0, DefectKind::MboxFromLine);
+        }
+        let mut at = Some(start);
         while let Some(begin) = at {
             at = match self.begin_part(begin) {
                 After::Message(header) => Some(header),
@@ -115,16 +120,6 @@ impl<'a> Pass<'a> {
             }
         }
         self.end_above(0, self.raw.len());
-    }
-
-    /// Passes over the `From ` line that an mbox file puts before a message.
-    fn mbox_line(&mut self) -> usize {
-        // `From : x` with a space before the colon is a field (RFC 5322 §4.5).
-        if !self.raw.starts_with(b"From ") || matches!(item_at(self.raw, 0), Item::Field(_)) {
-            return 0;
-        }
-        self.defect(0, DefectKind::MboxFromLine);
-        memchr::memchr(b'\n', self.raw).map_or(self.raw.len(), |lf| lf + 1)
     }
 
     fn defect(&mut self, offset: usize, kind: DefectKind) {
@@ -188,8 +183,12 @@ impl<'a> Pass<'a> {
         if multipart {
             let boundary =
                 head.content_type.and_then(|value| content::param_octets(value, "boundary"));
-            // RFC 2046 §5.1.1: a boundary does not end with white space.
-            let boundary = boundary.map(trim_end).filter(|boundary| !boundary.is_empty());
+            // RFC 2046 §5.1.1: a boundary does not end with white space. One with a line end in it
+            // (RFC 2231 can say that) delimits no line.
+            let line_end = |b: &u8| matches!(b, b'\r' | b'\n');
+            let boundary = boundary
+                .map(trim_end)
+                .filter(|boundary| !boundary.is_empty() && !boundary.iter().any(line_end));
             if boundary.is_none() {
                 self.defect(begin, DefectKind::MissingBoundary);
             }
@@ -323,14 +322,24 @@ impl<'a> Pass<'a> {
     }
 
     /// The first delimiter line that begins at or after `from`: its offset and meaning.
-    fn find_delimiter(&self, from: usize) -> Option<(usize, Delimiter)> {
-        let mut search = from.saturating_sub(1);
-        while let Some(lf) = self.delimiter.find(&self.raw[search..]) {
+    fn find_delimiter(&mut self, from: usize) -> Option<(usize, Delimiter)> {
+        let search = from.saturating_sub(1);
+        let finder = self.delimiter.take().unwrap_or_else(|| memmem::Finder::new(b"\n--"));
+        let found = self.find_delimiter_with(&finder, search);
+        self.delimiter = Some(finder);
+        found
+    }
+
+    fn find_delimiter_with(
+        &self,
+        finder: &memmem::Finder<'_>,
+        search: usize,
+    ) -> Option<(usize, Delimiter)> {
+        for lf in finder.find_iter(&self.raw[search..]) {
             let line = search + lf + 1;
             if let Some(delimiter) = self.delimiter_at(line) {
                 return Some((line, delimiter));
             }
-            search = line;
         }
         None
     }
@@ -340,9 +349,7 @@ impl<'a> Pass<'a> {
         if self.boundaries == 0 {
             return None;
         }
-        let rest = &self.raw[line..];
-        let line_octets = memchr::memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1);
-        let text = &rest[2..line_octets];
+        let text = &self.raw[line + 2..];
         let matched = self.open.iter().enumerate().rev().find_map(|(owner, open)| {
             let boundary = open.boundary.as_deref()?;
             let after = text.strip_prefix(boundary)?;
@@ -353,6 +360,8 @@ impl<'a> Pass<'a> {
             after.first().is_none_or(u8::is_ascii_whitespace).then_some((owner, close))
         });
         let (owner, close) = matched?;
+        let rest = &self.raw[line..];
+        let line_octets = memchr::memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1);
         Some(Delimiter { owner, close, after: line + line_octets })
     }
 

@@ -11,6 +11,11 @@ use super::{charset, transfer};
 /// Text for people: unfolded, trimmed, encoded words decoded.
 pub fn decode_text(value: &[u8]) -> String {
     let value = value.trim_ascii();
+    if memchr::memchr(b'?', value).is_none() {
+        let mut out = String::with_capacity(value.len());
+        push_plain(&mut out, value);
+        return out;
+    }
     let mut out = String::with_capacity(value.len());
     let mut pending = Pending::default();
     let mut rest = value;
@@ -167,6 +172,17 @@ fn push_plain(out: &mut String, octets: &[u8]) {
     } else {
         out.push_str(&charset::guess(&unfolded));
     }
+}
+
+/// A name or phrase that is already unfolded, as [`decode_text`] reads it; keeps the octets when they
+/// are plain.
+pub(super) fn decode_owned(octets: Vec<u8>) -> String {
+    let plain = |b: &u8| matches!(b, 0x20..=0x7e) && *b != b'?';
+    let trimmed = octets.trim_ascii().len() == octets.len();
+    if trimmed && octets.iter().all(plain) {
+        return String::from_utf8(octets).unwrap_or_default();
+    }
+    decode_text(&octets)
 }
 
 /// Each line end with the white space after it becomes one space.

@@ -7,6 +7,9 @@ use std::fmt::Display;
 use std::io::Write;
 
 /// Why a command failed, for the client's program rather than its owner.
+///
+/// Not here: LOGIN-DELAY, which is not enforced, and UTF8 (RFC 6856 §5), since no message is refused
+/// for the sake of its header (`command/retr.rs` says why).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseCode {
     /// RFC 3206 §6: wrong login or password.
@@ -17,8 +20,6 @@ pub enum ResponseCode {
     SysTemp,
     /// RFC 3206 §4: trying again will not help until somebody acts.
     SysPerm,
-    /// RFC 6856 §5: the message needs UTF-8 mode.
-    Utf8,
 }
 
 impl ResponseCode {
@@ -29,7 +30,6 @@ impl ResponseCode {
             ResponseCode::InUse => "IN-USE",
             ResponseCode::SysTemp => "SYS/TEMP",
             ResponseCode::SysPerm => "SYS/PERM",
-            ResponseCode::Utf8 => "UTF8",
         }
     }
 }

@@ -39,6 +39,7 @@
 mod body;
 mod capabilities;
 mod login;
+mod offer;
 mod report;
 mod settings;
 mod transaction;

@@ -16,16 +16,15 @@
 //! another matter, since DATA cannot carry it: `5.6.3`.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use waxwing_message::{BodyKind, DsnReturn, Envelope, Notify, Recipient};
+use waxwing_message::{BodyKind, Envelope};
 
 use super::body::BodyEncoder;
+use super::offer;
 use super::report::{Disposition, Outcome, Report, Transaction};
 use super::{Capabilities, ClientAction, ClientSession, ClientTimeouts, Stage, State};
 use crate::reply::Reply;
-use crate::xtext;
 
 /// Replies awaited at a time.
 const WINDOW: usize = 64;
@@ -113,7 +112,7 @@ impl Sending {
             Method::Bdat { .. } if binary => None,
             Method::Bdat { .. } => Some(BodyEncoder::plain()),
         };
-        let obstacle = obstacle(&envelope, size_octets, needs_utf8, capabilities, tls);
+        let obstacle = offer::obstacle(&envelope, size_octets, needs_utf8, capabilities, tls);
         let mut outcomes = vec![obstacle; recipients.len()];
         let mut room = capabilities.max_recipients.map_or(usize::MAX, |max| max as usize);
         for (outcome, recipient) in outcomes.iter_mut().zip(recipients) {
@@ -121,7 +120,7 @@ impl Sending {
                 continue;
             }
             if recipient.address.needs_smtputf8() && !capabilities.smtputf8 {
-                *outcome = Some(no_smtputf8());
+                *outcome = Some(offer::no_smtputf8());
             } else if room == 0 {
                 // RFC 9422 §4.2
                 *outcome = Some(Outcome::not_tried("the server takes fewer recipients at a time"));
@@ -225,110 +224,6 @@ impl Sending {
         self.answered = to;
         to == self.accepted.len()
     }
-
-    fn mail_line(&self, capabilities: &Capabilities) -> String {
-        let envelope = &self.envelope;
-        let mut line = match envelope.reverse_path.address() {
-            Some(address) => format!("MAIL FROM:<{address}>"),
-            None => "MAIL FROM:<>".to_owned(),
-        };
-        if capabilities.size.is_some() {
-            let _ = write!(line, " SIZE={}", self.size_octets);
-        }
-        match envelope.body {
-            BodyKind::EightBitMime if capabilities.eight_bit_mime => line += " BODY=8BITMIME",
-            BodyKind::BinaryMime => line += " BODY=BINARYMIME",
-            BodyKind::EightBitMime | BodyKind::SevenBit => {}
-        }
-        if self.smtputf8 {
-            line += " SMTPUTF8";
-        }
-        if envelope.require_tls {
-            line += " REQUIRETLS";
-        }
-        if capabilities.dsn {
-            match envelope.dsn_return {
-                Some(DsnReturn::Full) => line += " RET=FULL",
-                Some(DsnReturn::Headers) => line += " RET=HDRS",
-                None => {}
-            }
-            // RFC 3461 §4.4: at most 100 characters.
-            let id = envelope.envelope_id.as_deref().map(xtext::encode);
-            if let Some(id) = id.filter(|id| (1..=100).contains(&id.len())) {
-                let _ = write!(line, " ENVID={id}");
-            }
-        }
-        line
-    }
-
-    fn rcpt_line(&self, recipient: &Recipient, capabilities: &Capabilities) -> String {
-        let mut line = format!("RCPT TO:<{}>", recipient.address);
-        if !capabilities.dsn {
-            return line;
-        }
-        if let Some(notify) = recipient.notify {
-            line += &notify_parameter(notify);
-        }
-        if let Some(original) = &recipient.original {
-            let kind = &original.address_type;
-            let encoded = match kind.eq_ignore_ascii_case("utf-8") {
-                true => xtext::encode_utf8_address(&original.address, self.smtputf8),
-                false => xtext::encode(&original.address),
-            };
-            let fits = kind.len() + 1 + encoded.len() <= 500;
-            if fits && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-                let _ = write!(line, " ORCPT={kind};{encoded}");
-            }
-        }
-        line
-    }
-}
-
-/// Why the message cannot go to this server at all.
-fn obstacle(
-    envelope: &Envelope,
-    size_octets: u64,
-    needs_utf8: bool,
-    capabilities: &Capabilities,
-    tls: bool,
-) -> Option<Outcome> {
-    let too_large = capabilities.size.flatten().is_some_and(|limit| size_octets > limit);
-    let binary = capabilities.binary_mime && capabilities.chunking;
-    if envelope.require_tls && !(tls && capabilities.require_tls) {
-        // RFC 8689 §5
-        Some(Outcome::failed(
-            (7, 30),
-            "the sender requires TLS all the way (REQUIRETLS), which the server does not offer",
-        ))
-    } else if needs_utf8 && !capabilities.smtputf8 {
-        Some(no_smtputf8())
-    } else if envelope.body == BodyKind::BinaryMime && !binary {
-        Some(Outcome::failed((6, 3), "the message is binary, which the server does not take"))
-    } else if too_large {
-        let why = "the message is larger than the server takes";
-        Some(Outcome::failed((3, 4), why))
-    } else {
-        None
-    }
-}
-
-/// RFC 6531 §3.5.
-fn no_smtputf8() -> Outcome {
-    Outcome::failed((6, 7), "the server does not take internationalised addresses or headers")
-}
-
-fn notify_parameter(notify: Notify) -> String {
-    let Notify::On { success, failure, delay } = notify else {
-        return " NOTIFY=NEVER".to_owned();
-    };
-    let words: Vec<&str> = [(success, "SUCCESS"), (failure, "FAILURE"), (delay, "DELAY")]
-        .into_iter()
-        .filter_map(|(on, word)| on.then_some(word))
-        .collect();
-    match words.is_empty() {
-        true => " NOTIFY=NEVER".to_owned(),
-        false => format!(" NOTIFY={}", words.join(",")),
-    }
 }
 
 impl ClientSession {
@@ -358,20 +253,19 @@ impl ClientSession {
     /// Says what may be said now, and ends the transaction when all is known.
     pub(super) fn go_on_sending(&mut self, now: Instant) {
         while self.say_next(now) {}
-        if let State::Sending(sending) = &mut self.state {
-            if sending.is_over() {
-                let unknown = Outcome::deferred((0, 0), "nothing was said of this recipient");
-                // Unless a message went through, the server may have a transaction open still.
-                if sending.spoken {
-                    self.reset_needed = !sending.was_delivered();
-                }
-                let State::Sending(sending) = std::mem::replace(&mut self.state, State::Idle)
-                else {
-                    return;
-                };
-                self.actions.push_back(ClientAction::Done(sending.into_report(&unknown)));
-                self.become_idle();
+        if let State::Sending(sending) = &mut self.state
+            && sending.is_over()
+        {
+            let unknown = Outcome::deferred((0, 0), "nothing was said of this recipient");
+            // Unless a message went through, the server may have a transaction open still.
+            if sending.spoken {
+                self.reset_needed = !sending.was_delivered();
             }
+            let State::Sending(sending) = std::mem::replace(&mut self.state, State::Idle) else {
+                return;
+            };
+            self.actions.push_back(ClientAction::Done(sending.into_report(&unknown)));
+            self.become_idle();
         }
     }
 
@@ -388,7 +282,13 @@ impl ClientSession {
         let (line, expected, next) = match sending.next {
             Next::Reset => ("RSET".to_owned(), Expected::Reset, Next::Mail),
             Next::Mail => {
-                (sending.mail_line(&self.capabilities), Expected::Mail, Next::Recipient(0))
+                let line = offer::mail_line(
+                    &sending.envelope,
+                    sending.size_octets,
+                    sending.smtputf8,
+                    &self.capabilities,
+                );
+                (line, Expected::Mail, Next::Recipient(0))
             }
             Next::Recipient(place) => {
                 let open = sending.outcomes[place..].iter().position(Option::is_none);
@@ -397,7 +297,7 @@ impl ClientSession {
                     return true;
                 };
                 let recipient = &sending.envelope.recipients[place];
-                let line = sending.rcpt_line(recipient, &self.capabilities);
+                let line = offer::rcpt_line(recipient, sending.smtputf8, &self.capabilities);
                 (line, Expected::Recipient(place), Next::Recipient(place + 1))
             }
             Next::Content => {

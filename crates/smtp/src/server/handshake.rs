@@ -339,10 +339,10 @@ impl ServerSession {
         self.pending = Some(Step::LoginEnded(login, Err(why)));
     }
 
-    /// A response was too long; the caller says so.
-    pub(super) fn abort_auth(&mut self) {
-        self.auth = None;
-        self.phase = Phase::Command;
+    /// RFC 4954 §4.
+    pub(super) fn auth_line_too_long(&mut self) {
+        let reply = Reply::new(500, (5, 5, 6), "authentication exchange line too long");
+        self.auth_failed(reply, "response too long");
     }
 
     /// For the `with` of Received (RFC 3848, RFC 6531 §4.3): `SMTP`, `ESMTPSA`, `UTF8SMTPS`,

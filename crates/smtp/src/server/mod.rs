@@ -18,7 +18,6 @@
 //! takes no further command, and `next_action` returns `None`. Pipelined input stays in the
 //! session: read more only while [`ServerSession::wants_input`] says so, and memory stays bounded
 //! by one read. Losing the connection needs no call: drop the session and what was spooled.
-
 //!
 //! # Phases
 //!
@@ -34,6 +33,7 @@
 //! `handshake.rs` has the commands before a message (EHLO, STARTTLS, AUTH), `transaction.rs` those
 //! that make one, `scan.rs` the care that DATA needs, `input.rs` lines and their limits.
 
+mod action;
 mod handshake;
 mod input;
 mod scan;
@@ -44,7 +44,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use waxwing_message::{Envelope, Recipient};
+use waxwing_message::Envelope;
 use waxwing_sasl::Mechanism;
 use zeroize::Zeroizing;
 
@@ -55,88 +55,13 @@ use crate::Tls;
 use crate::command::{Command, CommandError};
 use crate::reply::Reply;
 
+pub use self::action::{Action, Verdict};
 pub use self::settings::{Extensions, Role, ServerSettings, ServerTimeouts, StartTls};
 
 /// While this much output waits, no further command is taken.
 const OUTPUT_PAUSE: usize = 16 * 1024;
 /// With this much unused input, more is not wanted.
 const INPUT_PAUSE: usize = 64 * 1024;
-
-/// What the driver says to a question: `Ok` is the usual positive reply, `Err` is sent as it is. A
-/// reply of `421` also ends the session.
-pub type Verdict = Result<(), Reply>;
-
-/// What the driver is to do now.
-#[derive(Debug)]
-pub enum Action<'a> {
-    /// Write all output, then do the TLS handshake on the connection, then call
-    /// [`ServerSession::tls_established`]; on failure close. Octets that arrived with the plain
-    /// connection are gone already: nothing is carried over (RFC 3207 §4.2).
-    StartTls,
-    /// The client wants to log in. Call [`ServerSession::answer_authenticate`] with fresh random
-    /// octets, or with a refusal (too many attempts from there, say).
-    Authenticate {
-        /// As chosen by the client among those offered.
-        mechanism: Mechanism,
-    },
-    /// Check name and password, then call [`ServerSession::answer_password`].
-    CheckPassword {
-        /// Login name as given.
-        login: String,
-        /// The password, in clear.
-        password: Zeroizing<String>,
-    },
-    /// Look up SCRAM keys (invented ones for an unknown login), then call
-    /// [`ServerSession::answer_keys`].
-    NeedKeys {
-        /// Login name as given.
-        login: String,
-    },
-    /// A login succeeded or failed: for the log and for counting. Nothing to answer.
-    LoginEnded {
-        /// The name, when it came to that.
-        login: Option<String>,
-        /// Why not, for the log; the client hears the same in every case.
-        outcome: Result<(), &'static str>,
-    },
-    /// MAIL FROM: may this sender? Call [`ServerSession::answer_sender`].
-    CheckSender {
-        /// No recipients yet.
-        envelope: &'a Envelope,
-        /// SIZE=, already within the limit.
-        size_octets: Option<u64>,
-    },
-    /// RCPT TO: is there such a recipient, and may this client send there? Call
-    /// [`ServerSession::answer_recipient`]. Repetitions are not asked again.
-    CheckRecipient {
-        /// With the recipients accepted so far.
-        envelope: &'a Envelope,
-        /// The one in question.
-        recipient: &'a Recipient,
-    },
-    /// DATA, or the first BDAT, with at least one recipient: make ready to spool and call
-    /// [`ServerSession::answer_data`].
-    BeginData {
-        /// Complete.
-        envelope: &'a Envelope,
-    },
-    /// Message octets, in order, transparency already undone. Nothing to answer; if they cannot be
-    /// kept, call [`ServerSession::fail_data`].
-    Data(&'a [u8]),
-    /// Forget what was spooled: the client broke the rules, was over the size limit or said RSET.
-    /// Nothing to answer.
-    DiscardData,
-    /// The message is whole. Make it durable, then call [`ServerSession::answer_message`] (or
-    /// [`ServerSession::answer_message_each`] in LMTP).
-    DataComplete {
-        /// Who to whom. The session has forgotten it.
-        envelope: Box<Envelope>,
-        /// Octets handed over.
-        octets: u64,
-    },
-    /// Write all output, then close the connection. Nothing follows.
-    Close,
-}
 
 /// One connection, server side.
 pub struct ServerSession {
@@ -348,8 +273,9 @@ impl ServerSession {
         self.tls.is_some()
     }
 
-    /// What is buffered: for tests of its bounds.
-    pub(crate) fn memory_octets(&self) -> usize {
+    /// Octets that buffers hold room for: for tests of their bounds.
+    #[doc(hidden)]
+    pub fn buffered_capacity(&self) -> usize {
         self.input.capacity() + self.output.capacity()
     }
 
@@ -386,10 +312,11 @@ impl ServerSession {
                 return Some(step);
             }
             let closing = matches!(self.phase, Phase::Closing | Phase::Closed);
-            if !matches!(self.phase, Phase::Waiting(_)) && !closing {
-                if let Some(reply) = self.farewell.take() {
-                    self.close_with(reply);
-                }
+            if !matches!(self.phase, Phase::Waiting(_))
+                && !closing
+                && let Some(reply) = self.farewell.take()
+            {
+                self.close_with(reply);
             }
             if self.output().len() > OUTPUT_PAUSE && !closing {
                 return None;
@@ -443,11 +370,7 @@ impl ServerSession {
                 (5, 5, 2),
                 "bare LF: a line ends with CRLF (RFC 5321 section 2.3.8); closing",
             )),
-            Line::TooLong if in_auth => {
-                self.abort_auth();
-                // RFC 4954 §4
-                self.refuse(Reply::new(500, (5, 5, 6), "authentication exchange line too long"));
-            }
+            Line::TooLong if in_auth => self.auth_line_too_long(),
             Line::TooLong => self.refuse(Reply::new(500, (5, 5, 2), "line too long")),
             Line::Whole(range) if in_auth => self.auth_response(range),
             Line::Whole(range) => match Command::parse(self.input.octets(range)) {

@@ -85,7 +85,7 @@ impl ServerSession {
             Some(Reply::new(553, (5, 6, 7), "that address needs SMTPUTF8"))
         } else if mail.size_octets.is_some_and(|size| size > settings.max_message_octets) {
             // RFC 1870 §6.1
-            Some(self.too_large())
+            Some(too_large(settings.max_message_octets))
         } else {
             None
         }
@@ -106,11 +106,6 @@ impl ServerSession {
         ]
         .into_iter()
         .find_map(|(parameter, unannounced)| unannounced.then_some(parameter))
-    }
-
-    fn too_large(&self) -> Reply {
-        let limit = self.settings.max_message_octets;
-        Reply::new(552, (5, 3, 4), format!("message too large: at most {limit} octets"))
     }
 
     /// After [`Action::CheckSender`](super::Action::CheckSender).
@@ -224,6 +219,7 @@ impl ServerSession {
         }
         if chunk.refusal.is_some() {
             self.counts.errors += 1;
+            self.message_since = self.since;
             self.phase = Phase::Chunk(chunk);
             return;
         }
@@ -268,20 +264,18 @@ impl ServerSession {
         }
     }
 
-    fn begin_chunk(&mut self, mut chunk: Chunk) {
+    fn begin_chunk(&mut self, chunk: Chunk) {
         let limit = self.settings.max_message_octets;
-        let too_large = self.too_large();
         let content = self.content_mut();
-        chunk.refusal = content.failed.clone();
-        if chunk.refusal.is_none() && content.octets.saturating_add(chunk.octets) > limit {
-            content.failed = Some(too_large.clone());
-            chunk.refusal = Some(too_large);
+        let too_many = content.octets.saturating_add(chunk.octets) > limit;
+        if content.failed.is_none() && too_many {
+            content.failed = Some(too_large(limit));
             self.pending = Some(Step::DiscardData);
         }
         self.phase = Phase::Chunk(chunk);
     }
 
-    /// In the phases that have one: Data, and Chunk without refusal.
+    /// In the phases that have one: Data, and Chunk in its place.
     fn content_mut(&mut self) -> &mut Content {
         let transaction = self.transaction.as_mut().expect("a message needs a transaction");
         transaction.content.as_mut().expect("its octets have begun")
@@ -290,7 +284,6 @@ impl ServerSession {
     /// Goes on in the Data phase.
     pub(super) fn data(&mut self, now: Instant) -> Option<Step> {
         let limit = self.settings.max_message_octets;
-        let too_large = |session: &ServerSession| session.too_large();
         let transaction = self.transaction.as_mut().expect("DATA needs a transaction");
         let content = transaction.content.as_mut().expect("its octets have begun");
         let scanned = content.scanner.scan(self.input.rest());
@@ -303,8 +296,7 @@ impl ServerSession {
             content.failed = Some(lone_octet(lone));
             step = Some(Step::DiscardData);
         } else if content.octets + octets.len() as u64 > limit {
-            let reply = too_large(self);
-            self.content_mut().failed = Some(reply);
+            content.failed = Some(too_large(limit));
             step = Some(Step::DiscardData);
         } else if !octets.is_empty() {
             content.octets += octets.len() as u64;
@@ -345,11 +337,11 @@ impl ServerSession {
         if octets.is_empty() {
             return None;
         }
-        if transaction.envelope.body != BodyKind::BinaryMime {
-            if let Some(lone) = content.lines.check(self.input.octets(octets.clone())) {
-                content.failed = Some(lone_octet(lone));
-                return Some(Step::DiscardData);
-            }
+        if transaction.envelope.body != BodyKind::BinaryMime
+            && let Some(lone) = content.lines.check(self.input.octets(octets.clone()))
+        {
+            content.failed = Some(lone_octet(lone));
+            return Some(Step::DiscardData);
         }
         content.octets += octets.len() as u64;
         Some(Step::Data(octets))
@@ -379,11 +371,12 @@ impl ServerSession {
             return None;
         }
         let mut step = None;
-        if content.failed.is_none() && !binary {
-            if let Some(lone) = content.lines.finish() {
-                content.failed = Some(lone_octet(lone));
-                step = Some(Step::DiscardData);
-            }
+        if content.failed.is_none()
+            && !binary
+            && let Some(lone) = content.lines.finish()
+        {
+            content.failed = Some(lone_octet(lone));
+            step = Some(Step::DiscardData);
         }
         self.message_ended();
         step
@@ -412,8 +405,17 @@ impl ServerSession {
     fn swallow(&mut self, octets: usize, why: Reply) {
         self.swallowed += octets as u64;
         let limit = self.settings.max_message_octets.saturating_mul(2).saturating_add(1 << 20);
-        if self.swallowed > limit {
-            self.close_with(why);
+        if self.swallowed <= limit {
+            return;
+        }
+        match self.transaction.take().filter(|open| !open.accepted.is_empty()) {
+            Some(open) => {
+                let smtputf8 = open.envelope.smtputf8;
+                let finished = Finished { accepted: open.accepted, smtputf8 };
+                self.answer_all(&finished, |_| why.clone());
+                self.end();
+            }
+            None => self.close_with(why),
         }
     }
 
@@ -485,6 +487,10 @@ impl ServerSession {
 
 fn recipient_ok() -> Reply {
     Reply::new(250, (2, 1, 5), "recipient ok")
+}
+
+fn too_large(limit: u64) -> Reply {
+    Reply::new(552, (5, 3, 4), format!("message too large: at most {limit} octets"))
 }
 
 fn lone_octet(lone: LoneOctet) -> Reply {

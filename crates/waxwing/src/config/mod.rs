@@ -197,6 +197,9 @@ pub struct Outbound {
     pub warn_after: Span,
     /// When we give up.
     pub expire_after: Span,
+    /// How long what a node was sending when it died waits until another node, or the same one
+    /// started again, takes it up.
+    pub lease: Span,
     /// Connections in all, and to one destination.
     pub connections: usize,
     /// Connections to one destination.
@@ -216,6 +219,7 @@ impl Default for Outbound {
             retry: [5, 15, 30, 60, 120, 240].map(minutes).to_vec(),
             warn_after: minutes(4 * 60),
             expire_after: minutes(5 * 24 * 60),
+            lease: minutes(1),
             connections: 64,
             connections_per_destination: 4,
             extra_roots: None,

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::io::AsyncWriteExt as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -40,6 +40,8 @@ const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     start_log();
+    // Before anybody is told that we listen: from then on signals are ours.
+    let signals = Signals::listen()?;
     let ports = listen::bind_all(&config.listen)?;
     prepare_data_folder(&config)?;
     become_user(&config)?;
@@ -61,12 +63,13 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     tasks.spawn(async move { road.run_queue(until).await });
     let (background, until) = (store.clone(), stopped.clone());
     tasks.spawn(async move { background.run_background(until).await });
-    let keeper = tokio::spawn(keep_certificates(config.clone(), certificates, tokens));
+    let Signals { terminate, interrupt, hang_up } = signals;
+    let keeper = tokio::spawn(keep_certificates(config.clone(), certificates, tokens, hang_up));
 
     say_listening(&listening, json).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     info!(hostname = %config.hostname, config = %config_path.display(), "ready");
-    wait_for_end().await?;
+    wait_for_end(terminate, interrupt).await;
 
     info!("stopping: open sessions are told, deliveries in progress are finished");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
@@ -154,12 +157,12 @@ async fn keep_certificates(
     config: Config,
     certificates: Arc<tls::Certificates>,
     tokens: acme::Tokens,
+    mut hang_up: Signal,
 ) {
     if let Some(settings) = config.tls.acme.clone() {
         let keeper = acme::Keeper::new(&config.data, settings, certificate_names(&config), tokens);
         return keeper.run(certificates).await;
     }
-    let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
     let (Some(certificate), Some(key)) = (config.tls.certificate, config.tls.key) else {
         // Nothing to reload, but SIGHUP must not end the server.
         loop {
@@ -302,12 +305,27 @@ async fn say_listening(listening: &BTreeMap<Service, Vec<String>>, json: bool) -
     Ok(())
 }
 
-async fn wait_for_end() -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+/// The signals that concern us. As long as one is listened for, it does not end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals> {
+        let listen = |kind, name| signal(kind).with_context(|| format!("cannot listen for {name}"));
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate(), "SIGTERM")?,
+            interrupt: listen(SignalKind::interrupt(), "SIGINT")?,
+            hang_up: listen(SignalKind::hangup(), "SIGHUP")?,
+        })
+    }
+}
+
+async fn wait_for_end(mut terminate: Signal, mut interrupt: Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    Ok(())
 }

@@ -133,6 +133,8 @@ pub fn policy(config: &Config) -> Result<Policy> {
     };
     policy.delay_warning_after = outbound.warn_after.0;
     policy.expire_after = outbound.expire_after.0;
+    policy.lease_for = outbound.lease.0;
+    policy.poll_every = policy.poll_every.min(outbound.lease.0);
     policy.max_deliveries = outbound.connections;
     policy.max_deliveries_per_domain = outbound.connections_per_destination;
     policy.max_connections_per_host = outbound.connections_per_destination;

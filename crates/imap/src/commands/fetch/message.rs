@@ -223,11 +223,7 @@ impl Message<'_> {
         }
     }
 
-    async fn binary_size(
-        &self,
-        connection: &mut Connection<'_>,
-        part: &[u32],
-    ) -> Result<(), Fail> {
+    async fn binary_size(&self, connection: &mut Connection<'_>, part: &[u32]) -> Result<(), Fail> {
         let octets = match (self.content, self.encoded(part)) {
             (Some(content), Some((extent, Some(decoder)))) => {
                 body::decoded_octets(content, extent, decoder).await?
@@ -272,7 +268,8 @@ fn section_name(out: &mut Out, section: &Section, partial: Option<Partial>) {
 fn field_names(out: &mut Out, names: &[Vec<u8>]) {
     for (i, name) in names.iter().enumerate() {
         out.raw(if i == 0 { "(" } else { " " });
-        let atom = !name.is_empty() && name.iter().all(|&b| crate::wire::cursor::is_astring_char(b));
+        let atom =
+            !name.is_empty() && name.iter().all(|&b| crate::wire::cursor::is_astring_char(b));
         if atom {
             out.raw(name);
         } else {

@@ -8,7 +8,8 @@
 mod body;
 mod message;
 
-use waxwing_store::{FlagChange, Flags, SystemFlags, Uid};
+use waxwing_message::Summary;
+use waxwing_store::{FlagChange, Flags, MailboxId, Store, SystemFlags, Uid};
 
 use super::pick;
 use crate::connection::Connection;
@@ -91,7 +92,9 @@ impl Plan {
 
 fn needs_summary(item: &FetchItem) -> bool {
     match item {
-        FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure | FetchItem::Preview => true,
+        FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure | FetchItem::Preview => {
+            true
+        }
         FetchItem::Rfc822Header | FetchItem::Rfc822Text => true,
         FetchItem::Section { section, .. } => {
             !(section.part.is_empty() && section.text == SectionText::Whole)
@@ -161,11 +164,7 @@ async fn fetch_slice(
 }
 
 /// Sets \Seen where BODY[…] and its like do so. Gives the UIDs that it was news for.
-async fn mark_seen(
-    session: &mut Session,
-    plan: &Plan,
-    places: &[u32],
-) -> Result<Vec<Uid>, Fail> {
+async fn mark_seen(session: &mut Session, plan: &Plan, places: &[u32]) -> Result<Vec<Uid>, Fail> {
     let store = session.store.clone();
     let selected = session.selected()?;
     if !plan.sets_seen || selected.read_only {
@@ -189,10 +188,10 @@ async fn mark_seen(
 
 /// A message's header, for SEARCH; `None` when the message is gone.
 pub async fn header_of(
-    store: &waxwing_store::Store,
-    mailbox: waxwing_store::MailboxId,
+    store: &Store,
+    mailbox: MailboxId,
     uid: Uid,
-    summary: &waxwing_message::Summary,
+    summary: &Summary,
 ) -> Result<Option<Vec<u8>>, Fail> {
     let Some(root) = summary.parts.first() else { return Ok(None) };
     match store.content(mailbox, uid).await? {

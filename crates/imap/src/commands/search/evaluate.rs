@@ -271,7 +271,8 @@ mod tests {
         let view = view();
         let row = &view.rows()[0];
         let summary = summary();
-        let message = Candidate { view: &view, place: 0, row, summary: Some(&summary), header: None };
+        let message =
+            Candidate { view: &view, place: 0, row, summary: Some(&summary), header: None };
         for (test, fits) in [
             (Test::Keyword("$JUNK".into()), true),
             (Test::Keyword("Junk".into()), false),

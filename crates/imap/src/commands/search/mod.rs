@@ -60,7 +60,7 @@ pub async fn run(
     };
     let SearchReturn { min, max, all, count, .. } = returns;
     if search.returns.is_none() && !enabled.rev2 {
-        answer.search(&mut connection.out);
+        answer.search(connection).await?;
     } else if min || max || all || count {
         answer.esearch(&mut connection.out, tag, returns);
     } // RFC 5182 §2.1: RETURN (SAVE) alone is answered by nothing
@@ -205,16 +205,18 @@ impl Answer<'_> {
         }
     }
 
-    /// RFC 3501 §7.2.5.
-    fn search(&self, out: &mut Out) {
-        out.raw("* SEARCH");
+    /// RFC 3501 §7.2.5: one response, however long.
+    async fn search(&self, connection: &mut Connection<'_>) -> Result<(), Fail> {
+        connection.out.raw("* SEARCH");
         for &place in self.places {
-            out.raw(" ").number(self.number(place));
+            connection.out.raw(" ").number(self.number(place));
+            connection.relieve().await?;
         }
         if let Some(modseq) = self.highest(self.places) {
-            out.raw(" (MODSEQ ").number(modseq).raw(")");
+            connection.out.raw(" (MODSEQ ").number(modseq).raw(")");
         }
-        out.line_end();
+        connection.out.line_end();
+        Ok(())
     }
 
     /// RFC 9051 §7.3.4.
