@@ -571,7 +571,40 @@ async fn a_domain_that_became_ours_is_delivered_here() {
     let inbox = world.inbox(bob).await;
     assert_eq!(inbox.len(), 1);
     assert!(inbox[0].starts_with("Return-Path: <alice@wax.test>\r\n"));
-    assert_eq!(world.store.journey(accepted.journey).await.unwrap().unwrap().pending, 0);
+    let journey = world.store.journey(accepted.journey).await.unwrap().unwrap();
+    assert_eq!(journey.pending, 0);
+    let Some(Step::Attempted { recipients, .. }) = journey.events.last().map(|e| &e.step) else {
+        panic!("{:?}", journey.events)
+    };
+    assert!(matches!(recipients[0].outcome, Outcome::Delivered { .. }));
+}
+
+#[tokio::test]
+async fn a_full_mailbox_at_the_end_of_the_queue_waits_and_loses_nothing() {
+    let world = World::new().await;
+    let accepted = world.send(&[BOB]).await;
+    world.store.create_domain("wing.example").await.unwrap();
+    let bob = world.account(BOB).await;
+    world.store.set_quota(&address(BOB), Some(10)).await.unwrap();
+    world.run().await;
+    assert!(world.inbox(bob).await.is_empty());
+    assert_eq!(world.store.queue(None, 10).await.unwrap()[0].last_reason, "the mailbox is full");
+    world.store.set_quota(&address(BOB), None).await.unwrap();
+    world.run_to_the_end().await;
+    assert_eq!(world.inbox(bob).await.len(), 1);
+    assert!(!kinds(&world.events(accepted.journey).await).contains(&"bounced"));
+}
+
+#[tokio::test]
+async fn a_report_that_finds_its_mailbox_full_is_not_what_stops_the_queue() {
+    let (world, mx) = with_wing().await;
+    mx.refuse(BOB, unknown());
+    let accepted = world.send(&[BOB]).await;
+    world.store.set_quota(&address("alice@wax.test"), Some(10)).await.unwrap();
+    world.run().await;
+    assert_eq!(world.queue_len().await, 0);
+    let steps = world.events(accepted.journey).await;
+    assert!(matches!(steps.last(), Some(Step::Bounced { report: None, .. })), "{steps:?}");
 }
 
 #[tokio::test]
