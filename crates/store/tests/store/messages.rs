@@ -223,7 +223,10 @@ async fn large_messages_come_back_by_range(world: World) {
     assert_eq!(spool.len(), octets.len() as u64);
     let spool = spool.finish().unwrap();
     assert_eq!(spool.as_bytes(), octets);
-    assert_eq!(std::fs::read_dir(world.folder.path()).unwrap().count(), if world.is_sqlite() { 3 } else { 0 });
+    assert_eq!(
+        std::fs::read_dir(world.folder.path()).unwrap().count(),
+        if world.is_sqlite() { 3 } else { 0 }
+    );
     let prefix = b"Return-Path: <>\r\n".to_vec();
     let whole = [&prefix[..], &octets[5..]].concat();
     let blob = store.stage(prefix, &spool, 5).await.unwrap();
@@ -273,8 +276,11 @@ async fn many_tasks_at_once_keep_every_count(world: World) {
                     }
                     kind => {
                         let (entries, _) = store.entries(inbox).await.unwrap();
-                        let uids: Vec<Uid> =
-                            entries.iter().map(|e| e.uid).filter(|uid| uid.0 % 3 == task % 3).collect();
+                        let uids: Vec<Uid> = entries
+                            .iter()
+                            .map(|e| e.uid)
+                            .filter(|uid| uid.0 % 3 == task % 3)
+                            .collect();
                         match kind {
                             2 => {
                                 let change = flags(SystemFlags::SEEN, &[&format!("k{task}")]);

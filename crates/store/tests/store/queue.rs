@@ -111,11 +111,8 @@ async fn settling_ends_or_retries(world: World) {
     let journey = acceptance.journey;
     world.store.accept(acceptance).await.unwrap();
     let lease = lease_one(&world.store, start).await;
-    let retry = Settlement::Retry {
-        at: start + MINUTE,
-        reason: "busy\u{0}".into(),
-        delay_warned: true,
-    };
+    let retry =
+        Settlement::Retry { at: start + MINUTE, reason: "busy\u{0}".into(), delay_warned: true };
     let entries = vec![(lease.entries[0].id, Settlement::Ended), (lease.entries[1].id, retry)];
     let events = vec![accepted_event(), accepted_event()];
     let first = lease.entries[0].id;
@@ -250,7 +247,10 @@ async fn operators_hold_release_retry_and_cancel(world: World) {
     assert_eq!(store.next_due().await.unwrap(), None);
     assert!(store.lease(later, MINUTE, 1, &[]).await.unwrap().is_empty());
     store.release(id, start).await.unwrap();
-    assert_eq!((state().await, store.next_due().await.unwrap()), (QueueState::Waiting, Some(later)));
+    assert_eq!(
+        (state().await, store.next_due().await.unwrap()),
+        (QueueState::Waiting, Some(later))
+    );
     store.retry_now(id, start).await.unwrap();
     let lease = lease_one(store, start).await;
     for refused in [
@@ -271,7 +271,12 @@ async fn operators_hold_release_retry_and_cancel(world: World) {
         Step::Operator { action, recipient } => Some((action.as_str(), recipient.to_string())),
         _ => None,
     });
-    let words: Vec<_> = actions.map(|(action, to)| { assert_eq!(to, "a@far.test"); action }).collect();
+    let words: Vec<_> = actions
+        .map(|(action, to)| {
+            assert_eq!(to, "a@far.test");
+            action
+        })
+        .collect();
     assert_eq!(words, ["held", "released", "retried", "cancelled"]);
     assert_eq!(kept.pending, 0);
     world.check_invariants().await;
