@@ -97,8 +97,11 @@ async fn list(store: &Store, context: &Context, limit: usize) -> Result<()> {
 /// Draws a journey for people.
 pub fn draw(journey: &Found) {
     println!("Journey {}", journey.id);
-    let message_id =
-        journey.message_id.as_deref().map(|id| format!(", <{id}>")).unwrap_or_default();
+    let message_id = journey
+        .message_id
+        .as_deref()
+        .map(|id| format!(", <{}>", print::clean(id)))
+        .unwrap_or_default();
     println!("  from {}, {}{message_id}", journey.reverse_path, Octets(journey.size_octets));
     println!("  began {}", print::moment(journey.started_at));
     for event in &journey.events {
@@ -116,7 +119,7 @@ pub fn draw_event(event: &Event, since: jiff::Timestamp) {
     let millis = event.at.as_millisecond() - since.as_millisecond();
     let mut margin = format!("{:>11}  {name:<10}", elapsed(millis));
     for line in lines {
-        println!("{margin} {line}");
+        println!("{margin} {}", print::clean(&line));
         margin = " ".repeat(23);
     }
 }

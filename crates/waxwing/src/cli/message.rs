@@ -190,15 +190,15 @@ async fn show(store: &Store, context: &Context, mailbox: &Mailbox, uid: Uid) -> 
         return Ok(());
     }
     let overview = &summary.overview;
-    println!("From:     {}", people(&overview.from));
-    println!("To:       {}", people(&overview.to));
+    println!("From:     {}", print::clean(&people(&overview.from)));
+    println!("To:       {}", print::clean(&people(&overview.to)));
     if !overview.cc.is_empty() {
-        println!("Cc:       {}", people(&overview.cc));
+        println!("Cc:       {}", print::clean(&people(&overview.cc)));
     }
-    println!("Subject:  {}", text(overview.subject.as_ref()));
+    println!("Subject:  {}", print::clean(&text(overview.subject.as_ref())));
     println!("Received: {}", print::moment(entry.received_at));
     println!("Size:     {}, flags: {}\n", Octets(entry.size_octets), flag_names(entry).join(" "));
-    println!("{}\n", summary.preview);
+    println!("{}\n", print::clean(&summary.preview));
     match journey {
         Some(journey) => journey::draw(&journey),
         None => println!("It came by no journey: a client put it here."),

@@ -14,7 +14,7 @@ pub fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) {
     table.load_style(presets::NOTHING);
     table.set_header(header.iter().map(|name| Cell::new(name.to_uppercase())));
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| clean(cell)));
     }
     for (index, column) in table.column_iter_mut().enumerate() {
         let edges = (if index == 0 { 0 } else { 1 }, 1);
@@ -24,6 +24,11 @@ pub fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) {
         }
     }
     println!("{}", table.trim_fmt());
+}
+
+/// Text as it may be shown: what strangers wrote must not steer the terminal.
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// `2026-11-22 14:03:09 UTC`.
@@ -52,6 +57,11 @@ pub fn count(n: u64, one: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strangers_do_not_steer_the_terminal() {
+        assert_eq!(clean("\u{1b}[31mred\u{9b}0m\n"), "\u{fffd}[31mred\u{fffd}0m\u{fffd}");
+    }
 
     #[test]
     fn relative_times() {

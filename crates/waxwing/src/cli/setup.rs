@@ -15,6 +15,7 @@ use waxwing_store::{AccountError, NewAccount};
 use super::password::PasswordSource;
 use super::{Context, print};
 use crate::config::{Config, HostName};
+use crate::serve::tls;
 
 /// Makes a server for a domain.
 #[derive(Args)]
@@ -153,8 +154,8 @@ impl Setup {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make {}", folder.display()))?;
         }
-        std::fs::write(&context.path, text)
-            .with_context(|| format!("cannot write {}", context.path.display()))?;
+        // It may hold a database password.
+        tls::write_secret(&context.path, text.as_bytes())?;
         Ok(true)
     }
 }

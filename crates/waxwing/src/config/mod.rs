@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use report::ConfigError;
-pub use values::{HostName, HostPort, Octets, Span};
+pub use values::{HostName, HostPort, Octets, RouteDomain, Span};
 
 /// Where the file is looked for when neither `--config` nor `WAXWING_CONFIG` names one.
 pub const DEFAULT_PATH: &str = "/etc/waxwing/waxwing.toml";
@@ -95,8 +95,8 @@ pub struct Listen {
     pub pop3s: Vec<SocketAddr>,
     /// LMTP (RFC 2033), for another MTA on this machine; loopback addresses only.
     pub lmtp: Vec<SocketAddr>,
-    /// HTTP, to answer ACME's challenges (RFC 8555 §8.3).
-    pub http: Vec<SocketAddr>,
+    /// HTTP, to answer ACME's challenges (RFC 8555 §8.3). Only with ACME; then port 80 by default.
+    pub http: Option<Vec<SocketAddr>>,
 }
 
 impl Default for Listen {
@@ -111,7 +111,7 @@ impl Default for Listen {
             pop3: any(110),
             pop3s: any(995),
             lmtp: Vec::new(),
-            http: any(80),
+            http: None,
         }
     }
 }
@@ -189,8 +189,8 @@ pub struct Outbound {
     pub source: Option<IpAddr>,
     /// Hand everything to this server instead of looking up mail exchangers.
     pub smarthost: Option<Smarthost>,
-    /// Domain to `host:port`, instead of looking it up.
-    pub routes: std::collections::BTreeMap<HostName, HostPort>,
+    /// Domain to `host:port`, instead of looking it up; `.example.org` is all below that domain.
+    pub routes: std::collections::BTreeMap<RouteDomain, HostPort>,
     /// Pauses after each failed attempt; the last one repeats.
     pub retry: Vec<Span>,
     /// When the sender is told that it takes long.
@@ -254,6 +254,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections from one address.
     pub connections_per_address: usize,
+    /// How long a journey is kept after it ended.
+    pub keep_journeys: Span,
 }
 
 impl Default for Limits {
@@ -263,6 +265,7 @@ impl Default for Limits {
             recipients: 1_000,
             connections: 10_000,
             connections_per_address: 100,
+            keep_journeys: Span::from_secs(90 * 24 * 3_600),
         }
     }
 }
@@ -277,8 +280,11 @@ impl Config {
 
     /// Checks a configuration given as text; `path` is named in errors.
     pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
-        let config: Config =
+        let mut config: Config =
             toml::from_str(text).map_err(|error| report::from_toml(text, path, &error))?;
+        if config.tls.acme.is_some() && config.listen.http.is_none() {
+            config.listen.http = Some(vec![SocketAddr::new(IpAddr::from([0u16; 8]), 80)]);
+        }
         config.check().map_err(|wrong| report::from_check(text, path, wrong))?;
         Ok(config)
     }
@@ -307,7 +313,7 @@ impl Config {
                 "no certificate: add `acme = { email = \"you@your.domain\" }`, or `certificate` and `key` files, or `self-signed = true` to try things out",
             ));
         }
-        if tls.acme.is_some() && self.listen.http.is_empty() {
+        if tls.acme.is_some() && self.listen.http.iter().flatten().next().is_none() {
             return Err(report::Wrong::at(
                 "listen",
                 "acme needs an http address (port 80) to answer its challenges",
@@ -432,6 +438,25 @@ mod tests {
     fn missing_tls_says_what_to_add() {
         let text = error("hostname = 'mail.example.org'\n");
         assert!(text.contains("acme = "), "{text}");
+    }
+
+    #[test]
+    fn port_80_is_opened_for_acme_alone() {
+        let parse = |tls: &str| {
+            Config::parse(&format!("hostname='a.example'\n[tls]\n{tls}\n"), Path::new("x")).unwrap()
+        };
+        assert_eq!(parse("self-signed=true").listen.http, None);
+        assert_eq!(
+            parse("acme={email='a@a.example'}").listen.http,
+            Some(vec!["[::]:80".parse().unwrap()])
+        );
+    }
+
+    #[test]
+    fn routes_may_name_everything_below_a_domain() {
+        let text = "hostname='a.example'\n[tls]\nself-signed=true\n[outbound.routes]\n'.b.example'='127.0.0.1:25'\n";
+        let config = Config::parse(text, Path::new("x")).unwrap();
+        assert_eq!(config.outbound.routes.keys().next().unwrap().to_string(), ".b.example");
     }
 
     #[test]

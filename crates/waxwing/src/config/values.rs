@@ -126,6 +126,29 @@ impl fmt::Display for HostName {
     }
 }
 
+/// A domain, or with a leading dot all domains below it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct RouteDomain(String);
+
+impl TryFrom<String> for RouteDomain {
+    type Error = String;
+    fn try_from(text: String) -> Result<RouteDomain, String> {
+        let (dot, name) = match text.strip_prefix('.') {
+            Some(name) => (".", name),
+            None => ("", text.as_str()),
+        };
+        let name: HostName = name.parse()?;
+        Ok(RouteDomain(format!("{dot}{name}")))
+    }
+}
+
+impl fmt::Display for RouteDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]

@@ -29,6 +29,8 @@ use crate::config;
 
 /// How often the certificate's age is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(6 * 3_600);
+/// How long an order may take in all.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How long after a failure it is tried again: authorities count failures.
 const RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 
@@ -111,7 +113,10 @@ impl Keeper {
             let now_secs = jiff::Timestamp::now().as_second();
             let pause = match self.stored(now_secs) {
                 Some(found) if !due(&found, now_secs) => LOOK_EVERY,
-                _ => match self.order().await {
+                _ => match tokio::time::timeout(ORDER_TIMEOUT, self.order())
+                    .await
+                    .unwrap_or_else(|_| bail_slow())
+                {
                     Ok(key) => {
                         info!(names = ?self.names, "a new certificate is in use");
                         certificates.replace(key);
@@ -202,6 +207,10 @@ impl Keeper {
         tls::write_secret(&path, &serde_json::to_vec(&credentials)?)?;
         Ok(account)
     }
+}
+
+fn bail_slow() -> Result<CertifiedKey> {
+    bail!("the authority did not answer within {} minutes", ORDER_TIMEOUT.as_secs() / 60)
 }
 
 /// A third of its life or less is left.

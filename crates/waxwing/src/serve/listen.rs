@@ -60,6 +60,7 @@ pub struct Port {
 
 /// Binds everything, or says which address cannot be had and why.
 pub fn bind_all(listen: &Listen) -> Result<Vec<Port>> {
+    let http = listen.http.clone().unwrap_or_default();
     let wanted = [
         (Service::Smtp, &listen.smtp),
         (Service::Submission, &listen.submission),
@@ -69,7 +70,7 @@ pub fn bind_all(listen: &Listen) -> Result<Vec<Port>> {
         (Service::Imaps, &listen.imaps),
         (Service::Pop3, &listen.pop3),
         (Service::Pop3s, &listen.pop3s),
-        (Service::Http, &listen.http),
+        (Service::Http, &http),
     ];
     let mut ports = Vec::new();
     for (service, addresses) in wanted {

@@ -11,6 +11,7 @@ mod access;
 pub mod acme;
 pub mod connect;
 pub mod listen;
+mod process;
 pub mod road;
 mod smtp;
 pub mod tls;
@@ -20,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio::io::AsyncWriteExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -33,7 +34,10 @@ use crate::config::Config;
 use listen::{Gate, Port, Service};
 
 /// How long open sessions and deliveries may take to end when we are told to stop.
-const FAREWELL: Duration = Duration::from_secs(15);
+/// Longer than delivery's own grace, so that what a remote has taken is settled.
+const FAREWELL: Duration = Duration::from_secs(35);
+/// How often old journeys are looked for.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 /// How often certificate files are looked at for a change.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 
@@ -42,19 +46,23 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     start_log();
     // Before anybody is told that we listen: from then on signals are ours.
     let signals = Signals::listen()?;
+    let files = process::raise_file_limit();
     let ports = listen::bind_all(&config.listen)?;
-    prepare_data_folder(&config)?;
-    become_user(&config)?;
+    process::prepare_data_folder(&config)?;
+    // What root alone may read is read before root is given up.
+    let certificates = certificates(&config)?;
+    let policy = road::policy(&config)?;
+    process::become_user(&config)?;
     let store = open_store(&config).await?;
     let tokens = acme::Tokens::default();
-    let certificates = certificates(&config)?;
     let acceptor = TlsAcceptor::from(certificates.server_config()?);
 
     let (stop, stopped) = watch::channel(false);
-    let road = road::Road::new(&config, &store)?;
+    let road = road::Road::new(&config, policy, &store)?;
     let mut tasks = JoinSet::new();
     let listening = announce(&ports);
-    let gate = Gate::new(config.limits.connections, config.limits.connections_per_address);
+    let connections = process::connections_within(files, config.limits.connections);
+    let gate = Gate::new(connections, config.limits.connections_per_address);
     let desks = Desks::new(&config, &store, &road.reception, &acceptor, &tokens);
     for port in ports {
         tasks.spawn(attend(port, desks.clone(), gate.clone(), stopped.clone()));
@@ -63,13 +71,19 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     tasks.spawn(async move { road.run_queue(until).await });
     let (background, until) = (store.clone(), stopped.clone());
     tasks.spawn(async move { background.run_background(until).await });
+    let (journeys, until) = (store.clone(), stopped.clone());
+    tasks.spawn(forget_journeys(journeys, config.limits.keep_journeys.0, until));
     let Signals { terminate, interrupt, hang_up } = signals;
     let keeper = tokio::spawn(keep_certificates(config.clone(), certificates, tokens, hang_up));
 
     say_listening(&listening, json).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     info!(hostname = %config.hostname, config = %config_path.display(), "ready");
-    wait_for_end(terminate, interrupt).await;
+    let died = tokio::select! {
+        () = wait_for_end(terminate, interrupt) => None,
+        // None of them ends before it is told to: one that does has failed.
+        ended = tasks.join_next() => Some(ended),
+    };
 
     info!("stopping: open sessions are told, deliveries in progress are finished");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
@@ -83,7 +97,33 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     }
     tasks.shutdown().await;
     store.close().await;
-    Ok(())
+    match died {
+        None => Ok(()),
+        Some(how) => bail!(
+            "a part of the server ended by itself ({how:?}): it stops, so that it is started again whole"
+        ),
+    }
+}
+
+/// Forgets journeys that ended long ago, once an hour.
+async fn forget_journeys(store: Store, keep: Duration, mut stop: watch::Receiver<bool>) {
+    loop {
+        let before = jiff::Timestamp::now().saturating_sub(
+            jiff::SignedDuration::try_from(keep).unwrap_or(jiff::SignedDuration::MAX),
+        );
+        match before.map(|before| store.forget_journeys(before)) {
+            Ok(forgetting) => {
+                if let Err(error) = forgetting.await {
+                    warn!("old journeys were not forgotten: {error}");
+                }
+            }
+            Err(error) => warn!("old journeys were not forgotten: {error}"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FORGET_EVERY) => {}
+            _ = stop.changed() => return,
+        }
+    }
 }
 
 /// The log goes to stderr; `RUST_LOG` chooses how much. Colours only for people.
@@ -97,26 +137,6 @@ fn start_log() {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .try_init();
-}
-
-fn prepare_data_folder(config: &Config) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let spool = config.data.join("spool");
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&spool)
-        .with_context(|| format!("cannot make the data folder {}", config.data.display()))
-}
-
-/// Ports below 1024 need root; reading strangers' mail does not.
-fn become_user(config: &Config) -> Result<()> {
-    let Some(user) = &config.user else { return Ok(()) };
-    privdrop::PrivDrop::default().user(user).apply().with_context(|| {
-        format!(
-            "cannot become the user {user:?}: does it exist, and was the server started by root?"
-        )
-    })
 }
 
 async fn open_store(config: &Config) -> Result<Store> {

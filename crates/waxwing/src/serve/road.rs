@@ -34,8 +34,8 @@ pub struct Road {
 
 impl Road {
     /// Everything that delivery needs, as configured.
-    pub fn new(config: &Config, store: &Store) -> Result<Road> {
-        let policy = Arc::new(policy(config)?);
+    pub fn new(config: &Config, policy: Policy, store: &Store) -> Result<Road> {
+        let policy = Arc::new(policy);
         let dice = Arc::new(Dice::new());
         let courier = Courier {
             store: store.clone(),

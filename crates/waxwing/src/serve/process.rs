@@ -1,0 +1,121 @@
+//! The process itself: its user, its folders, how many files it may open.
+
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::User;
+use tracing::warn;
+
+use crate::config::Config;
+
+/// Files that are open beside connections: the database, its readers, spools, outbound connections.
+const RESERVED_FILES: u64 = 256;
+
+/// Raises the limit of open files as far as it may be raised; gives what it is now.
+pub fn raise_file_limit() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1_024 };
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    }
+}
+
+/// As many connections as were asked for, or as there can be files.
+pub fn connections_within(files: u64, wanted: usize) -> usize {
+    // A connection may have a spool beside its socket.
+    let possible =
+        usize::try_from(files.saturating_sub(RESERVED_FILES) / 2).unwrap_or(usize::MAX).max(16);
+    if possible < wanted {
+        warn!(
+            "only {possible} connections at once, not {wanted}: the system allows {files} open files (LimitNOFILE of the service)"
+        );
+    }
+    possible.min(wanted)
+}
+
+/// Makes the data folder and what is in it, readable by us alone. When the server is to become
+/// another user, what root has made there becomes that user's.
+pub fn prepare_data_folder(config: &Config) -> Result<()> {
+    for folder in ["spool", "tls"] {
+        let folder = config.data.join(folder);
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let Some(name) = &config.user else { return Ok(()) };
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let user = find_user(name)?;
+    hand_over(&config.data, &user, 2)
+        .with_context(|| format!("cannot hand {} over to {name}", config.data.display()))
+}
+
+fn find_user(name: &str) -> Result<User> {
+    User::from_name(name)
+        .ok()
+        .flatten()
+        .with_context(|| format!("there is no user {name:?}: make one with `useradd --system {name}`, or change `user` in the configuration"))
+}
+
+/// Gives what belongs to root, `levels` deep, to the user. Links are not followed.
+fn hand_over(path: &Path, user: &User, levels: u32) -> std::io::Result<()> {
+    let found = std::fs::symlink_metadata(path)?;
+    if found.uid() == 0 && !found.is_symlink() {
+        std::os::unix::fs::lchown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+    }
+    if found.is_dir() && levels > 0 {
+        for entry in std::fs::read_dir(path)? {
+            hand_over(&entry?.path(), user, levels - 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ports below 1024 need root; reading strangers' mail does not.
+pub fn become_user(config: &Config) -> Result<()> {
+    let Some(name) = &config.user else { return Ok(()) };
+    if User::from_uid(nix::unistd::geteuid()).ok().flatten().is_some_and(|now| now.name == *name) {
+        return Ok(());
+    }
+    find_user(name)?;
+    privdrop::PrivDrop::default().user(name).apply().with_context(|| {
+        format!("cannot become the user {name:?}: the server must be started by root for that")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_room_for_other_files() {
+        assert_eq!(connections_within(1_024, 10_000), 384);
+        assert_eq!(connections_within(1 << 20, 10_000), 10_000);
+        assert_eq!(connections_within(0, 10_000), 16);
+    }
+
+    #[test]
+    fn what_root_made_is_handed_over() {
+        if !nix::unistd::geteuid().is_root() {
+            // Only root can give files away: there is nothing to try.
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let text = format!(
+            "hostname='mx.example.org'\ndata={:?}\nuser='nobody'\n[tls]\nself-signed=true\n",
+            data.display().to_string()
+        );
+        let config = Config::parse(&text, Path::new("x")).unwrap();
+        prepare_data_folder(&config).unwrap();
+        let nobody = find_user("nobody").unwrap();
+        for path in [data.clone(), data.join("spool"), data.join("tls")] {
+            assert_eq!(std::fs::metadata(path).unwrap().uid(), nobody.uid.as_raw());
+        }
+    }
+}
