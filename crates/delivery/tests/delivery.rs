@@ -501,6 +501,36 @@ async fn a_lease_outlives_a_slow_peer() {
 }
 
 #[tokio::test]
+async fn an_outcome_that_cannot_be_stored_is_stored_when_it_can() {
+    let (world, mx) = with_wing().await;
+    let gate = mx.gate();
+    let accepted = world.send(&[BOB]).await;
+    let runner = world.runner.clone();
+    let running = tokio::spawn(async move { runner.run_due().await });
+    while *mx.at_the_gate.lock().unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // The store breaks while the other server makes the message durable and says 250.
+    let database = world.database();
+    database.execute("ALTER TABLE queue RENAME TO gone", []).unwrap();
+    gate.add_permits(1);
+    let half_a_minute = Duration::from_secs(30);
+    for _ in 0..5 {
+        let left = world.clock.somebody_sleeps(half_a_minute).await;
+        assert_eq!(mx.recipients().len(), 1);
+        world.clock.advance(left);
+    }
+    world.clock.somebody_sleeps(half_a_minute).await;
+    database.execute("ALTER TABLE gone RENAME TO queue", []).unwrap();
+    world.clock.advance(half_a_minute);
+    assert_eq!(running.await.unwrap().unwrap(), 1);
+    assert_eq!((world.queue_len().await, world.run().await), (0, 0));
+    assert_eq!(mx.recipients().len(), 1, "sent once");
+    let steps = world.events(accepted.journey).await;
+    assert_eq!(kinds(&steps).last(), Some(&"attempted"));
+}
+
+#[tokio::test]
 async fn lost_after_the_message_means_deferred_not_doubled_at_once() {
     let world = World::new().await;
     // Takes the whole message and hangs up without a word.
