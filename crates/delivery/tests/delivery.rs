@@ -531,6 +531,25 @@ async fn an_outcome_that_cannot_be_stored_is_stored_when_it_can() {
 }
 
 #[tokio::test]
+async fn what_a_dead_node_worked_on_is_taken_up_when_its_lease_runs_out() {
+    let (world, mx) = with_wing().await;
+    let gate = mx.gate();
+    world.send(&[BOB]).await;
+    let runner = world.runner.clone();
+    let running = tokio::spawn(async move { runner.run_due().await });
+    while *mx.at_the_gate.lock().unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    assert_eq!((world.run().await, world.queue_len().await), (0, 1), "still leased");
+    gate.add_permits(2);
+    world.clock.advance(world.runner.courier().policy.lease_for);
+    assert_eq!((world.run().await, world.queue_len().await), (1, 0));
+    assert!(!mx.recipients().is_empty());
+}
+
+#[tokio::test]
 async fn lost_after_the_message_means_deferred_not_doubled_at_once() {
     let world = World::new().await;
     // Takes the whole message and hangs up without a word.
