@@ -174,8 +174,22 @@ async fn accept_one(store: &Store, account: &Account, number: u64, octets: usize
 }
 
 const WORDS: [&str; 16] = [
-    "the", "letter", "of", "yesterday", "and", "what", "was", "meeting", "on", "Thursday", "with",
-    "regards", "please", "attached", "invoice", "tomorrow",
+    "the",
+    "letter",
+    "of",
+    "yesterday",
+    "and",
+    "what",
+    "was",
+    "meeting",
+    "on",
+    "Thursday",
+    "with",
+    "regards",
+    "please",
+    "attached",
+    "invoice",
+    "tomorrow",
 ];
 
 /// Clock ticks in these files are hundredths of a second on Linux.
@@ -194,7 +208,8 @@ fn writer_micros() -> f64 {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     tasks
         .filter(|task| {
-            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|c| c.trim() == "store-writer")
+            std::fs::read_to_string(task.path().join("comm"))
+                .is_ok_and(|c| c.trim() == "store-writer")
         })
         .map(|task| stat_micros(&task.path().join("stat")))
         .sum()

@@ -548,9 +548,10 @@ impl Content {
         let chunks = match &self.object {
             None => {
                 let places = (self.blob * PLACES + first as i64, self.blob * PLACES + last as i64);
-                let read = self.store.engine.read(places, |tx, (first, last)| {
-                    Box::pin(read_chunks(tx, *first, *last))
-                });
+                let read = self
+                    .store
+                    .engine
+                    .read(places, |tx, (first, last)| Box::pin(read_chunks(tx, *first, *last)));
                 read.await?
             }
             Some(object) => self.object_chunks(object, first, last).await?,
@@ -593,8 +594,7 @@ impl Content {
 }
 
 async fn read_chunks(tx: &Tx, first: i64, last: i64) -> Result<Vec<Vec<u8>>, StoreError> {
-    const SQL: &str =
-        "SELECT octets FROM blob_chunks WHERE place BETWEEN ?1 AND ?2 ORDER BY place";
+    const SQL: &str = "SELECT octets FROM blob_chunks WHERE place BETWEEN ?1 AND ?2 ORDER BY place";
     tx.rows(SQL, params![first, last], |row| decompress(row.bytes(0)?)).await
 }
 

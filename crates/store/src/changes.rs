@@ -68,7 +68,11 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new() -> Arc<Hub> {
-        Arc::new(Hub { accounts: Mutex::default(), queue: watch::Sender::new(()), any: watch::Sender::new(()) })
+        Arc::new(Hub {
+            accounts: Mutex::default(),
+            queue: watch::Sender::new(()),
+            any: watch::Sender::new(()),
+        })
     }
 
     fn watch(self: &Arc<Hub>, account: AccountId) -> Watch {

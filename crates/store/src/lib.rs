@@ -93,7 +93,8 @@ impl Store {
 
     /// Opens with another cost for new passwords (existing ones keep theirs).
     pub async fn open_with(settings: OpenSettings, cost: PasswordCost) -> Result<Store, OpenError> {
-        let objects = settings.blobs.as_ref().map(|(url, options)| objects::Objects::open(url, options));
+        let objects =
+            settings.blobs.as_ref().map(|(url, options)| objects::Objects::open(url, options));
         let objects = objects.transpose()?;
         let hub = changes::Hub::new();
         let url = settings.database_url.as_str();

@@ -32,21 +32,48 @@ pub(crate) struct PlannedDeposit {
     pub recipient: Address,
 }
 
-/// Where one recipient leads, with RFC 5321 §4.5.1's postmaster.
+/// Where one recipient leads, with RFC 5321 §4.5.1's postmaster: at each of our domains, and without
+/// a domain, which comes to us as `postmaster` at our host name.
 pub(crate) async fn resolve(
     store: &Store,
     policy: &Policy,
     recipient: &Address,
 ) -> Result<Resolution, StoreError> {
     let found = store.resolve(recipient).await?;
-    match &policy.postmaster {
-        Some(postmaster)
-            if found == Resolution::NoSuchRecipient
-                && recipient.local_part().eq_ignore_ascii_case("postmaster") =>
-        {
-            store.resolve(postmaster).await
+    if !recipient.local_part().eq_ignore_ascii_case("postmaster") {
+        return Ok(found);
+    }
+    match (&found, &policy.postmaster) {
+        (Resolution::NoSuchRecipient, Some(postmaster)) => store.resolve(postmaster).await,
+        (Resolution::NotLocal, postmaster) if recipient.domain() == policy.host_name => {
+            match postmaster {
+                Some(postmaster) => store.resolve(postmaster).await,
+                None => host_postmaster(store, &policy.host_name).await,
+            }
         }
         _ => Ok(found),
+    }
+}
+
+/// The postmaster of the domain that our host name stands in, else of our first domain.
+async fn host_postmaster(store: &Store, host_name: &str) -> Result<Resolution, StoreError> {
+    let mut above = host_name;
+    while let Some((_, parent)) = above.split_once('.') {
+        above = parent;
+        if store.domain(parent).await?.is_some() {
+            return resolve_postmaster(store, parent).await;
+        }
+    }
+    match store.domains().await?.first() {
+        Some(domain) => resolve_postmaster(store, &domain.name).await,
+        None => Ok(Resolution::NotLocal),
+    }
+}
+
+async fn resolve_postmaster(store: &Store, domain: &str) -> Result<Resolution, StoreError> {
+    match Address::new("postmaster", domain) {
+        Ok(postmaster) => store.resolve(&postmaster).await,
+        Err(_) => Ok(Resolution::NoSuchRecipient),
     }
 }
 

@@ -83,9 +83,8 @@ impl Store {
         headers_too: bool,
     ) -> Result<Vec<Uid>, StoreError> {
         let engine = &self.inner.engine;
-        let stored = engine
-            .read(candidate.message, |tx, message| Box::pin(load(tx, *message)))
-            .await?;
+        let stored =
+            engine.read(candidate.message, |tx, message| Box::pin(load(tx, *message))).await?;
         let Some((blob, summary)) = stored else { return Ok(Vec::new()) };
         let content = blob.content(self)?;
         let text = match decode_summary(&summary) {

@@ -86,9 +86,8 @@ pub(super) fn question(text: &str) -> Question {
         // The last pair says it already: in the text, its second character need not end a run.
         words.pop();
     }
-    let one_word = words.len() == 1
-        && words[0].chars().count() < WORD_CHARS_MAX
-        && folded == words[0];
+    let one_word =
+        words.len() == 1 && words[0].chars().count() < WORD_CHARS_MAX && folded == words[0];
     Question { folded, words, one_word }
 }
 

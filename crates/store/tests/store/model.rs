@@ -144,7 +144,14 @@ impl Model {
     }
 
     /// UIDs that were refused.
-    fn flag(&mut self, mailbox: usize, uids: &[Uid], how: u8, given: &Flags, since: Option<u64>) -> Vec<Uid> {
+    fn flag(
+        &mut self,
+        mailbox: usize,
+        uids: &[Uid],
+        how: u8,
+        given: &Flags,
+        since: Option<u64>,
+    ) -> Vec<Uid> {
         let chosen = self.chosen(mailbox, uids);
         let target = &mut self.mailboxes[mailbox];
         let (refused, rest): (Vec<u32>, Vec<u32>) = chosen
@@ -294,8 +301,12 @@ async fn compare(store: &Store, id: MailboxId, model: &ModelMailbox, start: u64)
     // From every moment on, the changes lead from what was to what is.
     for since in start..=model.highest {
         let changes = store.changes(id, ModSeq(since)).await.unwrap();
-        let newer = model.entries.iter().filter(|(_, e)| e.modseq > since).map(|(uid, _)| Uid(*uid));
-        assert_eq!(changes.changed.iter().map(|e| e.uid).collect::<Vec<_>>(), newer.collect::<Vec<_>>());
+        let newer =
+            model.entries.iter().filter(|(_, e)| e.modseq > since).map(|(uid, _)| Uid(*uid));
+        assert_eq!(
+            changes.changed.iter().map(|e| e.uid).collect::<Vec<_>>(),
+            newer.collect::<Vec<_>>()
+        );
         let gone = model.vanished.iter().filter(|(_, at)| **at > since).map(|(uid, _)| Uid(*uid));
         assert_eq!(changes.vanished, gone.collect::<Vec<_>>());
         assert!(!changes.incomplete);

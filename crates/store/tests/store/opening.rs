@@ -87,7 +87,13 @@ async fn refused(url: &str) -> OpenError {
 
 #[tokio::test]
 async fn wrong_urls_are_named() {
-    for url in ["mysql://x", "", "/var/lib/mail.db", "postgres://h/db?sslmode=perhaps", "postgres://h:x/db"] {
+    for url in [
+        "mysql://x",
+        "",
+        "/var/lib/mail.db",
+        "postgres://h/db?sslmode=perhaps",
+        "postgres://h:x/db",
+    ] {
         assert!(matches!(refused(url).await, OpenError::Url { .. }), "{url}");
     }
     let missing = refused("sqlite:/nowhere/at/all.db").await;
@@ -104,7 +110,8 @@ async fn files_of_others_are_left_alone() {
     let error = refused(&format!("sqlite:{}", path.display())).await;
     assert!(matches!(error, OpenError::Store(StoreError::Damaged(_))), "{error}");
     let path = folder.path().join("text.db");
-    std::fs::write(&path, "this is not a database, it is a letter to a friend".repeat(100)).unwrap();
+    std::fs::write(&path, "this is not a database, it is a letter to a friend".repeat(100))
+        .unwrap();
     let error = refused(&format!("sqlite:{}", path.display())).await;
     assert!(matches!(error, OpenError::Store(StoreError::Damaged(_))), "{error}");
 }
