@@ -501,6 +501,55 @@ async fn a_lease_outlives_a_slow_peer() {
 }
 
 #[tokio::test]
+async fn an_outcome_that_cannot_be_stored_is_stored_when_it_can() {
+    let (world, mx) = with_wing().await;
+    let gate = mx.gate();
+    let accepted = world.send(&[BOB]).await;
+    let runner = world.runner.clone();
+    let running = tokio::spawn(async move { runner.run_due().await });
+    while *mx.at_the_gate.lock().unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // The store breaks while the other server makes the message durable and says 250.
+    let database = world.database();
+    database.execute("ALTER TABLE queue RENAME TO gone", []).unwrap();
+    gate.add_permits(1);
+    let half_a_minute = Duration::from_secs(30);
+    for _ in 0..5 {
+        let left = world.clock.somebody_sleeps(half_a_minute).await;
+        assert_eq!(mx.recipients().len(), 1);
+        world.clock.advance(left);
+    }
+    world.clock.somebody_sleeps(half_a_minute).await;
+    database.execute("ALTER TABLE gone RENAME TO queue", []).unwrap();
+    world.clock.advance(half_a_minute);
+    assert_eq!(running.await.unwrap().unwrap(), 1);
+    assert_eq!((world.queue_len().await, world.run().await), (0, 0));
+    assert_eq!(mx.recipients().len(), 1, "sent once");
+    let steps = world.events(accepted.journey).await;
+    assert_eq!(kinds(&steps).last(), Some(&"attempted"));
+}
+
+#[tokio::test]
+async fn what_a_dead_node_worked_on_is_taken_up_when_its_lease_runs_out() {
+    let (world, mx) = with_wing().await;
+    let gate = mx.gate();
+    world.send(&[BOB]).await;
+    let runner = world.runner.clone();
+    let running = tokio::spawn(async move { runner.run_due().await });
+    while *mx.at_the_gate.lock().unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    assert_eq!((world.run().await, world.queue_len().await), (0, 1), "still leased");
+    gate.add_permits(2);
+    world.clock.advance(world.runner.courier().policy.lease_for);
+    assert_eq!((world.run().await, world.queue_len().await), (1, 0));
+    assert!(!mx.recipients().is_empty());
+}
+
+#[tokio::test]
 async fn lost_after_the_message_means_deferred_not_doubled_at_once() {
     let world = World::new().await;
     // Takes the whole message and hangs up without a word.

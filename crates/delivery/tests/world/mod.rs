@@ -117,7 +117,7 @@ pub struct World {
     pub acceptor: Acceptor<Arc<VirtualClock>>,
     pub runner: Arc<TestRunner>,
     pub alice: AccountId,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// What everybody else's DNS says.
@@ -178,7 +178,12 @@ impl World {
             hosts: Hosts::new(&policy),
         });
         let alice = account(&store, "alice@wax.test").await;
-        World { store, clock, net, zone, acceptor, runner, alice, _folder: folder }
+        World { store, clock, net, zone, acceptor, runner, alice, folder }
+    }
+
+    /// The database itself, to be broken.
+    pub fn database(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.folder.path().join("wax.db")).unwrap()
     }
 
     pub async fn account(&self, address: &str) -> AccountId {

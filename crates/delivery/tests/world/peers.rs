@@ -25,6 +25,8 @@ pub struct Mx {
     pub open: Mutex<(usize, usize)>,
     /// When set, messages wait here for a permit before they are answered.
     gate: Mutex<Option<Arc<tokio::sync::Semaphore>>>,
+    /// How many messages wait there.
+    pub at_the_gate: Mutex<usize>,
 }
 
 impl Mx {
@@ -36,6 +38,7 @@ impl Mx {
             taken: Mutex::default(),
             open: Mutex::default(),
             gate: Mutex::default(),
+            at_the_gate: Mutex::default(),
         })
     }
 
@@ -148,7 +151,9 @@ impl Mx {
             if let Some(envelope) = complete {
                 let gate = self.gate.lock().unwrap().clone();
                 if let Some(gate) = gate {
+                    *self.at_the_gate.lock().unwrap() += 1;
                     gate.acquire().await.unwrap().forget();
+                    *self.at_the_gate.lock().unwrap() -= 1;
                 }
                 let refusal = self.data.lock().unwrap().clone();
                 let reply = refusal.unwrap_or_else(|| {
