@@ -41,6 +41,8 @@ pub(crate) struct Subject<'a> {
     pub envelope_id: Option<&'a str>,
     pub dsn_return: Option<DsnReturn>,
     pub smtputf8: bool,
+    /// RFC 8689 §5: its reports are as careful as it was.
+    pub require_tls: bool,
     pub arrival: Timestamp,
     pub size_octets: u64,
 }
@@ -53,6 +55,7 @@ pub(crate) struct Draft {
     octets: Vec<u8>,
     message_id: String,
     smtputf8: bool,
+    require_tls: bool,
     at: Timestamp,
 }
 
@@ -64,6 +67,8 @@ pub(crate) fn octets_wanted(subject: &Subject<'_>, actions: &[Action]) -> u64 {
 /// RFC 3461 §4.3: RET speaks of failures only; other reports carry the header.
 fn returns_whole(subject: &Subject<'_>, actions: &[Action]) -> bool {
     let most = match subject.dsn_return {
+        // RFC 8689 §5: as if RET=HDRS had been given.
+        _ if subject.require_tls => return false,
         Some(DsnReturn::Full) => RETURN_NEVER_WHOLE_OCTETS,
         Some(DsnReturn::Headers) => return false,
         None => RETURN_WHOLE_OCTETS,
@@ -100,7 +105,8 @@ pub(crate) fn draft(
     };
     let octets = report.to_bytes(dice.sixteen());
     let to = subject.to.clone();
-    Draft { journey, to, octets, message_id, smtputf8: subject.smtputf8, at: now }
+    let (smtputf8, require_tls) = (subject.smtputf8, subject.require_tls);
+    Draft { journey, to, octets, message_id, smtputf8, require_tls, at: now }
 }
 
 /// Whom reports are from, for people; the envelope says nobody.
@@ -123,6 +129,7 @@ impl Draft {
         let now = self.at;
         let mut envelope = Envelope::plain(ReversePath::Null, vec![self.to.clone()]);
         envelope.smtputf8 = self.smtputf8;
+        envelope.require_tls = self.require_tls;
         // RFC 3461 §4.1 and §6.2: nobody is told what becomes of a report, so nothing is asked for.
         let recipients = [Recipient::plain(self.to.clone())];
         let plan = plan::plan(store, policy, &recipients, now).await?;

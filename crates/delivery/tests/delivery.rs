@@ -321,6 +321,61 @@ async fn demanded_tls_never_falls_back() {
 }
 
 #[tokio::test]
+async fn a_smarthost_takes_everything_after_login() {
+    let relay = |password: &str| waxwing_delivery::Relay {
+        host: "mx.wing.example".to_owned(),
+        port: 25,
+        tls: TlsPolicy::Required,
+        implicit_tls: false,
+        credentials: Some(waxwing_smtp::client::Credentials {
+            login: "alice".to_owned(),
+            password: password.to_owned().into(),
+            plaintext_allowed: false,
+        }),
+    };
+    for (password, delivered) in [("sesame", 1), ("wrong", 0)] {
+        let world = World::with(|policy| policy.smarthost = Some(relay(password))).await;
+        world.net.tls("mx.wing.example", PlayedTls::Verified);
+        let mx = Mx::new("mx.wing.example");
+        mx.set(|settings| {
+            *settings = waxwing_smtp::ServerSettings::submission("mx.wing.example");
+        });
+        world.net.serve(WING, mx.peer());
+        let accepted = world.send(&["anyone@nowhere.test"]).await;
+        world.run().await;
+        assert_eq!(mx.recipients().len(), delivered);
+        // A wrong password is the operator's to mend: the message waits.
+        assert_eq!(world.queue_len().await, 1 - delivered);
+        let steps = world.events(accepted.journey).await;
+        assert!(matches!(&steps[2], Step::Routed { by, .. } if by == "smarthost"));
+    }
+}
+
+#[tokio::test]
+async fn the_other_address_family_is_tried_when_one_is_away() {
+    let (world, mx) = with_wing().await;
+    world.zone.insert(
+        waxwing_dns::Zone::parse(
+            "example",
+            "wing MX 10 mx.wing\nmx.wing A 192.0.2.1\nmx.wing AAAA 2001:db8::1\n",
+        )
+        .unwrap(),
+    );
+    let accepted = world.send(&[BOB]).await;
+    world.run().await;
+    assert_eq!(mx.recipients().len(), 1);
+    let steps = world.events(accepted.journey).await;
+    let tried: Vec<_> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Attempted { ip, .. } => ip.map(|ip| ip.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(tried, ["2001:db8::1", "192.0.2.1"]);
+}
+
+#[tokio::test]
 async fn requiretls_goes_only_where_nobody_can_have_lied() {
     let (world, mx) = with_wing().await;
     world.net.tls("mx.wing.example", PlayedTls::Verified);
@@ -333,6 +388,8 @@ async fn requiretls_goes_only_where_nobody_can_have_lied() {
     world.run().await;
     let steps = world.events(accepted.journey).await;
     assert!(matches!(steps.last(), Some(Step::Bounced { .. })), "unsigned MX: {steps:?}");
+    let inbox = world.inbox(world.alice).await;
+    assert!(!inbox[0].contains("Hello, Bob"), "RFC 8689 §5: as if RET=HDRS");
     assert_eq!(world.net.connections(), 0);
     world.zone.sign("example");
     world.submit(wish(), LETTER).await.unwrap();
@@ -426,20 +483,20 @@ async fn a_lease_outlives_a_slow_peer() {
     let world = World::with(|policy| policy.lease_for = minute).await;
     world.net.serve(WING, scripted(|_| Some("")));
     let accepted = world.send(&[BOB]).await;
-    let running = tokio::spawn({
-        let runner = world.runner.clone();
-        async move { runner.run_due().await }
-    });
-    for _ in 0..9 {
-        // The lease is renewed, and half of it has to pass before the next time.
-        let left = world.clock.somebody_sleeps(minute / 2).await;
+    let runner = world.runner.clone();
+    let mut running = tokio::spawn(async move { runner.run_due().await });
+    let start = world.now();
+    loop {
+        let left = tokio::select! {
+            done = &mut running => break assert_eq!(done.unwrap().unwrap(), 1),
+            // The lease is renewed, and half of it has to pass before the next time.
+            left = world.clock.somebody_sleeps(minute / 2) => left,
+        };
         let stolen = world.store.lease(world.now(), minute, 10, &[]).await.unwrap();
         assert!(stolen.is_empty());
         world.clock.advance(left);
     }
-    world.clock.somebody_sleeps(minute / 2).await;
-    world.clock.advance(minute / 2);
-    assert_eq!(running.await.unwrap().unwrap(), 1);
+    assert!(world.now().duration_since(start).as_mins() >= 5, "the greeting's deadline");
     assert_eq!(kinds(&world.events(accepted.journey).await).last(), Some(&"deferred"));
 }
 
@@ -514,7 +571,40 @@ async fn a_domain_that_became_ours_is_delivered_here() {
     let inbox = world.inbox(bob).await;
     assert_eq!(inbox.len(), 1);
     assert!(inbox[0].starts_with("Return-Path: <alice@wax.test>\r\n"));
-    assert_eq!(world.store.journey(accepted.journey).await.unwrap().unwrap().pending, 0);
+    let journey = world.store.journey(accepted.journey).await.unwrap().unwrap();
+    assert_eq!(journey.pending, 0);
+    let Some(Step::Attempted { recipients, .. }) = journey.events.last().map(|e| &e.step) else {
+        panic!("{:?}", journey.events)
+    };
+    assert!(matches!(recipients[0].outcome, Outcome::Delivered { .. }));
+}
+
+#[tokio::test]
+async fn a_full_mailbox_at_the_end_of_the_queue_waits_and_loses_nothing() {
+    let world = World::new().await;
+    let accepted = world.send(&[BOB]).await;
+    world.store.create_domain("wing.example").await.unwrap();
+    let bob = world.account(BOB).await;
+    world.store.set_quota(&address(BOB), Some(10)).await.unwrap();
+    world.run().await;
+    assert!(world.inbox(bob).await.is_empty());
+    assert_eq!(world.store.queue(None, 10).await.unwrap()[0].last_reason, "the mailbox is full");
+    world.store.set_quota(&address(BOB), None).await.unwrap();
+    world.run_to_the_end().await;
+    assert_eq!(world.inbox(bob).await.len(), 1);
+    assert!(!kinds(&world.events(accepted.journey).await).contains(&"bounced"));
+}
+
+#[tokio::test]
+async fn a_report_that_finds_its_mailbox_full_is_not_what_stops_the_queue() {
+    let (world, mx) = with_wing().await;
+    mx.refuse(BOB, unknown());
+    let accepted = world.send(&[BOB]).await;
+    world.store.set_quota(&address("alice@wax.test"), Some(10)).await.unwrap();
+    world.run().await;
+    assert_eq!(world.queue_len().await, 0);
+    let steps = world.events(accepted.journey).await;
+    assert!(matches!(steps.last(), Some(Step::Bounced { report: None, .. })), "{steps:?}");
 }
 
 #[tokio::test]

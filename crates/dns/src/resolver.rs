@@ -18,6 +18,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ use hickory_resolver::net::dnssec::DnssecDnsHandle;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::FirstAnswer;
 use hickory_resolver::net::{DnsError, DnsHandle, NetError, RetryDnsHandle};
-use hickory_resolver::proto::dnssec::Proof;
+use hickory_resolver::proto::dnssec::{Proof, TrustAnchors};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::time::Instant;
 
@@ -64,6 +65,9 @@ pub enum DnssecMode {
 pub struct ResolverOptions {
     /// Who checks signatures.
     pub dnssec: DnssecMode,
+    /// For [`DnssecMode::Validate`]: a file of DNSKEY records, as in zone files, in place of the
+    /// root's keys, which are built in.
+    pub trust_anchors: Option<PathBuf>,
     /// How long to wait for one round of name servers.
     pub timeout: Duration,
     /// Rounds after the first.
@@ -88,6 +92,7 @@ impl Default for ResolverOptions {
     fn default() -> Self {
         ResolverOptions {
             dnssec: DnssecMode::Off,
+            trust_anchors: None,
             timeout: Duration::from_secs(5),
             retries: 1,
             deadline: Duration::from_secs(30),
@@ -110,6 +115,9 @@ pub enum ResolverError {
     /// No name servers were given.
     #[error("no name servers were given")]
     NoNameServers,
+    /// The file of trust anchors cannot be read. The operator must act.
+    #[error("the trust anchors in {0}: {1}")]
+    TrustAnchors(PathBuf, String),
     /// hickory refused its settings.
     #[error("{0}")]
     Hickory(String),
@@ -147,7 +155,10 @@ impl Resolver {
         let pool = NameServerPool::from_config(servers, context, TokioRuntimeProvider::default());
         let pool = RetryDnsHandle::new(pool, options.retries);
         let handle = match validate {
-            true => Handle::Validating(Box::new(DnssecDnsHandle::new(pool))),
+            true => {
+                let anchors = trust_anchors(options.trust_anchors.as_deref())?;
+                Handle::Validating(Box::new(DnssecDnsHandle::with_trust_anchor(pool, anchors)))
+            }
             false => Handle::Plain(pool),
         };
         Ok(Resolver { handle, options, cache: Mutex::default() })
@@ -273,6 +284,14 @@ impl std::fmt::Debug for Resolver {
 }
 
 type Lookup = Result<Answer<RecordData>, LookupError>;
+
+fn trust_anchors(file: Option<&Path>) -> Result<Arc<TrustAnchors>, ResolverError> {
+    let Some(file) = file else { return Ok(Arc::new(TrustAnchors::default())) };
+    let wrong = |why: String| ResolverError::TrustAnchors(file.to_owned(), why);
+    let anchors = TrustAnchors::from_file(file).map_err(|error| wrong(error.to_string()))?;
+    // Without any, everything would be taken for unsigned or false.
+    if anchors.is_empty() { Err(wrong("there are none".to_owned())) } else { Ok(Arc::new(anchors)) }
+}
 
 fn name_servers(servers: NameServers) -> Result<Vec<NameServerConfig>, ResolverError> {
     let servers = match servers {

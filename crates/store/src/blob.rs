@@ -14,13 +14,16 @@
 //! was staged and never named, is swept after [`GRACE`].
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
-use crate::engine::{Repeat, Tx, params};
+use crate::engine::{Repeat, Row, Tx, params};
 use crate::instant::{count, micros};
+use crate::objects::Objects;
 use crate::{Inner, Spool, Store, StoreError};
 
 /// Octets of content in a chunk.
@@ -29,10 +32,14 @@ pub(crate) const CHUNK_OCTETS: usize = 256 * 1024;
 const INLINE_OCTETS: usize = 64 * 1024;
 /// How long a blob that nobody names is kept.
 const GRACE: Duration = Duration::from_secs(60 * 60);
+/// How long an object that no row names is kept.
+const GRACE_FOR_OBJECTS: Duration = Duration::from_secs(24 * 60 * 60);
 /// Speed matters more than the last tenth.
 const ZSTD_LEVEL: i32 = 1;
 /// So many chunks go into one transaction while a large blob is being staged.
 const CHUNKS_AT_ONCE: usize = 4;
+/// So many chunks are read in one go.
+const READ_AT_ONCE: u64 = 8;
 /// Place of a chunk: blob × this + number.
 const PLACES: i64 = 65_536;
 
@@ -57,6 +64,16 @@ enum Staged {
     Chunk(Vec<u8>),
     /// In the database, in a row that is complete.
     Row,
+    /// In the object store.
+    Object(Object),
+}
+
+/// An object and where its chunks end: what a row keeps of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Object {
+    pub(crate) name: String,
+    /// Eight octets each, little-endian.
+    pub(crate) chunk_ends: Vec<u8>,
 }
 
 impl Store {
@@ -70,6 +87,9 @@ impl Store {
     ) -> Result<StagedBlob, StoreError> {
         let content =
             Joined { prefix, spool: spool.clone(), from: from.min(spool.as_bytes().len()) };
+        if let Some(objects) = &self.inner.objects {
+            return self.stage_object(objects, Arc::new(content)).await;
+        }
         if content.len() <= INLINE_OCTETS {
             return Ok(content.stage_small());
         }
@@ -117,6 +137,42 @@ impl Store {
         Ok(staged())
     }
 
+    /// Puts an object, unless the content is known already.
+    async fn stage_object(
+        &self,
+        objects: &Objects,
+        content: Arc<Joined>,
+    ) -> Result<StagedBlob, StoreError> {
+        let hashed = content.clone();
+        let id = off_thread(move || Ok(hashed.hash())).await?;
+        let size_octets = content.len() as u64;
+        let engine = &self.inner.engine;
+        let known = engine.read(id.0, |tx, hash| Box::pin(is_known(tx, hash))).await?;
+        if known {
+            // Counts as used from now on, so that it is not swept before it is named.
+            let touch = (id.0, micros(Timestamp::now()));
+            let touched = engine
+                .write(touch, Repeat::Harmless, |tx, (hash, now)| {
+                    Box::pin(touch_blob(tx, hash, *now))
+                })
+                .await?;
+            if touched {
+                return Ok(StagedBlob { id, size_octets, staged: Arc::new(Staged::Row) });
+            }
+        }
+        let mut upload = objects.upload(&id).await?;
+        let (mut end, mut chunk_ends) = (0u64, Vec::new());
+        for number in 0..content.len().div_ceil(CHUNK_OCTETS).max(1) {
+            let cut = content.clone();
+            let chunk = off_thread(move || Ok(compress(&cut.chunk(number)))).await?;
+            end += chunk.len() as u64;
+            chunk_ends.extend(end.to_le_bytes());
+            upload.write(&chunk).await?;
+        }
+        let object = Object { name: upload.finish().await?, chunk_ends };
+        Ok(StagedBlob { id, size_octets, staged: Arc::new(Staged::Object(object)) })
+    }
+
     /// Removes blobs that nobody names and that have been idle for the grace period; gives how
     /// many. Part of the background work.
     pub async fn sweep_blobs(&self, now: Timestamp) -> Result<u64, StoreError> {
@@ -130,11 +186,37 @@ impl Store {
                     Box::pin(sweep_some(tx, *before))
                 })
                 .await?;
-            swept += found;
-            if found == 0 {
+            if found.is_empty() {
                 return Ok(swept);
             }
+            swept += found.len() as u64;
+            // The row is gone, and names are never used twice: nobody can want the object now.
+            for name in found.into_iter().flatten() {
+                if let Some(objects) = &self.inner.objects {
+                    objects.delete(&name).await?;
+                }
+            }
         }
+    }
+
+    /// Removes objects that no row names, left by a crash between object and row; gives how many.
+    /// Part of the background work. A nothing for blobs in the database.
+    pub async fn sweep_objects(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let Some(objects) = &self.inner.objects else { return Ok(0) };
+        let before = now.checked_sub(GRACE_FOR_OBJECTS).unwrap_or(Timestamp::MIN);
+        let mut swept = 0;
+        let mut listing = objects.older_than(before);
+        while let Some(names) = listing.next().await {
+            let names = names?;
+            let engine = &self.inner.engine;
+            let named =
+                engine.read(names.clone(), |tx, names| Box::pin(named_objects(tx, names))).await?;
+            for name in names.iter().filter(|name| !named.contains(*name)) {
+                objects.delete(name).await?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
     }
 }
 
@@ -248,6 +330,9 @@ pub(crate) async fn name_blob(
     const WITH_ROW: &str = "INSERT INTO blobs (hash, size_octets, refs, idle_since, complete) \
         VALUES (?1, ?2, ?3, ?4, 1) \
         ON CONFLICT (hash) DO UPDATE SET refs = blobs.refs + ?3 RETURNING id, refs";
+    const WITH_OBJECT: &str = "INSERT INTO blobs (hash, size_octets, refs, idle_since, complete, \
+        object, chunk_ends) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6) \
+        ON CONFLICT (hash) DO UPDATE SET refs = blobs.refs + ?3 RETURNING id";
     const KNOWN: &str = "UPDATE blobs SET refs = refs + ?2 WHERE hash = ?1 AND complete = 1 \
         RETURNING id";
     match &*blob.staged {
@@ -260,6 +345,12 @@ pub(crate) async fn name_blob(
                 write_chunk(tx, id, 0, chunk).await?;
             }
             Ok(id)
+        }
+        Staged::Object(Object { name, chunk_ends }) => {
+            let size = blob.size_octets as i64;
+            let values = params![&blob.id.0, size, refs, now, name, chunk_ends];
+            let id = tx.row(WITH_OBJECT, values, |row| row.int(0)).await?;
+            id.ok_or_else(swept)
         }
         Staged::Row => {
             let id = tx.row(KNOWN, params![&blob.id.0, refs], |row| row.int(0)).await?;
@@ -339,17 +430,36 @@ async fn write_chunks(tx: &Tx, some: &SomeChunks) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn sweep_some(tx: &Tx, idle_before: i64) -> Result<u64, StoreError> {
+async fn is_known(tx: &Tx, hash: &[u8; 32]) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT id FROM blobs WHERE hash = ?1 AND complete = 1";
+    Ok(tx.row(SQL, params![hash], |row| row.int(0)).await?.is_some())
+}
+
+async fn touch_blob(tx: &Tx, hash: &[u8; 32], now: i64) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE blobs SET idle_since = ?2 WHERE hash = ?1 AND complete = 1";
+    Ok(tx.run(SQL, params![hash, now]).await? == 1)
+}
+
+/// Those of the names that rows have.
+async fn named_objects(tx: &Tx, names: &[String]) -> Result<HashSet<String>, StoreError> {
+    const SQL: &str = "SELECT object FROM blobs WHERE object IN LIST(?1)";
+    Ok(tx.rows(SQL, params![names], |row| row.text(0)).await?.into_iter().collect())
+}
+
+/// Removes some rows; gives, for each, the name of its object if it has one.
+async fn sweep_some(tx: &Tx, idle_before: i64) -> Result<Vec<Option<String>>, StoreError> {
     const FIND: &str = "SELECT id FROM blobs WHERE refs = 0 AND idle_since < ?1 \
         ORDER BY idle_since LIMIT 20";
-    const REMOVE: &str = "DELETE FROM blobs WHERE id = ?1 AND refs = 0 AND idle_since < ?2";
+    const REMOVE: &str = "DELETE FROM blobs WHERE id = ?1 AND refs = 0 AND idle_since < ?2 \
+        RETURNING object";
     const CHUNKS: &str = "DELETE FROM blob_chunks WHERE place BETWEEN ?1 AND ?2";
-    let mut swept = 0;
+    let mut swept = Vec::new();
     for id in tx.rows(FIND, params![idle_before], |row| row.int(0)).await? {
         // Tested again: someone may have named it meanwhile.
-        if tx.run(REMOVE, params![id, idle_before]).await? == 1 {
+        let removed = tx.row(REMOVE, params![id, idle_before], |row| row.opt_text(0)).await?;
+        if let Some(object) = removed {
             tx.run(CHUNKS, params![id * PLACES, (id + 1) * PLACES - 1]).await?;
-            swept += 1;
+            swept.push(object);
         }
     }
     Ok(swept)
@@ -363,6 +473,7 @@ pub struct Content {
     pub size_octets: u64,
     store: Arc<Inner>,
     blob: i64,
+    object: Option<Object>,
     /// The chunk read last: clients ask for a large message in small pieces.
     recent: Mutex<Option<(u64, Arc<Vec<u8>>)>>,
 }
@@ -371,12 +482,19 @@ pub struct Content {
 pub(crate) struct BlobRow {
     blob: i64,
     size_octets: i64,
+    object: Option<Object>,
 }
 
 impl BlobRow {
-    /// Columns: `b.id, b.size_octets`.
-    pub(crate) fn read(row: &crate::engine::Row<'_>) -> Result<BlobRow, StoreError> {
-        Ok(BlobRow { blob: row.int(0)?, size_octets: row.int(1)? })
+    /// Columns: `b.id, b.size_octets, b.object, b.chunk_ends`.
+    pub(crate) fn read(row: &Row<'_>) -> Result<BlobRow, StoreError> {
+        let object = match (row.opt_text(2)?, row.opt_bytes(3)?) {
+            (Some(name), Some(chunk_ends)) => {
+                Some(Object { name, chunk_ends: chunk_ends.to_vec() })
+            }
+            _ => None,
+        };
+        Ok(BlobRow { blob: row.int(0)?, size_octets: row.int(1)?, object })
     }
 
     pub(crate) fn content(self, store: &Store) -> Result<Content, StoreError> {
@@ -384,6 +502,7 @@ impl BlobRow {
             size_octets: count(self.size_octets)?,
             store: store.inner.clone(),
             blob: self.blob,
+            object: self.object,
             recent: Mutex::default(),
         })
     }
@@ -392,20 +511,22 @@ impl BlobRow {
 impl Content {
     /// The octets of `offset..offset+len`, cut at the end of the message.
     pub async fn read(&self, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        const CHUNK: u64 = CHUNK_OCTETS as u64;
         let end = offset.saturating_add(len).min(self.size_octets);
         if offset >= end {
             return Ok(Vec::new());
         }
-        const CHUNK: u64 = CHUNK_OCTETS as u64;
-        let (first, last) = (offset / CHUNK, (end - 1) / CHUNK);
         let mut out = Vec::with_capacity((end - offset) as usize);
-        for number in first..=last {
-            let chunk = self.chunk(number).await?;
-            let from = (offset.max(number * CHUNK) - number * CHUNK) as usize;
-            let to = (end.min((number + 1) * CHUNK) - number * CHUNK) as usize;
-            out.extend_from_slice(chunk.get(from..to).ok_or_else(|| {
-                StoreError::Damaged(format!("chunk {number} of blob {} is too short", self.blob))
-            })?);
+        let (mut number, last) = (offset / CHUNK, (end - 1) / CHUNK);
+        while number <= last {
+            for chunk in self.chunks(number, last).await? {
+                let from = (offset.max(number * CHUNK) - number * CHUNK) as usize;
+                let to = (end.min((number + 1) * CHUNK) - number * CHUNK) as usize;
+                out.extend_from_slice(chunk.get(from..to).ok_or_else(|| {
+                    StoreError::Damaged(format!("chunk {number} of blob {} is short", self.blob))
+                })?);
+                number += 1;
+            }
         }
         Ok(out)
     }
@@ -415,26 +536,66 @@ impl Content {
         self.read(0, self.size_octets).await
     }
 
-    async fn chunk(&self, number: u64) -> Result<Arc<Vec<u8>>, StoreError> {
+    /// The content of one or more chunks from `first` on, not beyond `last`.
+    async fn chunks(&self, first: u64, last: u64) -> Result<Vec<Arc<Vec<u8>>>, StoreError> {
         {
             let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, chunk)) = recent.as_ref().filter(|(at, _)| *at == number) {
-                return Ok(chunk.clone());
+            if let Some((_, chunk)) = recent.as_ref().filter(|(at, _)| *at == first) {
+                return Ok(vec![chunk.clone()]);
             }
         }
-        let place = self.blob * PLACES + number as i64;
-        let engine = &self.store.engine;
-        let chunk = engine.read(place, |tx, place| Box::pin(read_chunk(tx, *place))).await?;
-        let chunk = Arc::new(chunk);
-        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, chunk.clone()));
-        Ok(chunk)
+        let last = last.min(first + READ_AT_ONCE - 1);
+        let chunks = match &self.object {
+            None => {
+                let places = (self.blob * PLACES + first as i64, self.blob * PLACES + last as i64);
+                let read = self
+                    .store
+                    .engine
+                    .read(places, |tx, (first, last)| Box::pin(read_chunks(tx, *first, *last)));
+                read.await?
+            }
+            Some(object) => self.object_chunks(object, first, last).await?,
+        };
+        if chunks.len() as u64 != last - first + 1 {
+            return Err(StoreError::Unavailable("the message was removed meanwhile".into()));
+        }
+        let chunks: Vec<_> = chunks.into_iter().map(Arc::new).collect();
+        let newest = chunks.last().map(|chunk| (last, chunk.clone()));
+        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = newest;
+        Ok(chunks)
+    }
+
+    async fn object_chunks(
+        &self,
+        object: &Object,
+        first: u64,
+        last: u64,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let damaged = |what: &str| StoreError::Damaged(format!("object {}: {what}", object.name));
+        let objects = self.store.objects.as_ref();
+        let objects = objects.ok_or_else(|| damaged("no object store was configured"))?;
+        let (ends, _) = object.chunk_ends.as_chunks::<8>();
+        let ends: Vec<u64> = std::iter::once(0)
+            .chain(ends.iter().map(|end| u64::from_le_bytes(*end)))
+            .skip(first as usize)
+            .take((last - first) as usize + 2)
+            .collect();
+        let (Some(from), Some(to)) = (ends.first(), ends.last()) else {
+            return Err(damaged("it has too few chunks"));
+        };
+        let octets = objects.get(&object.name, *from..*to).await?;
+        let chunks = ends.windows(2).map(|pair| {
+            let range = pair[0].checked_sub(*from).zip(pair[1].checked_sub(*from));
+            let chunk = range.and_then(|(from, to)| octets.get(from as usize..to as usize));
+            decompress(chunk.ok_or_else(|| damaged("its chunks do not fit it"))?)
+        });
+        chunks.collect()
     }
 }
 
-async fn read_chunk(tx: &Tx, place: i64) -> Result<Vec<u8>, StoreError> {
-    const SQL: &str = "SELECT octets FROM blob_chunks WHERE place = ?1";
-    let chunk = tx.row(SQL, params![place], |row| decompress(row.bytes(0)?)).await?;
-    chunk.ok_or_else(|| StoreError::Unavailable("the message was removed meanwhile".into()))
+async fn read_chunks(tx: &Tx, first: i64, last: i64) -> Result<Vec<Vec<u8>>, StoreError> {
+    const SQL: &str = "SELECT octets FROM blob_chunks WHERE place BETWEEN ?1 AND ?2 ORDER BY place";
+    tx.rows(SQL, params![first, last], |row| decompress(row.bytes(0)?)).await
 }
 
 #[cfg(test)]

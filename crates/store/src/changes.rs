@@ -63,11 +63,16 @@ impl Store {
 pub(crate) struct Hub {
     accounts: Mutex<HashMap<AccountId, watch::Sender<()>>>,
     queue: watch::Sender<()>,
+    any: watch::Sender<()>,
 }
 
 impl Hub {
     pub(crate) fn new() -> Arc<Hub> {
-        Arc::new(Hub { accounts: Mutex::default(), queue: watch::Sender::new(()) })
+        Arc::new(Hub {
+            accounts: Mutex::default(),
+            queue: watch::Sender::new(()),
+            any: watch::Sender::new(()),
+        })
     }
 
     fn watch(self: &Arc<Hub>, account: AccountId) -> Watch {
@@ -76,8 +81,14 @@ impl Hub {
         Watch { bell, _registration: Registration { hub: self.clone(), account } }
     }
 
+    /// Wakes at changes of any account.
+    pub(crate) fn watch_any(&self) -> QueueWatch {
+        QueueWatch { bell: self.any.subscribe() }
+    }
+
     pub(crate) fn wake(&self, touched: &Touched) {
         if !touched.accounts.is_empty() {
+            self.any.send_replace(());
             let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
             for bell in touched.accounts.iter().filter_map(|account| accounts.get(account)) {
                 bell.send_replace(());
@@ -93,6 +104,7 @@ impl Hub {
         let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         accounts.values().for_each(|bell| bell.send_replace(()));
         self.queue.send_replace(());
+        self.any.send_replace(());
     }
 }
 

@@ -29,6 +29,7 @@ mod keywords;
 mod mailboxes;
 mod maildrop;
 mod messages;
+mod objects;
 mod passwords;
 mod queue;
 mod schema;
@@ -78,6 +79,7 @@ pub struct Store {
 struct Inner {
     engine: Engine,
     hub: Arc<changes::Hub>,
+    objects: Option<objects::Objects>,
     passwords: passwords::Passwords,
     spool_folder: PathBuf,
     node: String,
@@ -91,6 +93,9 @@ impl Store {
 
     /// Opens with another cost for new passwords (existing ones keep theirs).
     pub async fn open_with(settings: OpenSettings, cost: PasswordCost) -> Result<Store, OpenError> {
+        let objects =
+            settings.blobs.as_ref().map(|(url, options)| objects::Objects::open(url, options));
+        let objects = objects.transpose()?;
         let hub = changes::Hub::new();
         let url = settings.database_url.as_str();
         let engine = if let Some(path) = url.strip_prefix("sqlite:") {
@@ -114,6 +119,7 @@ impl Store {
             inner: Arc::new(Inner {
                 engine,
                 hub,
+                objects,
                 passwords,
                 spool_folder: settings.spool_folder,
                 node: settings.node,
@@ -135,7 +141,7 @@ impl Store {
                 Engine::Sqlite(_) => std::future::pending().await,
             }
         };
-        let work = async { tokio::join!(listen, self.sweep_now_and_then()) };
+        let work = async { tokio::join!(listen, self.sweep_now_and_then(), self.index_for_ever()) };
         tokio::select! {
             _ = work => {}
             // An error means that nobody can stop us any more: then this is the end too.
@@ -143,12 +149,53 @@ impl Store {
         }
     }
 
+    /// Indexes what comes, in small bites with rests between them that are longer than the bites:
+    /// mail goes first.
+    async fn index_for_ever(&self) {
+        const BITE: usize = 16;
+        let mut deposits = self.inner.hub.watch_any();
+        loop {
+            let started = std::time::Instant::now();
+            let indexed = self.index_some(BITE).await;
+            let took = started.elapsed();
+            match indexed {
+                Ok(BITE..) => tokio::time::sleep((took * 3).min(Duration::from_secs(5))).await,
+                Ok(_) => {
+                    deposits.changed().await;
+                    // What came brings more.
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "could not index new messages");
+                    tokio::time::sleep(Duration::from_secs(10)).await;
+                }
+            }
+        }
+    }
+
+    /// Blobs every minute, objects and old tombstones once a day.
     async fn sweep_now_and_then(&self) {
+        let mut minutes = 0u64;
         loop {
             tokio::time::sleep(Duration::from_secs(60)).await;
-            if let Err(error) = self.sweep_blobs(jiff::Timestamp::now()).await {
+            let now = jiff::Timestamp::now();
+            if let Err(error) = self.sweep_blobs(now).await {
                 tracing::warn!(%error, "could not sweep blobs that nobody names");
+            }
+            minutes += 1;
+            if minutes % (24 * 60) == 10
+                && let Err(error) = self.sweep_objects(now).await
+            {
+                tracing::warn!(%error, "could not sweep objects that no row names");
+            }
+            if minutes % (24 * 60) == 20
+                && let Err(error) = self.forget_tombstones(KEPT_TOMBSTONES).await
+            {
+                tracing::warn!(%error, "could not forget old tombstones");
             }
         }
     }
 }
+
+/// Ranges of tombstones that are kept of a mailbox.
+const KEPT_TOMBSTONES: usize = 20_000;

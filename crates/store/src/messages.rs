@@ -210,7 +210,7 @@ impl Store {
         mailbox: MailboxId,
         uid: Uid,
     ) -> Result<Option<Content>, StoreError> {
-        const SQL: &str = "SELECT b.id, b.size_octets FROM entries e \
+        const SQL: &str = "SELECT b.id, b.size_octets, b.object, b.chunk_ends FROM entries e \
             JOIN messages m ON m.id = e.message JOIN blobs b ON b.id = m.blob \
             WHERE e.mailbox = ?1 AND e.uid = ?2";
         let engine = &self.inner.engine;
@@ -294,6 +294,24 @@ impl Store {
                 Box::pin(expunge_in(tx, *mailbox, uids, *now))
             })
             .await
+    }
+
+    /// Keeps the newest `keep` ranges of tombstones of each mailbox; gives how many went. Clients
+    /// that ask for changes since before then are told that the answer is incomplete. Part of the
+    /// background work.
+    pub async fn forget_tombstones(&self, keep: usize) -> Result<u64, StoreError> {
+        let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+        let engine = &self.inner.engine;
+        let long = engine.read(keep, |tx, keep| Box::pin(long_lists(tx, *keep))).await?;
+        let mut forgotten = 0;
+        for mailbox in long {
+            forgotten += engine
+                .write((mailbox, keep), Repeat::Harmless, |tx, (mailbox, keep)| {
+                    Box::pin(forget_in(tx, *mailbox, *keep))
+                })
+                .await?;
+        }
+        Ok(forgotten)
     }
 
     /// The journey that brought a message, if it came by one.
@@ -874,4 +892,26 @@ pub(crate) async fn drop_places(tx: &Tx, messages: &[i64], now: i64) -> Result<(
     release_blobs(tx, &blobs, now).await?;
     let indexed = gone.iter().filter(|(_, _, indexed)| *indexed).map(|(id, ..)| *id).collect();
     crate::search::forget(tx, &indexed).await
+}
+
+// ── Tombstones ──────────────────────────────────────────────────────────────────────────────────
+
+/// Mailboxes with more than `keep` ranges.
+async fn long_lists(tx: &Tx, keep: i64) -> Result<Vec<MailboxId>, StoreError> {
+    const SQL: &str = "SELECT mailbox FROM tombstones GROUP BY mailbox HAVING COUNT(*) > ?1";
+    tx.rows(SQL, params![keep], |row| Ok(MailboxId(row.int(0)?))).await
+}
+
+async fn forget_in(tx: &Tx, mailbox: MailboxId, keep: i64) -> Result<u64, StoreError> {
+    const NEWEST_TO_GO: &str = "SELECT modseq FROM tombstones WHERE mailbox = ?1 \
+        ORDER BY modseq DESC LIMIT 1 OFFSET ?2";
+    const FORGET: &str = "DELETE FROM tombstones WHERE mailbox = ?1 AND modseq <= ?2";
+    const REMEMBER: &str = "UPDATE mailboxes SET forgotten_modseq = ?2 WHERE id = ?1";
+    if lock_by_mailbox(tx, mailbox).await?.is_none() {
+        return Ok(0);
+    }
+    let modseq = tx.row(NEWEST_TO_GO, params![mailbox.0, keep], |row| row.int(0)).await?;
+    let Some(modseq) = modseq else { return Ok(0) };
+    tx.run(REMEMBER, params![mailbox.0, modseq]).await?;
+    tx.run(FORGET, params![mailbox.0, modseq]).await
 }

@@ -208,8 +208,8 @@ impl Store {
 
     /// The queued message's octets.
     pub async fn queue_content(&self, id: QueueId) -> Result<Option<Content>, StoreError> {
-        const SQL: &str = "SELECT b.id, b.size_octets FROM queue q JOIN blobs b ON b.id = q.blob \
-            WHERE q.id = ?1";
+        const SQL: &str = "SELECT b.id, b.size_octets, b.object, b.chunk_ends FROM queue q \
+            JOIN blobs b ON b.id = q.blob WHERE q.id = ?1";
         let engine = &self.inner.engine;
         let found = engine
             .read(id, |tx, id| {

@@ -159,6 +159,9 @@ impl<C: Clock> Acceptor<C> {
     pub async fn accept(&self, incoming: Incoming) -> Result<Accepted, Refusal> {
         let now = self.clock.now();
         let journey = self.dice.journey_id(now);
+        if incoming.envelope.recipients.is_empty() {
+            return Err(Refusal::new(554, (5, 5, 1), "no recipients"));
+        }
         self.check_loop(incoming.spool.as_bytes())?;
         if let Entrance::Submission { account } = incoming.entrance {
             self.check_from(account, incoming.spool.as_bytes()).await?;
@@ -324,6 +327,7 @@ impl<C: Clock> Acceptor<C> {
             envelope_id: incoming.envelope.envelope_id.as_deref(),
             dsn_return: incoming.envelope.dsn_return,
             smtputf8: incoming.envelope.smtputf8,
+            require_tls: incoming.envelope.require_tls,
             arrival: now,
             size_octets: raw.len() as u64,
         };

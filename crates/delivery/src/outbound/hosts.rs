@@ -142,6 +142,12 @@ impl Hosts {
         expired
     }
 
+    /// Takes out every connection that waits, to be closed.
+    pub fn take_all(&self) -> Vec<Connection> {
+        let idle = std::mem::take(&mut self.lock().idle);
+        idle.into_values().flatten().map(|idle| idle.connection).collect()
+    }
+
     /// When [`Hosts::take_expired`] will next have something.
     pub fn next_expiry(&self) -> Option<Instant> {
         let state = self.lock();
@@ -173,5 +179,36 @@ impl Hosts {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_cannot_be_reached_rests_longer_each_time() {
+        let hosts = Hosts::new(&Policy::new("mx.wax.test"));
+        let address: SocketAddr = "192.0.2.1:25".parse().unwrap();
+        let mut now = Instant::now();
+        assert_eq!(hosts.resting(address, now), None);
+        for secs in [60, 120, 240, 240] {
+            hosts.unreachable(address, "refused", now);
+            let wait = Duration::from_secs(secs);
+            assert_eq!(
+                hosts.resting(address, now + wait - Duration::from_secs(1)).unwrap(),
+                "refused"
+            );
+            now += wait;
+            assert_eq!(hosts.resting(address, now), None);
+        }
+        hosts.unreachable(address, "refused", now);
+        hosts.reachable(address);
+        assert_eq!(hosts.resting(address, now), None);
+    }
+
+    #[test]
+    fn a_rest_ends_before_the_first_retry() {
+        assert!(LONGEST_REST < crate::queue::Schedule::default().waits[0]);
     }
 }

@@ -20,7 +20,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use waxwing_dns::Resolve;
-use waxwing_message::journey::{Event, RecipientOutcome, Source, Step, TlsUsed};
+use waxwing_message::journey::{Event, RecipientOutcome, ReplySeen, Source, Step, TlsUsed};
 use waxwing_message::{Envelope, trace};
 use waxwing_smtp::client::{Disposition, TlsPolicy, Transaction};
 use waxwing_store::{Acceptance, Content, Deposit, Flags, QueueEntry, Spool, Store, StoreError};
@@ -70,6 +70,7 @@ impl Attempted {
     /// A mailbox of ours turned out to be full: nothing was put into any, later perhaps.
     pub fn give_back_local(&mut self) {
         self.local.clear();
+        self.events.clear();
         for outcome in &mut self.outcomes {
             if outcome.fate == Fate::Delivered(NextHop::Mailbox) {
                 *outcome = Outcome::found(Fate::Deferred, (4, 2, 2), "the mailbox is full");
@@ -120,20 +121,42 @@ impl<R: Resolve, N: Connect, C: Clock> Courier<R, N, C> {
     ) -> Result<Attempted, StoreError> {
         let now = self.clock.now();
         let mut attempted = Attempted::default();
+        let hosts = vec![self.policy.host_name.clone()];
+        let (domain, by) = (entries[0].domain.clone(), "local domain".to_owned());
+        let step = Step::Routed { domain, hosts, by, dnssec: false };
+        attempted.events.push(Event { at: now, step });
+        let mut recipients = Vec::with_capacity(entries.len());
         for entry in entries {
-            let recipients = [entry.recipient.clone()];
-            let plan = plan::plan(&self.store, &self.policy, &recipients, now).await?;
-            if plan.deposits.is_empty() && plan.queue.is_empty() {
-                let reason = "no such mailbox here";
-                attempted.outcomes.push(Outcome::found(Fate::Failed, (5, 1, 1), reason));
-                continue;
-            }
-            let hop = if plan.deposits.is_empty() { NextHop::Reports } else { NextHop::Mailbox };
-            let outcome = Outcome::found(Fate::Delivered(hop), (2, 0, 0), "delivered here");
+            let to = [entry.recipient.clone()];
+            let plan = plan::plan(&self.store, &self.policy, &to, now).await?;
+            let outcome = if plan.deposits.is_empty() && plan.queue.is_empty() {
+                Outcome::found(Fate::Failed, (5, 1, 1), "no such mailbox here")
+            } else {
+                let hop =
+                    if plan.deposits.is_empty() { NextHop::Reports } else { NextHop::Mailbox };
+                let envelope = envelope_of(&[entry]);
+                let acceptance = self.taken_over(envelope, content, plan, now).await?;
+                let text = format!("delivered here, journey {}", acceptance.journey);
+                attempted.local.push(acceptance);
+                let mut outcome = Outcome::found(Fate::Delivered(hop), (2, 0, 0), "delivered here");
+                outcome.reply = Some(ReplySeen { code: 250, enhanced: None, text });
+                outcome
+            };
+            recipients.push(RecipientOutcome {
+                recipient: entry.recipient.address.clone(),
+                outcome: outcome.for_journey(),
+            });
             attempted.outcomes.push(outcome);
-            let envelope = envelope_of(&[entry]);
-            attempted.local.push(self.taken_over(envelope, content, plan, now).await?);
         }
+        let step = Step::Attempted {
+            attempt: entries[0].attempts.saturating_add(1),
+            host: self.policy.host_name.clone(),
+            ip: None,
+            tls: None,
+            recipients,
+            took_millis: 0,
+        };
+        attempted.events.push(Event { at: now, step });
         Ok(attempted)
     }
 

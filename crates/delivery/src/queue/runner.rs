@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use waxwing_dns::Resolve;
 use waxwing_message::ReversePath;
@@ -77,7 +78,8 @@ where
         let mut watch = store.watch_queue();
         let mut tasks: JoinSet<()> = JoinSet::new();
         tokio::pin!(shutdown);
-        loop {
+        // A queue that is never empty must not keep the program from ending.
+        while shutdown.as_mut().now_or_never().is_none() {
             let free = policy.max_deliveries.saturating_sub(tasks.len()).min(LEASE_BATCH);
             let wait = match self.lease(free).await {
                 Ok(leases) => {
@@ -105,7 +107,13 @@ where
             }
             self.close_expired();
         }
-        let finishing = async { while tasks.join_next().await.is_some() {} };
+        let finishing = async {
+            while let Some(ended) = tasks.join_next().await {
+                report_panic(ended);
+            }
+            let goodbyes = self.courier.hosts.take_all().into_iter();
+            futures_util::future::join_all(goodbyes.map(|idle| idle.quit(&**clock))).await;
+        };
         tokio::select! {
             () = finishing => {}
             () = clock.sleep(policy.shutdown_grace) => {}
@@ -282,6 +290,7 @@ where
             envelope_id: first.envelope_id.as_deref(),
             dsn_return: first.dsn_return,
             smtputf8: first.smtputf8,
+            require_tls: first.require_tls,
             arrival: first.created_at,
             size_octets: first.size_octets,
         };

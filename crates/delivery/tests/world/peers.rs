@@ -122,6 +122,14 @@ impl Mx {
                 Some(Action::Data(octets)) => message.extend_from_slice(octets),
                 Some(Action::DiscardData) => message.clear(),
                 Some(Action::DataComplete { envelope, .. }) => complete = Some(envelope),
+                Some(Action::Authenticate { .. }) => session.answer_authenticate(now, Ok([7; 18])),
+                Some(Action::CheckPassword { login, password }) => {
+                    session.answer_password(now, Ok(login == "alice" && *password == "sesame"));
+                }
+                Some(Action::NeedKeys { .. }) => {
+                    let keys = waxwing_sasl::ScramKeys::derive("sesame", b"salt", 4096);
+                    session.answer_keys(now, Ok(keys));
+                }
                 Some(_) => {}
                 None => {
                     let output = session.take_output();

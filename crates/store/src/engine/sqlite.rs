@@ -33,6 +33,8 @@ use crate::{OpenError, StoreError, schema};
 
 /// How many requests share a commit at most: bounds how long the first of them waits.
 const GROUP_MAX: usize = 256;
+/// How long the writer waits for a group to fill at most.
+const PATIENCE_MAX: Duration = Duration::from_millis(1);
 /// How often other processes' commits are looked for.
 const FOREIGN_POLL: Duration = Duration::from_millis(500);
 /// How long a lock held by another process is waited for.
@@ -78,6 +80,7 @@ impl Sqlite {
             checkpoints: Some(checkpoints),
             checkpoint_asked: false,
             last_group: 1,
+            last_commit: Duration::ZERO,
             data_version: 0,
         };
         threads.push(spawn("store-writer", move || writer.run(&requests))?);
@@ -362,6 +365,7 @@ struct Writer {
     checkpoint_asked: bool,
     /// How many requests the last commit served.
     last_group: usize,
+    last_commit: Duration,
     data_version: i64,
 }
 
@@ -375,8 +379,9 @@ impl Writer {
                 Ok(Message::Run(first)) => {
                     let mut group = vec![first];
                     closing = self.gather(inbox, &mut group);
-                    self.last_group = group.len();
+                    let started = Instant::now();
                     self.commit(group);
+                    self.last_commit = started.elapsed();
                     self.ask_for_checkpoint(CHECKPOINT_OCTETS);
                 }
                 Ok(Message::Checkpointed(pages)) => self.checkpointed(pages),
@@ -401,21 +406,29 @@ impl Writer {
 
     /// Takes what waits, up to a full group. True: it is time to close.
     ///
-    /// Callers that were answered together come back together: when the last commit served several,
-    /// a moment (far shorter than a commit) is given to them to arrive.
+    /// Callers that were answered together come back together. So, when the last commit served
+    /// several, they are given a moment (a quarter of a commit at most) to join those who waited
+    /// meanwhile: one commit for all instead of two camps that take turns.
     fn gather(&mut self, inbox: &Receiver<Message>, group: &mut Vec<Box<dyn Request>>) -> bool {
-        let patience = Instant::now() + Duration::from_micros(200);
+        let started = Instant::now();
+        let patience = (self.last_commit / 4).min(PATIENCE_MAX);
+        let mut expected = None;
         while group.len() < GROUP_MAX {
             match inbox.try_recv() {
                 Ok(Message::Run(request)) => group.push(request),
                 Ok(Message::Checkpointed(pages)) => self.checkpointed(pages),
                 Ok(Message::Close) => return true,
-                Err(_) if group.len() * 2 < self.last_group && Instant::now() < patience => {
-                    std::thread::yield_now();
+                Err(_) => {
+                    let expected = *expected.get_or_insert(group.len() - 1 + self.last_group);
+                    if group.len() >= expected || started.elapsed() >= patience {
+                        break;
+                    }
+                    // Asleep rather than in `recv`: senders need not wake this thread each time.
+                    std::thread::sleep(Duration::from_micros(50));
                 }
-                Err(_) => break,
             }
         }
+        self.last_group = group.len();
         false
     }
 

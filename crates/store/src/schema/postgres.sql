@@ -123,11 +123,11 @@ CREATE TABLE messages (
   account BIGINT NOT NULL,
   blob    BIGINT NOT NULL,
   places  BIGINT NOT NULL,
-  indexed BIGINT NOT NULL,                -- its words are in the search index
+  indexed BIGINT NOT NULL,                -- 0 waits, 1 its words are in the index, 2 left out
   journey BYTEA,                            -- UUID; NULL: it came by APPEND
   summary BYTEA    NOT NULL                 -- Summary::encode
 );
-CREATE INDEX messages_not_indexed ON messages (account, id) WHERE indexed = 0;
+CREATE INDEX messages_not_indexed ON messages (account, id) WHERE indexed <> 1;
 
 -- A message's place in a mailbox: narrow, in the order in which it is listed. Size and time are
 -- repeated here so that listing a mailbox reads nothing else.

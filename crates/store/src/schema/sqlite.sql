@@ -122,11 +122,11 @@ CREATE TABLE messages (
   account INTEGER NOT NULL,
   blob    INTEGER NOT NULL,
   places  INTEGER NOT NULL,
-  indexed INTEGER NOT NULL,                -- its words are in the search index
+  indexed INTEGER NOT NULL,                -- 0 waits, 1 its words are in the index, 2 left out
   journey BLOB,                            -- UUID; NULL: it came by APPEND
   summary BLOB    NOT NULL                 -- Summary::encode
 ) STRICT;
-CREATE INDEX messages_not_indexed ON messages (account, id) WHERE indexed = 0;
+CREATE INDEX messages_not_indexed ON messages (account, id) WHERE indexed <> 1;
 
 -- A message's place in a mailbox: narrow, in the order in which it is listed. Size and time are
 -- repeated here so that listing a mailbox reads nothing else.

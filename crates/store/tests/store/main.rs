@@ -3,9 +3,13 @@
 mod accept;
 mod accounts;
 mod blobs;
+mod crash;
 mod mailboxes;
 mod messages;
+mod model;
+mod opening;
 mod queue;
+mod search;
 mod server;
 mod world;
 
