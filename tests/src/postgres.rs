@@ -12,9 +12,9 @@ use crate::waiting::until;
 /// The user that Debian's package makes; the server refuses to run as root.
 const USER: &str = "postgres";
 
-/// A running server.
+/// A server, running unless it was killed.
 pub struct Postgres {
-    _daemon: Daemon,
+    daemon: Option<Daemon>,
     folder: TempDir,
 }
 
@@ -27,27 +27,39 @@ impl Postgres {
         if root {
             own(folder.path(), USER);
         }
-        let data = folder.path().join("data");
         let mut initdb = as_user(root, &postgres_tool("initdb"));
         initdb.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C"]);
-        initdb.args(["--username=postgres", "--pgdata"]).arg(&data);
+        initdb.args(["--username=postgres", "--pgdata"]).arg(folder.path().join("data"));
         run(initdb, b"", Duration::from_secs(60)).ok();
+        let mut postgres = Postgres { daemon: None, folder };
+        postgres.run();
+        postgres
+    }
 
-        let log = folder.path().join("postgres.log");
+    /// Starts it (again); it answers when this returns.
+    pub fn run(&mut self) {
+        let folder = self.folder.path();
         let configure = |command: &mut Command| {
-            command.arg("-D").arg(&data).arg("-k").arg(folder.path());
+            command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
             for setting in ["listen_addresses=", "max_connections=200", "shared_buffers=64MB"] {
                 command.arg("-c").arg(setting);
             }
         };
-        let user = root.then_some(USER);
-        let daemon =
-            Daemon::start("postgres", &postgres_tool("postgres"), configure, &log, user, None);
-        let postgres = Postgres { _daemon: daemon, folder };
+        let user = crate::is_root().then_some(USER);
+        let log = folder.join("postgres.log");
+        let program = postgres_tool("postgres");
+        self.daemon = Some(Daemon::start("postgres", &program, configure, &log, user, None));
         until(Duration::from_secs(60), "PostgreSQL to answer", || {
-            postgres.psql("postgres", "select 1").code == 0
+            self.psql("postgres", "select 1").code == 0
         });
-        postgres
+    }
+
+    /// Ends it at once, as a crash would: every session breaks, and the next start recovers
+    /// (SIGQUIT, PostgreSQL's "immediate shutdown"; after SIGKILL its children would linger).
+    pub fn crash(&mut self) {
+        let mut daemon = self.daemon.take().expect("running");
+        daemon.signal("QUIT");
+        daemon.wait(Duration::from_secs(60));
     }
 
     /// Makes an empty database and gives the URL by which Waxwing opens it.

@@ -14,10 +14,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use waxwing_journeys::flood::{Flood, Ledger};
+use waxwing_journeys::flood::{Flood, Ledger, Outcome};
 use waxwing_journeys::postgres::Postgres;
 use waxwing_journeys::server::{Server, password};
 use waxwing_journeys::waiting::until;
+use waxwing_journeys::wire::Wire;
 use waxwing_journeys::world::World;
 
 const MESSAGES: usize = 2_000;
@@ -91,6 +92,12 @@ fn flood_ids(server: &Server, local: &str) -> Vec<String> {
 }
 
 fn check(world: &World, ledger: &Ledger, excess: usize) {
+    check_arrivals(world, ledger, excess);
+    let for_alice = (0..MESSAGES).filter(|&n| recipients(n).iter().any(|to| to == ALICE));
+    assert_eq!(ledger.promised(ALICE), for_alice.count(), "every message got its 250 in the end");
+}
+
+fn check_arrivals(world: &World, ledger: &Ledger, excess: usize) {
     println!("attempts: {}, never answered: {}", ledger.attempts.len(), ledger.unknown());
     // In a mailbox or in the queue; so that both can be counted, until the queue is empty.
     until(Duration::from_secs(180), "an empty queue", || world.wax.queue().is_empty());
@@ -98,8 +105,8 @@ fn check(world: &World, ledger: &Ledger, excess: usize) {
     let at_wing = flood_ids(&world.wing, "bob");
     println!("promised to bob: {}, found: {}", ledger.promised(BOB), at_wing.len());
     ledger.check(BOB, &at_wing, excess);
-    let for_alice = (0..MESSAGES).filter(|&n| recipients(n).iter().any(|to| to == ALICE));
-    assert_eq!(ledger.promised(ALICE), for_alice.count(), "every message got its 250 in the end");
+    assert_consistent(&world.wax, "alice");
+    assert_consistent(&world.wing, "bob");
 }
 
 #[test]
@@ -126,6 +133,79 @@ fn kill_9_of_the_next_server_loses_nothing() {
     let mut world = World::start();
     let ledger = flood_and_kill(&mut world, true);
     check(&world, &ledger, KILLS * ON_THE_ROAD_AT_ONCE);
+}
+
+/// What the store counts, what IMAP shows and what POP3 shows are the same.
+#[track_caller]
+fn assert_consistent(server: &Server, local: &str) {
+    let mut imap = server.inbox(local);
+    let sizes = imap.ok("UID FETCH 1:* (UID RFC822.SIZE)").unwrap();
+    let number = |line: &str, key: &str| -> u64 {
+        let rest = line.split_once(key).expect("fetched").1;
+        rest.split([' ', ')']).next().unwrap().parse().unwrap()
+    };
+    let uids: Vec<u64> = sizes.iter().map(|r| number(&r.line, "UID ")).collect();
+    assert!(uids.is_sorted_by(|a, b| a < b), "UIDs ascend and none is used twice");
+    let octets: u64 = sizes.iter().map(|r| number(&r.line, "RFC822.SIZE ")).sum();
+
+    let address = format!("{local}@{}", server.setup.domain);
+    let shown = server.cli_json(&["user", "show", &address]);
+    assert_eq!(shown["messages"], uids.len(), "{shown}");
+    assert_eq!(shown["used_octets"], octets, "{shown}");
+
+    let mut pop3 = Wire::connect(server.at("pop3")).unwrap();
+    pop3.line().unwrap();
+    let secret = password(local);
+    for (command, answer) in [
+        (format!("USER {address}"), "+OK".to_owned()),
+        (format!("PASS {secret}"), "+OK".to_owned()),
+        ("STAT".to_owned(), format!("+OK {} {octets}", uids.len())),
+        ("QUIT".to_owned(), "+OK".to_owned()),
+    ] {
+        pop3.send(format!("{command}\r\n")).unwrap();
+        let line = String::from_utf8_lossy(&pop3.line().unwrap()).into_owned();
+        assert!(line.starts_with(&answer), "{command}: {line}");
+    }
+}
+
+#[test]
+fn a_crash_of_postgresql_loses_nothing_and_needs_no_restart() {
+    let mut postgres = Postgres::start();
+    let url = postgres.database("wax");
+    let mut world = World::with(|wax, _| wax.database = Some(url));
+    let accepted = AtomicUsize::new(0);
+    let flood = Flood {
+        servers: vec![world.wax.at("submission")],
+        login: Some((ALICE.to_owned(), password("alice"))),
+        from: ALICE.to_owned(),
+        recipients: &recipients,
+        count: 600,
+        connections: 8,
+        body_octets: 2_000,
+        within: Duration::from_secs(240),
+    };
+    let ledger = std::thread::scope(|scope| {
+        let flooding = scope.spawn(|| flood.run(&accepted));
+        for moment in [100, 300] {
+            until(Duration::from_secs(240), "the moment of a crash", || {
+                accepted.load(Ordering::Relaxed) >= moment
+            });
+            postgres.crash();
+            // What is sent meanwhile is put off, not refused for good and not left hanging.
+            let deferred = world.wax.smtp().send("x@client.test", &[ALICE], b"Subject: x\r\n\r\n");
+            let deferred = deferred.unwrap();
+            assert_eq!(deferred.code / 100, 4, "{deferred:?}");
+            assert!(world.wax.daemon().is_running());
+            postgres.run();
+        }
+        flooding.join().unwrap()
+    });
+    for attempt in &ledger.attempts {
+        if let Outcome::Refused(why) = &attempt.outcome {
+            assert!(!why.contains("code: 5"), "refused for good: {why}");
+        }
+    }
+    check_arrivals(&world, &ledger, 2 * ON_THE_ROAD_AT_ONCE);
 }
 
 fn restart_keeps(world: &mut World) {

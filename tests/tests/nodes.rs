@@ -10,6 +10,7 @@ use waxwing_journeys::mail;
 use waxwing_journeys::postgres::Postgres;
 use waxwing_journeys::server::{Server, password};
 use waxwing_journeys::waiting::until;
+use waxwing_journeys::wire::Wire;
 use waxwing_journeys::world::{ON_THE_ROAD, World};
 
 const ALICE: &str = "alice@wax.test";
@@ -156,4 +157,49 @@ fn one_node_finishes_what_a_killed_one_had_in_hand() {
     println!("copies: {}, messages: {}", at_wing.len(), distinct.len());
     // What the killed node had in hand for wing (see crash.rs).
     ledger.check(BOB, &at_wing, 3 + 8);
+}
+
+#[test]
+fn two_nodes_fill_one_mailbox_without_a_uid_twice() {
+    let nodes = start();
+    let flood = Flood {
+        servers: vec![nodes.world.wax.at("smtp"), nodes.second.at("smtp")],
+        login: None,
+        from: "x@client.test".to_owned(),
+        recipients: &|_| vec![ALICE.to_owned()],
+        count: 300,
+        connections: 8,
+        body_octets: 1_000,
+        within: Duration::from_secs(120),
+    };
+    let ledger = flood.run(&AtomicUsize::new(0));
+    let here = nodes.world.wax.inbox("alice").fetch_all().unwrap();
+    let uids: BTreeSet<u32> = here.iter().map(|message| message.uid).collect();
+    assert_eq!(uids.len(), 300);
+    assert_eq!(nodes.second.inbox("alice").fetch_all().unwrap(), here, "both show the same");
+    let ids: Vec<String> =
+        here.iter().filter_map(|message| mail::field(&message.octets, "X-Flood-Id")).collect();
+    ledger.check(ALICE, &ids, 0);
+}
+
+#[test]
+fn a_maildrop_is_locked_on_every_node() {
+    let nodes = start();
+    let open = |server: &Server| {
+        let mut wire = Wire::connect(server.at("pop3")).unwrap();
+        wire.line().unwrap();
+        wire.send(format!("USER {ALICE}\r\n")).unwrap();
+        wire.line().unwrap();
+        wire.send(format!("PASS {}\r\n", password("alice"))).unwrap();
+        let answer = String::from_utf8_lossy(&wire.line().unwrap()).into_owned();
+        (wire, answer)
+    };
+    let (mut first, answer) = open(&nodes.world.wax);
+    assert!(answer.starts_with("+OK"), "{answer}");
+    let (_, answer) = open(&nodes.second);
+    assert!(answer.starts_with("-ERR [IN-USE]"), "{answer}");
+    first.send("QUIT\r\n").unwrap();
+    first.line().unwrap();
+    let (_wire, answer) = open(&nodes.second);
+    assert!(answer.starts_with("+OK"), "{answer}");
 }

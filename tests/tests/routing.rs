@@ -407,13 +407,13 @@ fn a_host_that_says_not_now_is_asked_again() {
     world.ground.names.mail_domain("busy.test", address);
     let listener = TcpListener::bind(address).unwrap();
     let served = std::thread::spawn(move || {
-        for refusals_left in (0..3).rev() {
+        let mut refusals_left = 2;
+        loop {
             let (stream, _) = listener.accept().unwrap();
-            if let Some(message) = serve_once(stream, refusals_left == 0) {
+            if let Some(message) = serve_busy(stream, &mut refusals_left) {
                 return message;
             }
         }
-        panic!("never sent");
     });
     let journey = submit(&world, &["someone@busy.test"], "not now");
     let message = served.join().unwrap();
@@ -422,34 +422,36 @@ fn a_host_that_says_not_now_is_asked_again() {
     assert!(deferred["reason"].as_str().unwrap().contains("greylisted"), "{deferred}");
 }
 
-/// A tiny SMTP server: says 451 to RCPT, or takes one message and gives it.
-fn serve_once(stream: std::net::TcpStream, accept: bool) -> Option<String> {
+/// A tiny SMTP server: says 451 to so many RCPT, then takes one message and gives it.
+fn serve_busy(stream: std::net::TcpStream, refusals_left: &mut u32) -> Option<String> {
     use std::io::{BufRead, BufReader, Write};
     let mut out = stream.try_clone().unwrap();
     let mut lines = BufReader::new(stream).lines();
     let mut say = |text: &str| out.write_all(format!("{text}\r\n").as_bytes()).unwrap();
     say("220 busy.test ESMTP");
-    let mut message = None;
     while let Some(Ok(line)) = lines.next() {
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
         match verb.as_str() {
             "EHLO" | "HELO" => say("250 busy.test"),
-            "RCPT" if !accept => say("451 4.7.1 greylisted, come back later"),
+            "RCPT" if *refusals_left > 0 => {
+                *refusals_left -= 1;
+                say("451 4.7.1 greylisted, come back later");
+            }
             "DATA" => {
                 say("354 go on");
                 let text: Vec<String> =
                     lines.by_ref().map_while(Result::ok).take_while(|line| line != ".").collect();
-                message = Some(text.join("\n"));
                 say("250 2.0.0 taken");
+                return Some(text.join("\n"));
             }
             "QUIT" => {
                 say("221 bye");
-                return message;
+                return None;
             }
             _ => say("250 ok"),
         }
     }
-    message
+    None
 }
 
 #[test]
