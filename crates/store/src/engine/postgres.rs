@@ -59,9 +59,11 @@ const NOTIFY_ACCOUNTS_MAX: usize = 300;
 #[derive(Clone)]
 pub(crate) struct Postgres {
     shared: Arc<Shared>,
-    groups: Arc<Mutex<Option<mpsc::UnboundedSender<Box<dyn Request>>>>>,
+    groups: Arc<Mutex<Option<GroupSender>>>,
     writers: Arc<Mutex<Vec<tokio::task::JoinHandle<()>>>>,
 }
+
+type GroupSender = mpsc::UnboundedSender<Box<dyn Request>>;
 
 struct Shared {
     pool: Pool,

@@ -95,10 +95,13 @@ impl Bucket {
         match (method, param("uploadId")) {
             ("POST", None) if param("delete").is_some() => {
                 let xml = String::from_utf8_lossy(&body).into_owned();
-                for key in xml.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>")) {
-                    self.objects.remove(key.0);
-                }
-                ("200 OK", none(), b"<DeleteResult></DeleteResult>".to_vec())
+                let keys = xml.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
+                let deleted = keys.map(|(key, _)| {
+                    self.objects.remove(key);
+                    format!("<Deleted><Key>{key}</Key></Deleted>")
+                });
+                let xml = format!("<DeleteResult>{}</DeleteResult>", deleted.collect::<String>());
+                ("200 OK", none(), xml.into())
             }
             ("POST", None) => {
                 self.uploads.insert(name.clone(), BTreeMap::new());
