@@ -415,7 +415,7 @@ async fn create_in(
     }
     make_parents(tx, account, name, modseq).await?;
     insert(tx, account, name, role, modseq).await?;
-    Ok(by_name(tx, account, name).await?.ok_or(MailboxError::NotFound)?)
+    by_name(tx, account, name).await?.ok_or(MailboxError::NotFound)
 }
 
 /// Locks the account (and takes a modseq: what a listing shows changes).

@@ -43,6 +43,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 const READERS_MAX: usize = 6;
 /// The log is copied back after about so many octets (an estimate: bound values and some pages).
 const CHECKPOINT_OCTETS: u64 = 8 << 20;
+/// A statement that changes something touches some pages; many statements share them.
+const STATEMENT_OCTETS: u64 = 512;
 /// A log longer than this is begun anew as soon as it can be.
 const LONG_LOG_PAGES: i64 = 4_096;
 
@@ -243,7 +245,7 @@ impl Readers {
 /// by one thread at a time.
 pub(crate) struct Guarded {
     connection: Mutex<rusqlite::Connection>,
-    /// Octets bound to statements: a measure of how fast the log grows.
+    /// Octets bound to statements, and some for each statement: about how much the log grows.
     bound_octets: AtomicU64,
 }
 
@@ -287,6 +289,9 @@ impl Guarded {
         statement: &mut rusqlite::CachedStatement<'_>,
         params: &[Param<'_>],
     ) -> Result<(), StoreError> {
+        if !params.is_empty() {
+            self.bound_octets.fetch_add(STATEMENT_OCTETS, Ordering::Relaxed);
+        }
         for (index, param) in (1..).zip(params) {
             let bound = match param {
                 Param::Null => statement.raw_bind_parameter(index, rusqlite::types::Null),

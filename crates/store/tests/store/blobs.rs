@@ -28,16 +28,6 @@ async fn put(store: &Store, mailbox: MailboxId, octets: Vec<u8>) -> Uid {
     store.append(mailbox, vec![of_blob(blob)]).await.unwrap()[0].uid
 }
 
-fn of_blob(blob: StagedBlob) -> NewMessage {
-    NewMessage {
-        blob,
-        summary: summary(b"\r\n"),
-        received_at: now(),
-        flags: Flags::default(),
-        journey: None,
-    }
-}
-
 async fn read(store: &Store, mailbox: MailboxId, uid: Uid) -> Vec<u8> {
     store.content(mailbox, uid).await.unwrap().unwrap().read_all().await.unwrap()
 }

@@ -100,9 +100,7 @@ async fn flood_until_killed() {
             }
         })
     });
-    for task in tasks.collect::<Vec<_>>() {
-        task.await.unwrap();
-    }
+    futures_util::future::join_all(tasks).await;
 }
 
 /// A disk that is full: a tmpfs of its own, for which one must be root.
