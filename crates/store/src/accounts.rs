@@ -171,7 +171,7 @@ impl Store {
     /// By name, in any case and in U- or A-labels.
     pub async fn domain(&self, name: &str) -> Result<Option<Domain>, StoreError> {
         let Ok(name) = domain_name(name) else { return Ok(None) };
-        self.inner.engine.read(name, |tx, name| Box::pin(domain_by_name(tx, name))).await
+        self.inner.engine.read_brief(name, |tx, name| Box::pin(domain_by_name(tx, name))).await
     }
 
     /// `None`: mail for unknown local parts is refused.
@@ -228,7 +228,7 @@ impl Store {
     pub async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
         let engine = &self.inner.engine;
         engine
-            .read(id, |tx, id| {
+            .read_brief(id, |tx, id| {
                 let id = id.0;
                 Box::pin(async move { tx.row(ACCOUNT_BY_ID, params![id], account_row).await })
             })
@@ -393,7 +393,9 @@ impl Store {
     /// in this order.
     pub async fn resolve(&self, recipient: &Address) -> Result<Resolution, StoreError> {
         let engine = &self.inner.engine;
-        engine.read(recipient.clone(), |tx, recipient| Box::pin(resolve_in(tx, recipient))).await
+        engine
+            .read_brief(recipient.clone(), |tx, recipient| Box::pin(resolve_in(tx, recipient)))
+            .await
     }
 
     /// Own address (with any +detail), an alias that leads to the account, or any address of a
