@@ -2,7 +2,6 @@
 //!
 //! A *message* is content that an account has (one row, one blob, one summary); an *entry* is its
 //! place in a mailbox, with a UID and flags. A copy is another entry of the same message.
-
 //!
 //! Every write here locks the account first (see `engine/postgres.rs`), takes one modseq, and keeps
 //! the counters of mailbox and account equal to what a count over the entries would give.
@@ -287,11 +286,30 @@ impl Store {
         mailbox: MailboxId,
         uids: &[Uid],
     ) -> Result<(Vec<Uid>, ModSeq), StoreError> {
-        let asked = (mailbox, numbers(uids), micros(Timestamp::now()));
+        self.remove(mailbox, uids, Which::All).await
+    }
+
+    /// Like `expunge`, but removes only those that have `\Deleted` at that very moment: a flag that
+    /// another session took away meanwhile saves its message (RFC 9051 §6.4.3, RFC 4315 §2.1).
+    pub async fn expunge_if_deleted(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+    ) -> Result<(Vec<Uid>, ModSeq), StoreError> {
+        self.remove(mailbox, uids, Which::Deleted).await
+    }
+
+    async fn remove(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        which: Which,
+    ) -> Result<(Vec<Uid>, ModSeq), StoreError> {
+        let asked = (mailbox, numbers(uids), which, micros(Timestamp::now()));
         let engine = &self.inner.engine;
         engine
-            .write(asked, Repeat::Never, |tx, (mailbox, uids, now)| {
-                Box::pin(expunge_in(tx, *mailbox, uids, *now))
+            .write(asked, Repeat::Never, |tx, (mailbox, uids, which, now)| {
+                Box::pin(expunge_in(tx, *mailbox, uids, *which, *now))
             })
             .await
     }
@@ -764,7 +782,20 @@ struct Selected {
     delta: Delta,
 }
 
-async fn select(tx: &Tx, mailbox: MailboxId, uids: &Vec<i64>) -> Result<Selected, StoreError> {
+/// Which of the entries that were named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    /// Those with `\Deleted`.
+    Deleted,
+}
+
+async fn select(
+    tx: &Tx,
+    mailbox: MailboxId,
+    uids: &Vec<i64>,
+    which: Which,
+) -> Result<Selected, StoreError> {
     const SQL: &str = "SELECT uid, message, flags, keywords, size_octets FROM entries \
         WHERE mailbox = ?1 AND uid IN LIST(?2) ORDER BY uid";
     let mut selected = Selected {
@@ -774,9 +805,13 @@ async fn select(tx: &Tx, mailbox: MailboxId, uids: &Vec<i64>) -> Result<Selected
         delta: Delta::default(),
     };
     tx.each(SQL, params![mailbox.0, uids], |row| {
+        let flags = system(row.int(2)?)?;
+        if which == Which::Deleted && !flags.contains(SystemFlags::DELETED) {
+            return Ok(true);
+        }
         selected.uids.push(row.int(0)?);
         selected.messages.push(row.int(1)?);
-        selected.delta.add(system(row.int(2)?)?, row.int(4)?);
+        selected.delta.add(flags, row.int(4)?);
         let keywords = row.bytes(3)?;
         if !keywords.is_empty() {
             selected.keywords = keywords::union(&selected.keywords, keywords);
@@ -800,7 +835,7 @@ pub(crate) async fn transfer_in(tx: &Tx, asked: &Transfer) -> Result<Copied, App
     if !same_account {
         return Err(AppendError::NoMailbox);
     }
-    let selected = select(tx, from, &asked.uids).await?;
+    let selected = select(tx, from, &asked.uids, Which::All).await?;
     let found = selected.uids.len() as i64;
     if found == 0 {
         let modseq = modseq(target.highest_modseq)?;
@@ -839,12 +874,13 @@ async fn expunge_in(
     tx: &Tx,
     mailbox: MailboxId,
     uids: &Vec<i64>,
+    which: Which,
     now: i64,
 ) -> Result<(Vec<Uid>, ModSeq), StoreError> {
     let Some(state) = lock_by_mailbox(tx, mailbox).await? else {
         return Ok((Vec::new(), ModSeq(0)));
     };
-    let selected = select(tx, mailbox, uids).await?;
+    let selected = select(tx, mailbox, uids, which).await?;
     if selected.uids.is_empty() {
         return Ok((Vec::new(), modseq(state.highest_modseq)?));
     }

@@ -19,6 +19,7 @@ crate::on_both!(
     many_tasks_at_once_keep_every_count,
     another_handle_hears_of_changes,
     only_one_session_locks_a_maildrop,
+    only_what_is_still_deleted_goes,
 );
 
 async fn appending_several_is_one_change(world: World) {
@@ -137,6 +138,29 @@ async fn copies_share_content_until_the_last_goes(world: World) {
     // Both places at once: the multiplicity counts.
     store.expunge(archive, &[Uid(1), Uid(2), Uid(3)]).await.unwrap();
     assert_eq!(world.count("SELECT COUNT(*) FROM messages").await, 1);
+    world.check_invariants().await;
+}
+
+async fn only_what_is_still_deleted_goes(world: World) {
+    let bob = world.account("bob@wing.test").await;
+    let (inbox, store) = (world.inbox(&bob).await.id, &world.store);
+    for subject in ["a", "b", "c"] {
+        append(store, inbox, &mail(subject, "x")).await;
+    }
+    let deleted = || flags(SystemFlags::DELETED, &[]);
+    let both = [Uid(1), Uid(2)];
+    store.store_flags(inbox, &both, FlagChange::Add(deleted()), None).await.unwrap();
+    // Another session changes its mind about one between looking and expunging.
+    store.store_flags(inbox, &[Uid(1)], FlagChange::Remove(deleted()), None).await.unwrap();
+    let asked = [Uid(1), Uid(2), Uid(3)];
+    let (gone, modseq) = store.expunge_if_deleted(inbox, &asked).await.unwrap();
+    assert_eq!(gone, [Uid(2)]);
+    let (entries, highest) = store.entries(inbox).await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.uid).collect::<Vec<_>>(), [Uid(1), Uid(3)]);
+    assert_eq!(highest, modseq);
+    // Nothing left to do: not even a modseq is taken.
+    let (gone, unmoved) = store.expunge_if_deleted(inbox, &asked).await.unwrap();
+    assert_eq!((gone, unmoved), (Vec::new(), modseq));
     world.check_invariants().await;
 }
 
