@@ -88,7 +88,7 @@ async fn flood_until_killed() {
                 let new = acceptance();
                 let journey = new.journey;
                 // Some are large, so that staging is interrupted too.
-                let filler = "x".repeat(if task == 0 { 600_000 } else { 300 });
+                let filler = "x".repeat(if task == 0 { 2_500_000 } else { 300 });
                 let octets = mail("flood", &format!("{journey} {filler}"));
                 let mut deposits = Vec::new();
                 for account in &accounts {
