@@ -227,6 +227,7 @@ pub async fn deposit(store: &Store, account: &Account, octets: &[u8]) -> Deposit
         received_at: now(),
         flags: Flags::default(),
         recipient: account.address.clone(),
+        despite_quota: false,
     }
 }
 
