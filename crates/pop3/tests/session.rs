@@ -186,6 +186,21 @@ async fn the_time_to_log_in_is_counted_once() {
     assert_eq!(flood.rest().await, b"");
 }
 
+/// And nothing that it marked is deleted.
+#[tokio::test(start_paused = true)]
+async fn a_disabled_account_is_shown_the_door() {
+    let fake = Fake::with_messages(&[b"a\r\n"]);
+    let mut client = Client::start(&fake, Settings::default(), Some(fake::tls(false)));
+    log_in(&mut client).await;
+    assert!(client.say("DELE 1").await.starts_with("+OK"));
+    fake.0.lock().unwrap().disabled = true;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(client.say("QUIT").await, "-ERR [SYS/PERM] this account is disabled");
+    assert_eq!(client.rest().await, b"");
+    assert_eq!(fake.uids(), [1]);
+    assert!(!fake.0.lock().unwrap().locked);
+}
+
 #[tokio::test(start_paused = true)]
 async fn shutdown_lets_the_message_at_hand_finish() {
     let message = large_message(100_000);
