@@ -392,6 +392,7 @@ impl<C: Clock> Acceptor<C> {
                 received_at: now,
                 flags: Flags::default(),
                 recipient: deposit.recipient,
+                despite_quota: false,
             }));
         }
         let queue_blob = match plan.queue.is_empty() {
