@@ -164,6 +164,8 @@ impl Draft {
                 received_at: now,
                 flags: Flags::default(),
                 recipient: deposit.recipient,
+                // Its size is bounded, and a sender must hear of what is lost.
+                despite_quota: true,
             }));
         }
         let queue_blob = match plan.queue.is_empty() {

@@ -103,6 +103,13 @@ async fn a_login_sends_as_itself_and_its_aliases_only() {
     let forged = LETTER.replace("From: alice", "From: Carol <carol@wax.test>, alice");
     let refusal = world.submit(from_alice(&["bob@wing.example"]), &forged).await.unwrap_err();
     assert_eq!(refusal.reply.enhanced.unwrap().to_string(), "5.7.1");
+    for field in ["Sender", "Resent-From", "Resent-Sender"] {
+        let forged = format!("{field}: carol@wax.test\r\n{LETTER}");
+        let refusal = world.submit(from_alice(&["bob@wing.example"]), &forged).await.unwrap_err();
+        assert_eq!(refusal.reply.enhanced.unwrap().to_string(), "5.7.1", "{field}");
+        let own = format!("{field}: alice@wax.test, carol@wing.example\r\n{LETTER}");
+        world.submit(from_alice(&["bob@wing.example"]), &own).await.unwrap();
+    }
     let twice = format!("From: carol@wax.test\r\n{LETTER}");
     let refusal = world.submit(from_alice(&["bob@wing.example"]), &twice).await.unwrap_err();
     assert!(!refusal.is_temporary());

@@ -259,7 +259,7 @@ async fn the_next_exchanger_is_tried_when_the_first_is_away() {
 }
 
 #[tokio::test]
-async fn a_greeting_of_5xx_leads_to_the_next_and_counts_when_all_say_it() {
+async fn a_greeting_of_5xx_leads_to_the_next_and_bounces_only_in_the_end() {
     let world = World::new().await;
     let closed = || scripted(|line| (line == CONNECTED).then_some("554 5.3.2 no mail here\r\n"));
     let second = Mx::new("mx2.two.example");
@@ -273,7 +273,11 @@ async fn a_greeting_of_5xx_leads_to_the_next_and_counts_when_all_say_it() {
     let accepted = world.send(&["dan@two.example"]).await;
     world.run().await;
     let steps = world.events(accepted.journey).await;
-    assert!(matches!(steps.last(), Some(Step::Bounced { .. })), "{steps:?}");
+    assert!(matches!(steps.last(), Some(Step::Deferred { .. })), "{steps:?}");
+    world.run_to_the_end().await;
+    let steps = world.events(accepted.journey).await;
+    let Some(Step::Bounced { status, reason, .. }) = steps.last() else { panic!("{steps:?}") };
+    assert!(status == "5.4.7" && reason.contains("no mail here"), "{status} {reason}");
 }
 
 #[tokio::test]
@@ -645,7 +649,7 @@ async fn a_full_mailbox_at_the_end_of_the_queue_waits_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_report_that_finds_its_mailbox_full_is_not_what_stops_the_queue() {
+async fn a_full_mailbox_still_takes_the_news_of_what_was_lost() {
     let (world, mx) = with_wing().await;
     mx.refuse(BOB, unknown());
     let accepted = world.send(&[BOB]).await;
@@ -653,7 +657,85 @@ async fn a_report_that_finds_its_mailbox_full_is_not_what_stops_the_queue() {
     world.run().await;
     assert_eq!(world.queue_len().await, 0);
     let steps = world.events(accepted.journey).await;
+    assert!(matches!(steps.last(), Some(Step::Bounced { report: Some(_), .. })), "{steps:?}");
+    assert_eq!(world.inbox(world.alice).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_stored_is_not_what_stops_the_queue() {
+    let (world, mx) = with_wing().await;
+    mx.refuse(BOB, unknown());
+    let accepted = world.send(&[BOB]).await;
+    world
+        .execute("CREATE TRIGGER t BEFORE INSERT ON journeys BEGIN SELECT RAISE(ABORT, 'no'); END");
+    world.while_time_passes(world.run()).await;
+    assert_eq!((world.queue_len().await, world.net.connections()), (0, 1));
+    let steps = world.events(accepted.journey).await;
     assert!(matches!(steps.last(), Some(Step::Bounced { report: None, .. })), "{steps:?}");
+}
+
+#[tokio::test]
+async fn what_was_sent_while_the_store_was_away_is_not_sent_again() {
+    let (world, mx) = with_wing().await;
+    let gate = mx.gate();
+    let accepted = world.send(&[BOB]).await;
+    let runner = world.runner.clone();
+    let mut running = tokio::spawn(async move { runner.run_due().await });
+    while mx.open.lock().unwrap().0 == 0 {
+        tokio::task::yield_now().await;
+    }
+    world.execute(
+        "CREATE TRIGGER t BEFORE UPDATE ON queue WHEN OLD.state = 1 \
+         BEGIN SELECT RAISE(ABORT, 'away'); END",
+    );
+    gate.add_permits(1);
+    // For longer than the lease lasts.
+    let end = world.now() + Duration::from_secs(86_400);
+    while world.now() < end {
+        let left = world.clock.somebody_sleeps(Duration::from_secs(86_400)).await;
+        world.clock.advance(left.max(Duration::from_secs(3600)));
+        tokio::task::yield_now().await;
+    }
+    world.execute("DROP TRIGGER t");
+    assert_eq!(world.run().await, 0, "this node has it still");
+    loop {
+        tokio::select! {
+            done = &mut running => break assert_eq!(done.unwrap().unwrap(), 1),
+            left = world.clock.somebody_sleeps(Duration::from_secs(86_400)) => {
+                world.clock.advance(left);
+            }
+        }
+    }
+    assert_eq!((mx.recipients().len(), world.queue_len().await), (1, 0));
+    assert_eq!(tally(&world.events(accepted.journey).await)["attempted"], 1);
+}
+
+#[tokio::test]
+async fn a_plain_message_goes_to_a_server_without_smtputf8_whatever_its_client_said() {
+    let (world, mx) = with_wing().await;
+    mx.set(|settings| settings.extensions.smtputf8 = false);
+    let mut envelope = from_alice(&[BOB]);
+    envelope.smtputf8 = true;
+    world.submit(envelope.clone(), LETTER).await.unwrap();
+    world.run().await;
+    assert_eq!(mx.recipients().len(), 1);
+    let text = LETTER.replace("hello", "grüße");
+    let accepted = world.submit(envelope, &text).await.unwrap();
+    world.run().await;
+    let steps = world.events(accepted.journey).await;
+    let Some(Step::Bounced { status, .. }) = steps.last() else { panic!("{steps:?}") };
+    assert_eq!((&**status, mx.recipients().len()), ("5.6.7", 1));
+}
+
+#[tokio::test]
+async fn a_panic_counts_as_an_attempt() {
+    let world = World::new().await;
+    world.net.serve(WING, std::sync::Arc::new(|_, _| panic!("a defect")));
+    world.send(&[BOB]).await;
+    world.run().await;
+    let waiting = world.store.queue(None, 10).await.unwrap();
+    assert_eq!((waiting[0].state, waiting[0].attempts), (QueueState::Waiting, 1));
+    assert!(waiting[0].next_attempt_at > world.now());
 }
 
 #[tokio::test]

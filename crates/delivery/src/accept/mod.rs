@@ -221,7 +221,7 @@ impl<C: Clock> Acceptor<C> {
         }
     }
 
-    /// A `From` at one of our domains must be the login's own; elsewhere is not ours to judge.
+    /// An author at one of our domains must be the login's own; elsewhere is not ours to judge.
     async fn check_from(&self, account: AccountId, raw: &[u8]) -> Result<(), Refusal> {
         if !self.policy.check_from {
             return Ok(());
@@ -233,11 +233,31 @@ impl<C: Clock> Acceptor<C> {
             Err(error) => return Err(Refusal::new(554, (5, 6, 0), error.to_string())),
         };
         for address in addresses {
-            let local = self.store.domain(address.domain()).await?.is_some();
-            if local && !self.store.may_send_as(account, &address).await? {
-                let text = format!("this login may not write {address} in From");
-                return Err(Refusal::new(550, (5, 7, 1), text));
+            self.check_written(account, &address, "From").await?;
+        }
+        // RFC 5322 §3.6.2, §3.6.6: these name an author too, and mail readers show them.
+        for field in waxwing_message::parse::field::fields(raw) {
+            let names = ["Sender", "Resent-From", "Resent-Sender"];
+            let Some(name) = names.into_iter().find(|name| field.is(name)) else { continue };
+            for item in waxwing_message::parse::addresses::parse(field.value) {
+                if let Some(address) = item.address() {
+                    self.check_written(account, &address, name).await?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    async fn check_written(
+        &self,
+        account: AccountId,
+        address: &Address,
+        field: &str,
+    ) -> Result<(), Refusal> {
+        let local = self.store.domain(address.domain()).await?.is_some();
+        if local && !self.store.may_send_as(account, address).await? {
+            let text = format!("this login may not write {address} in {field}");
+            return Err(Refusal::new(550, (5, 7, 1), text));
         }
         Ok(())
     }
@@ -392,6 +412,7 @@ impl<C: Clock> Acceptor<C> {
                 received_at: now,
                 flags: Flags::default(),
                 recipient: deposit.recipient,
+                despite_quota: false,
             }));
         }
         let queue_blob = match plan.queue.is_empty() {

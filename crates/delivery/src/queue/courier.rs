@@ -63,17 +63,17 @@ pub(crate) struct Attempted {
 }
 
 impl Attempted {
-    fn all(entries: &[QueueEntry], outcome: &Outcome) -> Attempted {
+    pub fn all(entries: &[QueueEntry], outcome: &Outcome) -> Attempted {
         Attempted { outcomes: vec![outcome.clone(); entries.len()], ..Attempted::default() }
     }
 
-    /// A mailbox of ours turned out to be full: nothing was put into any, later perhaps.
-    pub fn give_back_local(&mut self) {
+    /// A mailbox of ours turned out to be full, say: nothing was put into any, later perhaps.
+    pub fn give_back_local(&mut self, why: &str) {
         self.local.clear();
         self.events.clear();
         for outcome in &mut self.outcomes {
             if outcome.fate == Fate::Delivered(NextHop::Mailbox) {
-                *outcome = Outcome::found(Fate::Deferred, (4, 2, 2), "the mailbox is full");
+                *outcome = Outcome::found(Fate::Deferred, (4, 2, 2), why);
             }
         }
     }
@@ -106,6 +106,7 @@ impl<R: Resolve, N: Connect, C: Clock> Courier<R, N, C> {
             Err(error) => Ok(Attempted::all(entries, &Outcome::from(&error))),
             Ok(route) => {
                 let mut journey = Sending::new(self, entries, &content, rng);
+                journey.utf8_header = entries[0].smtputf8 && has_utf8_header(&content).await?;
                 journey.routed(domain, &route);
                 journey.through(route).await;
                 Ok(journey.into_attempted(domain))
@@ -196,6 +197,7 @@ impl<R: Resolve, N: Connect, C: Clock> Courier<R, N, C> {
                 received_at: now,
                 flags: Flags::default(),
                 recipient: deposit.recipient,
+                despite_quota: false,
             }));
         }
         let queue_blob = match plan.queue.is_empty() {
@@ -232,6 +234,12 @@ fn envelope_of(entries: &[&QueueEntry]) -> Envelope {
     }
 }
 
+/// Whether the header block cannot go without SMTPUTF8.
+async fn has_utf8_header(content: &Content) -> Result<bool, StoreError> {
+    let start = content.read(0, crate::report::HEADER_OCTETS).await?;
+    Ok(!start[..waxwing_message::parse::field::header_end(&start)].is_ascii())
+}
+
 /// An attempt under way.
 struct Sending<'a, R, N, C> {
     courier: &'a Courier<R, N, C>,
@@ -245,6 +253,8 @@ struct Sending<'a, R, N, C> {
     problem: Option<Outcome>,
     addresses_tried: usize,
     require_tls: bool,
+    /// RFC 6531 §3.6: what the message is decides where it can go, not what its client announced.
+    utf8_header: bool,
 }
 
 /// How a try at one address ended.
@@ -275,6 +285,7 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
             problem,
             addresses_tried,
             require_tls,
+            utf8_header: false,
         }
     }
 
@@ -436,7 +447,13 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
                 Outcome::found(Fate::Deferred, (4, 4, 1), error.to_string())
             }
             OpenError::Handshake(_) => Outcome::found(Fate::Deferred, (4, 7, 5), error.to_string()),
-            OpenError::Session(session) => Outcome::told(&session.outcome, &host.name, false),
+            // What a host says before MAIL is of itself (or of us), not of this message: the next
+            // host is asked, and another time this one again.
+            OpenError::Session(session) => {
+                let mut outcome = Outcome::told(&session.outcome, &host.name, false);
+                outcome.fate = Fate::Deferred;
+                outcome
+            }
         };
         self.failed(host, address, started, outcome);
         Tried::Next
@@ -462,7 +479,8 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
             let open = self.open();
             let entries: Vec<&QueueEntry> =
                 open.iter().map(|&index| &self.entries[index]).collect();
-            let transaction = Transaction::new(envelope_of(&entries), self.content.size_octets);
+            let mut transaction = Transaction::new(envelope_of(&entries), self.content.size_octets);
+            transaction.utf8_header = self.utf8_header;
             let sent = connection.send(&*courier.clock, transaction, self.content).await;
             if sent.lost_before_data && reused && !answered {
                 // It had been idle for too long; that says nothing of the host.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,12 +11,10 @@ use tokio::task::JoinSet;
 use waxwing_dns::Resolve;
 use waxwing_message::ReversePath;
 use waxwing_message::journey::Event;
-use waxwing_store::{
-    AcceptError, Acceptance, Deposit, DepositTo, Lease, NewQueueEntry, QueueEntry, SettleError,
-    Settled, StoreError,
-};
+use waxwing_store::{AcceptError, Lease, QueueEntry, QueueId, SettleError, Settled, StoreError};
 
 use super::courier::{Attempted, Courier};
+use super::outcome::{Fate, Outcome};
 use super::settle::{Decisions, decide};
 use crate::clock::{Clock, later, until};
 use crate::outbound::Connect;
@@ -25,18 +24,26 @@ use crate::report::{self, Draft, Subject};
 const LEASE_BATCH: usize = 8;
 /// The longest wait between tries to settle while the store is away.
 const LONGEST_SETTLE_WAIT: Duration = Duration::from_secs(30);
+/// So often an outcome is refused by a store that works otherwise; then its reports are given up,
+/// then its deposits. With the waits in between, that is more than a minute.
+const REFUSALS_BORNE: u32 = 10;
 
 /// Works through the queue. Any number of nodes may, on one store.
 pub struct Runner<R, N, C> {
     courier: Arc<Courier<R, N, C>>,
     /// Deliveries under way by domain.
     busy: Arc<Mutex<HashMap<String, usize>>>,
+    /// Entries that this node works on. What became of them may be known already though the store
+    /// could not be told: whatever their leases say, they are not to be sent again.
+    held: Arc<Mutex<Vec<QueueId>>>,
 }
 
-/// Counts a delivery for its domain while it lives.
+/// Counts a delivery for its domain, and keeps its entries from being leased again, while it lives.
 struct Busy {
     counts: Arc<Mutex<HashMap<String, usize>>>,
     domain: String,
+    held: Arc<Mutex<Vec<QueueId>>>,
+    ids: Vec<QueueId>,
 }
 
 impl Drop for Busy {
@@ -48,6 +55,7 @@ impl Drop for Busy {
                 counts.remove(&self.domain);
             }
         }
+        lock(&self.held).retain(|id| !self.ids.contains(id));
     }
 }
 
@@ -63,7 +71,7 @@ where
 {
     /// A runner that sends through this courier.
     pub fn new(courier: Courier<R, N, C>) -> Arc<Runner<R, N, C>> {
-        Arc::new(Runner { courier: Arc::new(courier), busy: Arc::default() })
+        Arc::new(Runner { courier: Arc::new(courier), busy: Arc::default(), held: Arc::default() })
     }
 
     /// What it sends through.
@@ -152,11 +160,15 @@ where
             let busy = lock(&self.busy);
             busy.iter().filter(|&(_, &n)| n >= most).map(|(domain, _)| domain.clone()).collect()
         };
-        let leases = store.lease(clock.now(), policy.lease_for, limit, &full).await?;
+        let held = lock(&self.held).clone();
+        let leases = store.lease_others(clock.now(), policy.lease_for, limit, &full, &held).await?;
         let counted = leases.into_iter().filter_map(|lease| {
             let domain = lease.entries.first()?.domain.clone();
             *lock(&self.busy).entry(domain.clone()).or_default() += 1;
-            Some((lease, Busy { counts: self.busy.clone(), domain }))
+            let ids: Vec<QueueId> = lease.entries.iter().map(|entry| entry.id).collect();
+            lock(&self.held).extend(&ids);
+            let (counts, held) = (self.busy.clone(), self.held.clone());
+            Some((lease, Busy { counts, domain, held, ids }))
         });
         Ok(counted.collect())
     }
@@ -191,9 +203,19 @@ where
     async fn process(&self, mut lease: Lease, busy: Busy) {
         let (journey, domain) = (lease.entries[0].journey, &busy.domain);
         let entries = lease.entries.clone();
-        let Some(attempted) = self.attempt(&mut lease, &entries).await else {
-            tracing::warn!(%journey, domain, "lost the lease while sending");
-            return;
+        let attempted = AssertUnwindSafe(self.attempt(&mut lease, &entries)).catch_unwind().await;
+        let attempted = match attempted {
+            Ok(Some(attempted)) => attempted,
+            Ok(None) => {
+                tracing::warn!(%journey, domain, "lost the lease while sending");
+                return;
+            }
+            // It counts as an attempt, so that it is tried again by the schedule and not for ever.
+            Err(_) => {
+                tracing::error!(%journey, domain, "a delivery ended in a panic");
+                let reason = "a defect of this server ended the attempt";
+                Attempted::all(&entries, &Outcome::found(Fate::Deferred, (4, 3, 0), reason))
+            }
         };
         self.settle(lease, entries, attempted).await;
     }
@@ -220,17 +242,22 @@ where
     }
 
     /// Stores the outcomes, as often as it takes.
+    ///
+    /// The lease is renewed in between. A store that renews it but does not take the outcome refuses
+    /// something in it: the reports go first, then what was meant for mailboxes here.
     async fn settle(&self, lease: Lease, entries: Vec<QueueEntry>, attempted: Attempted) {
-        let Courier { clock, policy, dice, .. } = &*self.courier;
+        let Courier { store, clock, policy, dice, .. } = &*self.courier;
         let now = clock.now();
         let decisions = decide(policy, &entries, &attempted.outcomes, now, || dice.number());
         let drafts = self.drafts(&entries, &decisions).await;
         let mut settling = Settling { entries, attempted, decisions, drafts };
-        let Lease { token, until, .. } = lease;
+        let mut lease = lease;
         let mut wait = Duration::from_millis(100);
+        let mut refusals = 0;
         loop {
-            let lease = Lease { entries: settling.entries.clone(), until, token };
-            match self.try_settle(lease, &settling).await {
+            let held =
+                Lease { entries: settling.entries.clone(), until: lease.until, token: lease.token };
+            match self.try_settle(held, &settling).await {
                 Ok(()) => return,
                 Err(SettleError::LeaseLost) => {
                     let journey = settling.entries[0].journey;
@@ -244,7 +271,7 @@ where
                         settling.drafts.iter_mut().for_each(|draft| *draft = None);
                         continue;
                     }
-                    settling.attempted.give_back_local();
+                    settling.attempted.give_back_local("the mailbox is full");
                     let outcomes = &settling.attempted.outcomes;
                     settling.decisions =
                         decide(policy, &settling.entries, outcomes, now, || dice.number());
@@ -254,6 +281,25 @@ where
                     tracing::error!(%error, "an outcome cannot be stored yet");
                     clock.sleep(wait).await;
                     wait = (wait * 2).min(LONGEST_SETTLE_WAIT);
+                    let until = later(clock.now(), policy.lease_for);
+                    if matches!(store.renew(&mut lease, until).await, Ok(true)) {
+                        refusals += 1;
+                    }
+                    if refusals < REFUSALS_BORNE {
+                        continue;
+                    }
+                    refusals = 0;
+                    let journey = settling.entries[0].journey;
+                    if settling.drafts.iter().any(Option::is_some) {
+                        tracing::error!(%journey, "a report cannot be stored: nobody is told");
+                        settling.drafts.iter_mut().for_each(|draft| *draft = None);
+                    } else if !settling.attempted.local.is_empty() {
+                        settling.attempted.give_back_local("the message cannot be stored now");
+                        let outcomes = &settling.attempted.outcomes;
+                        settling.decisions =
+                            decide(policy, &settling.entries, outcomes, now, || dice.number());
+                        settling.drafts = settling.decisions.notices.iter().map(|_| None).collect();
+                    }
                 }
             }
         }
@@ -263,7 +309,7 @@ where
         let Courier { store, clock, policy, .. } = &*self.courier;
         let mut events = settling.attempted.events.clone();
         events.extend(settling.decisions.events.iter().cloned());
-        let mut reports: Vec<_> = settling.attempted.local.iter().map(copy_of).collect();
+        let mut reports = settling.attempted.local.clone();
         for (notice, draft) in settling.decisions.notices.iter().zip(&settling.drafts) {
             let acceptance = match draft {
                 Some(draft) => draft.acceptance(store, policy).await?,
@@ -320,39 +366,6 @@ struct Settling {
     decisions: Decisions,
     /// One for each notice; `None` once it cannot be delivered.
     drafts: Vec<Option<Draft>>,
-}
-
-/// Settling may have to be repeated, and the store takes an acceptance by value.
-fn copy_of(acceptance: &Acceptance) -> Acceptance {
-    let deposit = |deposit: &Deposit| Deposit {
-        account: deposit.account,
-        mailbox: match &deposit.mailbox {
-            DepositTo::Role(role) => DepositTo::Role(*role),
-            DepositTo::NameOrInbox(name) => DepositTo::NameOrInbox(name.clone()),
-            DepositTo::Mailbox(id) => DepositTo::Mailbox(*id),
-        },
-        blob: deposit.blob.clone(),
-        summary: deposit.summary.clone(),
-        received_at: deposit.received_at,
-        flags: deposit.flags.clone(),
-        recipient: deposit.recipient.clone(),
-    };
-    let entry = |entry: &NewQueueEntry| NewQueueEntry {
-        recipient: entry.recipient.clone(),
-        domain: entry.domain.clone(),
-        next_attempt_at: entry.next_attempt_at,
-        expires_at: entry.expires_at,
-    };
-    Acceptance {
-        journey: acceptance.journey,
-        now: acceptance.now,
-        envelope: acceptance.envelope.clone(),
-        message_id: acceptance.message_id.clone(),
-        deposits: acceptance.deposits.iter().map(deposit).collect(),
-        queue: acceptance.queue.iter().map(entry).collect(),
-        queue_blob: acceptance.queue_blob.clone(),
-        events: acceptance.events.clone(),
-    }
 }
 
 fn reap(tasks: &mut JoinSet<()>) {

@@ -186,6 +186,12 @@ impl World {
         rusqlite::Connection::open(self.folder.path().join("wax.db")).unwrap()
     }
 
+    /// Changes something behind the store's back.
+    pub fn execute(&self, sql: &str) {
+        let path = self._folder.path().join("wax.db");
+        rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+    }
+
     pub async fn account(&self, address: &str) -> AccountId {
         account(&self.store, address).await
     }
