@@ -95,7 +95,7 @@ impl Store {
     pub async fn open_with(settings: OpenSettings, cost: PasswordCost) -> Result<Store, OpenError> {
         let objects =
             settings.blobs.as_ref().map(|(url, options)| objects::Objects::open(url, options));
-        let objects = objects.transpose()?;
+        let mut objects = objects.transpose()?;
         let hub = changes::Hub::new();
         let url = settings.database_url.as_str();
         let engine = if let Some(path) = url.strip_prefix("sqlite:") {
@@ -114,6 +114,9 @@ impl Store {
             });
         };
         let secret = engine.read((), |tx, ()| Box::pin(passwords::secret(tx))).await?;
+        if let Some(objects) = &mut objects {
+            objects.belong_to(&secret);
+        }
         let passwords = passwords::Passwords::new(secret, cost);
         Ok(Store {
             inner: Arc::new(Inner {
