@@ -195,7 +195,7 @@ pub(crate) fn json_lines(events: &[Event]) -> String {
 }
 
 pub(crate) async fn accept_in(tx: &Tx, new: &Prepared) -> Result<(), Stop> {
-    const DONE: &str = "SELECT 1 FROM journeys WHERE uuid = ?1";
+    const DONE: &str = "SELECT pending FROM journeys WHERE uuid = ?1";
     let refused = match accept_all(tx, new).await {
         Err(Stop::Refused(refused @ (AcceptError::OverQuota(_) | AcceptError::Gone(_)))) => refused,
         other => return other,
