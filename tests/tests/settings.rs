@@ -141,5 +141,5 @@ fn the_largest_messages_pass_in_little_memory() {
     });
     println!("MiB before: {before:?}, at most: {highest:?}");
     let grown = before.iter().zip(highest).map(|(before, highest)| highest - before);
-    assert!(grown.max().unwrap() < 64, "{before:?} MiB grew to {highest:?} for a message of 41 MB");
+    assert!(grown.max().unwrap() < 96, "{before:?} MiB grew to {highest:?} for a message of 41 MB");
 }

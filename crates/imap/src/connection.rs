@@ -44,6 +44,8 @@ pub struct Connection<'s> {
     pub out: Out,
     stop: watch::Receiver<bool>,
     write_timeout: Duration,
+    /// Whatever is sent must be taken by then, too.
+    pub write_by: Option<Instant>,
 }
 
 impl<'s> Connection<'s> {
@@ -53,7 +55,8 @@ impl<'s> Connection<'s> {
         stop: watch::Receiver<bool>,
         write_timeout: Duration,
     ) -> Connection<'s> {
-        Connection { stream, input: Vec::new(), used: 0, out: Out::default(), stop, write_timeout }
+        let (input, out) = (Vec::new(), Out::default());
+        Connection { stream, input, used: 0, out, stop, write_timeout, write_by: None }
     }
 
     /// What was read and not yet consumed.
@@ -75,6 +78,14 @@ impl<'s> Connection<'s> {
     pub async fn fill(&mut self, deadline: Instant) -> Result<(), Lost> {
         self.flush().await?;
         self.make_room();
+        // Looked at first, since a client that always has more to say would keep the rest of this
+        // from ever being waited for.
+        if *self.stop.borrow() {
+            return Err(Lost::Stopping);
+        }
+        if deadline <= Instant::now() {
+            return Err(Lost::Silent);
+        }
         let Connection { stream, input, stop, .. } = self;
         let read = tokio::select! {
             biased;
@@ -100,6 +111,13 @@ impl<'s> Connection<'s> {
         self.input.reserve(self.input.len().clamp(READ_LEAST, READ_MOST));
     }
 
+    /// For long work between two reads: lets the others have their turn, and ends the work when
+    /// the server stops.
+    pub async fn breathe(&mut self) -> Result<(), Lost> {
+        tokio::task::yield_now().await;
+        if *self.stop.borrow() { Err(Lost::Stopping) } else { Ok(()) }
+    }
+
     /// Sends when much waits.
     pub async fn relieve(&mut self) -> Result<(), Lost> {
         if self.out.waiting().len() >= SEND_AT { self.send().await } else { Ok(()) }
@@ -116,7 +134,9 @@ impl<'s> Connection<'s> {
             stream.write_all(out.waiting()).await?;
             stream.flush().await
         };
-        let sent = tokio::time::timeout(self.write_timeout, sending).await;
+        let timeout = Instant::now() + self.write_timeout;
+        let deadline = self.write_by.map_or(timeout, |by| by.min(timeout));
+        let sent = tokio::time::timeout_at(deadline, sending).await;
         self.out.sent();
         if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(Lost::Gone) }
     }

@@ -12,6 +12,7 @@
 //! | `news` | telling the client what changed, when that is allowed |
 //! | `connection` | buffers, deadlines, back-pressure |
 //! | `name` | mailbox names between the wire and the store |
+//! | `pattern` | which names a LIST pattern means |
 //! | `reply` | tagged responses and how errors become them |
 //!
 //! Not here yet: QRESYNC, SORT, THREAD, NOTIFY, METADATA, ACL, QUOTA, COMPRESS, CATENATE,
@@ -22,6 +23,7 @@ mod commands;
 mod connection;
 mod name;
 mod news;
+mod pattern;
 mod reply;
 mod selected;
 mod session;

@@ -43,46 +43,9 @@ pub fn without_trailing_delimiter(name: &str) -> &str {
     name.strip_suffix(DELIMITER).unwrap_or(name)
 }
 
-/// Whether `name` fits a pattern of LIST: `*` stands for anything, `%` for anything within one
-/// level (RFC 9051 §6.3.9). INBOX fits in any case.
-///
-/// Takes time in the product of both lengths at most, whatever the wildcards.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    let inbox = name == "INBOX";
-    let mut pattern: Vec<char> = pattern.chars().collect();
-    pattern.dedup_by(|a, b| a == b && *a == '*');
-    // `reached[i]`: the pattern's first `i` characters can stand for the name so far.
-    let mut reached = vec![false; pattern.len() + 1];
-    reached[0] = true;
-    pass_wildcards(&pattern, &mut reached);
-    for c in name.chars() {
-        let mut next = vec![false; pattern.len() + 1];
-        for (i, &p) in pattern.iter().enumerate().filter(|&(i, _)| reached[i]) {
-            match p {
-                '*' => next[i] = true,
-                '%' => next[i] |= c != DELIMITER,
-                p => next[i + 1] |= p == c || (inbox && p.eq_ignore_ascii_case(&c)),
-            }
-        }
-        pass_wildcards(&pattern, &mut next);
-        reached = next;
-    }
-    reached[pattern.len()]
-}
-
-/// A wildcard may stand for nothing.
-fn pass_wildcards(pattern: &[char], reached: &mut [bool]) {
-    for (i, &p) in pattern.iter().enumerate() {
-        if reached[i] && matches!(p, '*' | '%') {
-            reached[i + 1] = true;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn names() {
@@ -97,48 +60,5 @@ mod tests {
         assert_eq!(read("Entwürfe".as_bytes(), rev1).as_deref(), Some("Entwürfe"));
         assert_eq!(read(b"a & b", rev1), None);
         assert_eq!(read(b"\xff", rev2), None);
-    }
-
-    #[test]
-    fn patterns() {
-        for (pattern, name, fits) in [
-            ("*", "a/b", true),
-            ("%", "a/b", false),
-            ("%", "a", true),
-            ("a/%", "a/b", true),
-            ("a/%", "a/b/c", false),
-            ("a*", "a", true),
-            ("%/b", "a/b", true),
-            ("*b", "a/b", true),
-            ("%%c", "abc", true),
-            ("inbox", "INBOX", true),
-            ("a", "A", false),
-            ("", "a", false),
-            ("*%*x", "abcx", true),
-            ("%b", "a/b", false),
-        ] {
-            assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
-        }
-    }
-
-    /// The definition, by recursion.
-    fn fits(pattern: &[char], name: &[char]) -> bool {
-        match pattern {
-            [] => name.is_empty(),
-            ['*', rest @ ..] => (0..=name.len()).any(|n| fits(rest, &name[n..])),
-            ['%', rest @ ..] => {
-                let level = name.iter().position(|&c| c == '/').unwrap_or(name.len());
-                (0..=level).any(|n| fits(rest, &name[n..]))
-            }
-            [p, rest @ ..] => name.first() == Some(p) && fits(rest, &name[1..]),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn patterns_mean_what_they_say(pattern in "[ab/%*]{0,7}", name in "[ab/]{0,7}") {
-            let (p, n): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-            prop_assert_eq!(matches(&pattern, &name), fits(&p, &n));
-        }
     }
 }

@@ -49,6 +49,8 @@ pub struct Session {
     pub(crate) state: State,
     pub(crate) enabled: Enabled,
     pub(crate) wrong_logins: u32,
+    /// From the first greeting on, TLS or not: nothing that a client says gains it more time.
+    login_deadline: Instant,
     bad_commands: u32,
     greeted: bool,
 }
@@ -80,6 +82,7 @@ impl Enabled {
 impl Session {
     /// A client that has just connected.
     pub fn new(store: Store, settings: Arc<Settings>) -> Session {
+        let login_deadline = Instant::now() + settings.login_timeout;
         Session {
             store,
             settings,
@@ -87,6 +90,7 @@ impl Session {
             state: State::NotAuthenticated,
             enabled: Enabled::default(),
             wrong_logins: 0,
+            login_deadline,
             bad_commands: 0,
             greeted: false,
         }
@@ -130,13 +134,12 @@ impl Session {
         false
     }
 
-    /// When silence becomes too long.
+    /// When silence becomes too long; before the login, when anything does.
     pub(crate) fn deadline(&self) -> Instant {
-        let wait = match self.is_logged_in() {
-            true => self.settings.idle_timeout,
-            false => self.settings.login_timeout,
-        };
-        Instant::now() + wait
+        match self.is_logged_in() {
+            true => Instant::now() + self.settings.idle_timeout,
+            false => self.login_deadline,
+        }
     }
 
     fn max_command_octets(&self) -> usize {
@@ -170,11 +173,9 @@ async fn serve_stream(
     if !std::mem::replace(&mut session.greeted, true) {
         greet(&mut connection, session);
     }
-    let login_deadline = session.deadline();
     loop {
-        // Before the login, no number of commands gains more time.
-        let deadline = if session.is_logged_in() { session.deadline() } else { login_deadline };
-        match step(&mut connection, session, deadline).await {
+        connection.write_by = (!session.is_logged_in()).then_some(session.login_deadline);
+        match step(&mut connection, session, session.deadline()).await {
             Ok(Next::Command) => {}
             Ok(Next::StartTls) => {
                 // Whatever was sent ahead of the handshake was sent by someone in between.
@@ -336,7 +337,9 @@ async fn answer(
     if tagged.status == Status::Bad {
         return Ok(count_bad_command(connection, session));
     }
-    session.bad_commands = 0;
+    if session.is_logged_in() {
+        session.bad_commands = 0;
+    }
     let starts_tls = is_starttls && tagged.status == Status::Ok;
     Ok(if starts_tls { Next::StartTls } else { Next::Command })
 }

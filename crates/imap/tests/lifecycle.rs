@@ -114,6 +114,54 @@ async fn silence_before_the_login() {
     assert_eq!(began.elapsed().as_secs(), world.settings.login_timeout.as_secs());
 }
 
+/// Neither commands that are understood, nor challenges, nor a flood gain time.
+#[tokio::test]
+async fn the_time_to_log_in_is_counted_once() {
+    let world = World::new().await;
+    tokio::time::pause();
+    let timeout = world.settings.login_timeout;
+    let mut busy = world.connect();
+    busy.line().await;
+    tokio::time::advance(timeout / 2).await;
+    busy.ok("NOOP").await;
+    busy.send("a AUTHENTICATE PLAIN\r\n").await;
+    assert!(busy.line().await.starts_with("+ "));
+    let began = tokio::time::Instant::now();
+    assert!(busy.try_line().await.unwrap().starts_with("* BYE Silent"));
+    assert!(began.elapsed() <= timeout / 2 + Duration::from_secs(1), "{:?}", began.elapsed());
+
+    let mut flood = world.connect();
+    flood.line().await;
+    flood.send("a NOOP\r\n".repeat(FLOOD)).await;
+    tokio::time::advance(timeout).await;
+    assert!(answers_before(&mut flood, "* BYE Silent").await < FLOOD);
+}
+
+/// Commands that are waiting to be read, in more than one piece.
+const FLOOD: usize = 7000;
+
+async fn answers_before(client: &mut support::Client, bye: &str) -> usize {
+    let mut answers = 0;
+    loop {
+        let line = client.try_line().await.expect("a last word");
+        if line.starts_with(bye) {
+            return answers;
+        }
+        assert!(line.starts_with("a OK"), "{line}");
+        answers += 1;
+    }
+}
+
+#[tokio::test]
+async fn the_servers_end_is_heard_in_a_flood() {
+    let world = World::new().await;
+    let mut client = world.connect();
+    client.line().await;
+    client.send("a NOOP\r\n".repeat(FLOOD)).await;
+    world.stop.send(true).unwrap();
+    assert!(answers_before(&mut client, "* BYE [UNAVAILABLE]").await < FLOOD);
+}
+
 #[tokio::test]
 async fn silence_after_the_login_is_borne_for_half_an_hour() {
     let world = World::new().await;

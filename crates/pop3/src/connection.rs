@@ -83,6 +83,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
             if *self.shutdown.borrow() {
                 return Err(Lost::Shutdown);
             }
+            // Not only where there is nothing to read: a flood of commands gains no time.
+            if deadline <= Instant::now() {
+                return Err(Lost::Idle);
+            }
             if let Some(input) = self.take_line()? {
                 return Ok(input);
             }
@@ -101,7 +105,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
         if self.out.is_empty() {
             return Ok(());
         }
-        let written = timeout(self.idle_timeout, async {
+        let timeout = Instant::now() + self.idle_timeout;
+        let deadline = self.login_deadline.map_or(timeout, |end| end.min(timeout));
+        let written = timeout_at(deadline, async {
             self.stream.write_all(&self.out).await?;
             self.stream.flush().await
         });

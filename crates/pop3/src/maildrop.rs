@@ -1,13 +1,17 @@
 //! The maildrop of one session: messages numbered when it was opened, and what the client has done
 //! with them. Nothing here changes the store; QUIT does, with what is remembered here.
 
-use waxwing_store::{MailboxId, Uid};
+use tokio::time::Instant;
+use waxwing_store::{AccountId, MailboxId, Uid};
 
 use crate::maildrops::{Listing, Maildrops};
 use crate::wire::command::MessageNumber;
 
 /// An open maildrop and its lock.
 pub(crate) struct Maildrop<M: Maildrops> {
+    pub(crate) account: AccountId,
+    /// When the account was last seen to be enabled.
+    pub(crate) enabled_at: Instant,
     pub(crate) mailbox: MailboxId,
     pub(crate) lock: M::Lock,
     uid_validity: u32,
@@ -36,7 +40,7 @@ pub(crate) enum NumberError {
 }
 
 impl<M: Maildrops> Maildrop<M> {
-    pub(crate) fn new(lock: M::Lock, listing: Listing) -> Maildrop<M> {
+    pub(crate) fn new(account: AccountId, lock: M::Lock, listing: Listing) -> Maildrop<M> {
         let messages = listing.messages.into_iter().map(|listed| Message {
             uid: listed.uid,
             size_octets: listed.size_octets,
@@ -45,6 +49,8 @@ impl<M: Maildrops> Maildrop<M> {
             seen_before: listed.seen,
         });
         Maildrop {
+            account,
+            enabled_at: Instant::now(),
             mailbox: listing.mailbox,
             lock,
             uid_validity: listing.uid_validity,

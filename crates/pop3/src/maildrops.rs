@@ -23,6 +23,12 @@ pub trait Maildrops: Send + Sync + 'static {
         password: &str,
     ) -> impl Future<Output = Result<AccountId, LoginError>> + Send;
 
+    /// Whether an account is there and not disabled.
+    fn is_enabled(
+        &self,
+        account: AccountId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
     /// Keys for SCRAM; invented ones and no account for an unknown login.
     fn scram_keys(
         &self,
@@ -104,6 +110,10 @@ impl Maildrops for Store {
 
     async fn login(&self, login: &str, password: &str) -> Result<AccountId, LoginError> {
         Store::login(self, login, password).await.map(|account| account.id)
+    }
+
+    async fn is_enabled(&self, account: AccountId) -> Result<bool, StoreError> {
+        Ok(self.account(account).await?.is_some_and(|account| !account.disabled))
     }
 
     async fn scram_keys(&self, login: &str) -> Result<(Option<AccountId>, ScramKeys), StoreError> {

@@ -6,6 +6,7 @@
 //! STLS, the connection ends instead (RFC 2595 §2.2 and what came of ignoring it, CVE-2011-0411).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -19,6 +20,9 @@ use crate::maildrops::Maildrops;
 use crate::settings::{Settings, TlsFacts};
 use crate::wire::command::CommandError;
 use crate::wire::response::{self, Messages, ResponseCode};
+
+/// For so long an account that was seen enabled is taken to be.
+const ENABLED_FOR: Duration = Duration::from_secs(10);
 
 /// Why [`serve`] returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +115,7 @@ impl<M: Maildrops> Session<M> {
     async fn open(&self, account: AccountId) -> Result<Option<Maildrop<M>>, StoreError> {
         let Some(lock) = self.maildrops.lock(account).await? else { return Ok(None) };
         match self.maildrops.listing(account).await {
-            Ok(listing) => Ok(Some(Maildrop::new(lock, listing))),
+            Ok(listing) => Ok(Some(Maildrop::new(account, lock, listing))),
             Err(error) => {
                 self.release(lock).await;
                 Err(error)
@@ -125,6 +129,23 @@ impl<M: Maildrops> Session<M> {
         if let State::Transaction(maildrop) = std::mem::replace(&mut self.state, closed) {
             self.release(maildrop.lock).await;
         }
+    }
+
+    /// Whether the account of the open maildrop is still enabled, which is asked now and then.
+    ///
+    /// Not here: a changed password, which lets sessions that have logged in before stay.
+    async fn may_stay(&mut self) -> bool {
+        let State::Transaction(maildrop) = &mut self.state else { return true };
+        if maildrop.enabled_at.elapsed() < ENABLED_FOR {
+            return true;
+        }
+        match self.maildrops.is_enabled(maildrop.account).await {
+            Ok(true) => maildrop.enabled_at = Instant::now(),
+            Ok(false) => return false,
+            // Whatever the client wants will fail by itself.
+            Err(error) => tracing::warn!(%error, "whether an account is enabled is not known"),
+        }
+        true
     }
 
     pub(crate) async fn release(&self, lock: M::Lock) {
@@ -194,6 +215,10 @@ where
             Input::Line(line) => crate::wire::command::parse(&line),
             Input::TooLong => Err(CommandError::TooLong),
         };
+        if !session.may_stay().await {
+            response::err_code(&mut conn.out, ResponseCode::SysPerm, "this account is disabled");
+            return Ok(Ended::Closed);
+        }
         let next = match command {
             Ok(command) => {
                 session.bad_commands = 0;

@@ -166,6 +166,41 @@ async fn an_endless_line_is_skipped_and_then_cut() {
     assert_eq!(client.rest().await, b"");
 }
 
+/// Neither commands that are understood nor a flood of them gain time.
+#[tokio::test(start_paused = true)]
+async fn the_time_to_log_in_is_counted_once() {
+    let timeout = Settings::default().login_timeout;
+    let mut busy = Client::start(&Fake::default(), Settings::default(), Some(fake::tls(false)));
+    busy.text().await;
+    tokio::time::advance(timeout / 2).await;
+    assert!(busy.say("LANG *").await.starts_with("+OK"));
+    assert!(busy.say("AUTH PLAIN").await.starts_with("+ "));
+    let began = tokio::time::Instant::now();
+    assert_eq!(busy.rest().await, b"");
+    assert!(began.elapsed() <= timeout / 2 + Duration::from_secs(1), "{:?}", began.elapsed());
+
+    let mut flood = Client::start(&Fake::default(), Settings::default(), Some(fake::tls(false)));
+    flood.text().await;
+    tokio::time::advance(timeout).await;
+    flood.send(&b"LANG *\r\n".repeat(100)).await;
+    assert_eq!(flood.rest().await, b"");
+}
+
+/// And nothing that it marked is deleted.
+#[tokio::test(start_paused = true)]
+async fn a_disabled_account_is_shown_the_door() {
+    let fake = Fake::with_messages(&[b"a\r\n"]);
+    let mut client = Client::start(&fake, Settings::default(), Some(fake::tls(false)));
+    log_in(&mut client).await;
+    assert!(client.say("DELE 1").await.starts_with("+OK"));
+    fake.0.lock().unwrap().disabled = true;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(client.say("QUIT").await, "-ERR [SYS/PERM] this account is disabled");
+    assert_eq!(client.rest().await, b"");
+    assert_eq!(fake.uids(), [1]);
+    assert!(!fake.0.lock().unwrap().locked);
+}
+
 #[tokio::test(start_paused = true)]
 async fn shutdown_lets_the_message_at_hand_finish() {
     let message = large_message(100_000);

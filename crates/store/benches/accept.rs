@@ -165,6 +165,7 @@ async fn accept_one(store: &Store, account: &Account, number: u64, octets: usize
             received_at: now,
             flags: Flags::default(),
             recipient: account.address.clone(),
+            despite_quota: false,
         }],
         queue: Vec::new(),
         queue_blob: None,

@@ -18,6 +18,7 @@ use crate::queue::EnvelopeRest;
 use crate::{AccountId, Flags, MailboxId, Role, StagedBlob, Store, StoreError, SystemFlags};
 
 /// Everything that is taken over at once.
+#[derive(Clone)]
 pub struct Acceptance {
     /// Names it for ever.
     pub journey: JourneyId,
@@ -38,6 +39,7 @@ pub struct Acceptance {
 }
 
 /// A message for one mailbox.
+#[derive(Clone)]
 pub struct Deposit {
     /// Whose.
     pub account: AccountId,
@@ -53,9 +55,12 @@ pub struct Deposit {
     pub flags: Flags,
     /// The envelope recipient that led here (the store adds Step::Deposited with the mailbox's name).
     pub recipient: Address,
+    /// Also into a full mailbox: for reports of our own, whose size is bounded.
+    pub despite_quota: bool,
 }
 
 /// How a deposit finds its mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DepositTo {
     /// The mailbox with that role, INBOX when there is none.
     Role(Role),
@@ -67,6 +72,7 @@ pub enum DepositTo {
 }
 
 /// A recipient elsewhere.
+#[derive(Debug, Clone)]
 pub struct NewQueueEntry {
     /// Forward-path and DSN parameters.
     pub recipient: Recipient,
@@ -164,7 +170,7 @@ impl Prepared {
                 ReversePath::Null => String::new(),
                 ReversePath::Address(address) => address.to_string(),
             },
-            message_id,
+            message_id: message_id.map(|id| indexed_message_id(&id).to_owned()),
             size_octets,
             summaries: deposits.iter().map(|deposit| encode_summary(&deposit.summary)).collect(),
             deposits,
@@ -179,6 +185,15 @@ impl Prepared {
     pub(crate) fn accounts(&self) -> Vec<i64> {
         self.deposits.iter().map(|deposit| deposit.account.0).collect()
     }
+}
+
+/// Octets of a Message-ID that are stored: RFC 5322 §2.1.1 bounds a line to 998, and what an index
+/// takes is bounded too.
+const MESSAGE_ID_OCTETS_MAX: usize = 998;
+
+/// As much of a Message-ID as is stored and searched for.
+pub(crate) fn indexed_message_id(id: &str) -> &str {
+    &id[..id.floor_char_boundary(MESSAGE_ID_OCTETS_MAX)]
 }
 
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> String {
@@ -264,7 +279,7 @@ async fn find_place(tx: &Tx, deposit: &Deposit) -> Result<Place, Stop> {
     let Some((modseq, address, used, quota)) = account else {
         return Err(Stop::Refused(AcceptError::Gone(deposit.recipient.clone())));
     };
-    if quota.is_some_and(|quota| used > quota) {
+    if !deposit.despite_quota && quota.is_some_and(|quota| used > quota) {
         return Err(Stop::Refused(AcceptError::OverQuota(deposit.recipient.clone())));
     }
     let address = Address::parse(&address)

@@ -16,7 +16,7 @@ use crate::instant::{count, micros, timestamp};
 use crate::passwords::{self, Credentials};
 use crate::{MailboxId, Store, StoreError, mailboxes};
 
-/// Destinations of one recipient at most, and addresses looked at on the way.
+/// Destinations of one recipient at most, and addresses looked at on the way; targets of one alias.
 const EXPANSION_MAX: usize = 1_000;
 /// Octets in a display name.
 const DISPLAY_NAME_OCTETS_MAX: usize = 1_000;
@@ -92,7 +92,7 @@ pub enum Resolution {
     NoSuchRecipient,
     /// The account exists but takes no mail: 550 5.2.1.
     Disabled,
-    /// Aliases followed (bounded, each destination once).
+    /// Aliases followed, each destination once. (More than a thousand are an error, never a part.)
     Leads(Vec<Destination>),
 }
 
@@ -171,7 +171,7 @@ impl Store {
     /// By name, in any case and in U- or A-labels.
     pub async fn domain(&self, name: &str) -> Result<Option<Domain>, StoreError> {
         let Ok(name) = domain_name(name) else { return Ok(None) };
-        self.inner.engine.read(name, |tx, name| Box::pin(domain_by_name(tx, name))).await
+        self.inner.engine.read_brief(name, |tx, name| Box::pin(domain_by_name(tx, name))).await
     }
 
     /// `None`: mail for unknown local parts is refused.
@@ -228,7 +228,7 @@ impl Store {
     pub async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
         let engine = &self.inner.engine;
         engine
-            .read(id, |tx, id| {
+            .read_brief(id, |tx, id| {
                 let id = id.0;
                 Box::pin(async move { tx.row(ACCOUNT_BY_ID, params![id], account_row).await })
             })
@@ -393,7 +393,9 @@ impl Store {
     /// in this order.
     pub async fn resolve(&self, recipient: &Address) -> Result<Resolution, StoreError> {
         let engine = &self.inner.engine;
-        engine.read(recipient.clone(), |tx, recipient| Box::pin(resolve_in(tx, recipient))).await
+        engine
+            .read_brief(recipient.clone(), |tx, recipient| Box::pin(resolve_in(tx, recipient)))
+            .await
     }
 
     /// Own address (with any +detail), an alias that leads to the account, or any address of a
@@ -631,6 +633,7 @@ async fn remove_account_in(tx: &Tx, address: &Address, now: i64) -> Result<(), A
 async fn create_alias_in(tx: &Tx, address: &Address, target: &Address) -> Result<(), AccountError> {
     const SQL: &str = "INSERT INTO aliases (domain, address_key, target_key, address, target) \
         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+    const TARGETS: &str = "SELECT COUNT(*) FROM aliases WHERE address_key = ?1";
     let domain = lock_own_domain(tx, address.domain()).await?;
     let (alias, target_key) = (key(address), key(target));
     if alias == target_key {
@@ -638,6 +641,12 @@ async fn create_alias_in(tx: &Tx, address: &Address, target: &Address) -> Result
     }
     if account_by_key(tx, &alias).await?.is_some() {
         return Err(AccountError::Exists(address.to_string()));
+    }
+    let known = tx.row(TARGETS, params![&alias], |row| row.int(0)).await?;
+    if known.is_some_and(|known| known >= EXPANSION_MAX as i64) {
+        return Err(AccountError::Invalid(format!(
+            "{address} has {EXPANSION_MAX} targets, and cannot have more: use a mailing list"
+        )));
     }
     let (address_text, target_text) = (address.to_string(), target.to_string());
     let values = params![domain.0, &alias, &target_key, &address_text, &target_text];
@@ -710,14 +719,18 @@ async fn resolve_in(tx: &Tx, recipient: &Address) -> Result<Resolution, StoreErr
             Step::Leads(targets) => {
                 let new = targets.into_iter().filter(|target| seen.insert(key(target)));
                 waiting.extend(new);
+                // Not one of them is left out in silence: RFC 5321 §3.9 wants all or an error.
+                if seen.len() > EXPANSION_MAX + 1 {
+                    return Err(StoreError::Damaged(format!(
+                        "{recipient} leads to more than {EXPANSION_MAX} addresses: \
+                         aliases must be removed"
+                    )));
+                }
                 continue;
             }
         };
         if !destinations.iter().any(|known| same_place(known, &found)) {
             destinations.push(found);
-        }
-        if seen.len() > EXPANSION_MAX || destinations.len() >= EXPANSION_MAX {
-            break;
         }
     }
     Ok(match destinations.is_empty() {

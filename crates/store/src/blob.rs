@@ -6,8 +6,8 @@
 //!
 //! | kind | when its octets are durable | named by |
 //! |---|---|---|
-//! | one chunk, database | with the row that names it: one commit, one fsync | the accepting transaction |
-//! | many chunks, database | written some at a time into a row that nobody names yet, then marked complete | as above |
+//! | up to eight chunks, database | with the row that names it: one commit, one fsync | the accepting transaction |
+//! | more chunks, database | written some at a time into a row that nobody names yet, then marked complete | as above |
 //! | object store | put there before anything else | as above |
 //!
 //! So an orphan is possible, a dangling reference is not. A blob whose last reference went, or that
@@ -30,6 +30,8 @@ use crate::{Inner, Spool, Store, StoreError};
 pub(crate) const CHUNK_OCTETS: usize = 256 * 1024;
 /// Blobs up to here are hashed and compressed where the caller stands: quicker than handing over.
 const INLINE_OCTETS: usize = 64 * 1024;
+/// Blobs up to here are packed in memory and written with the row that names them.
+const TOGETHER_OCTETS: usize = 8 * CHUNK_OCTETS;
 /// How long a blob that nobody names is kept.
 const GRACE: Duration = Duration::from_secs(60 * 60);
 /// How long an object that no row names is kept.
@@ -60,8 +62,8 @@ pub struct StagedBlob {
 
 /// Where the octets of a staged blob are.
 enum Staged {
-    /// Here: the only chunk.
-    Chunk(Vec<u8>),
+    /// Here: all chunks.
+    Chunks(Vec<Vec<u8>>),
     /// In the database, in a row that is complete.
     Row,
     /// In the object store.
@@ -91,11 +93,11 @@ impl Store {
             return self.stage_object(objects, Arc::new(content)).await;
         }
         if content.len() <= INLINE_OCTETS {
-            return Ok(content.stage_small());
+            return Ok(content.stage_together());
         }
         let content = Arc::new(content);
-        if content.len() <= CHUNK_OCTETS {
-            return off_thread(move || Ok(content.stage_small())).await;
+        if content.len() <= TOGETHER_OCTETS {
+            return off_thread(move || Ok(content.stage_together())).await;
         }
         self.stage_large(content).await
     }
@@ -283,11 +285,14 @@ impl Joined {
         chunk.into()
     }
 
-    fn stage_small(&self) -> StagedBlob {
+    fn stage_together(&self) -> StagedBlob {
+        // An empty blob has one chunk too.
+        let chunks = self.len().div_ceil(CHUNK_OCTETS).max(1);
+        let packed = (0..chunks).map(|number| compress(&self.chunk(number))).collect();
         StagedBlob {
             id: self.hash(),
             size_octets: self.len() as u64,
-            staged: Arc::new(Staged::Chunk(compress(&self.chunk(0)))),
+            staged: Arc::new(Staged::Chunks(packed)),
         }
     }
 }
@@ -344,7 +349,7 @@ pub(crate) async fn name_blob(
 ) -> Result<i64, StoreError> {
     const WITH_ROW: &str = "INSERT INTO blobs (hash, size_octets, refs, idle_since, complete) \
         VALUES (?1, ?2, ?3, ?4, 1) \
-        ON CONFLICT (hash) DO UPDATE SET refs = blobs.refs + ?3 RETURNING id, refs";
+        ON CONFLICT (hash) DO UPDATE SET refs = blobs.refs + ?3, complete = 1 RETURNING id, refs";
     const WITH_OBJECT: &str = "INSERT INTO blobs (hash, size_octets, refs, idle_since, complete, \
         object, chunk_ends) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6) \
         ON CONFLICT (hash) DO UPDATE SET refs = blobs.refs + ?3, complete = 1, \
@@ -354,13 +359,15 @@ pub(crate) async fn name_blob(
     const KNOWN: &str = "UPDATE blobs SET refs = refs + ?2 WHERE hash = ?1 AND complete = 1 \
         RETURNING id";
     match &*blob.staged {
-        Staged::Chunk(chunk) => {
+        Staged::Chunks(chunks) => {
             let values = params![&blob.id.0, blob.size_octets as i64, refs, now];
             let named = tx.row(WITH_ROW, values, |row| Ok((row.int(0)?, row.int(1)?))).await?;
             let (id, total) = named.ok_or_else(swept)?;
             // More than ours: someone else brought the octets.
             if total == refs {
-                write_chunk(tx, id, 0, chunk).await?;
+                for (number, chunk) in (0..).zip(chunks) {
+                    write_chunk(tx, id, number, chunk).await?;
+                }
             }
             Ok(id)
         }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use waxwing_message::journey::Event;
 use waxwing_message::{Address, JourneyId, ReversePath};
 
-use crate::accept::json_lines;
+use crate::accept::{indexed_message_id, json_lines};
 use crate::engine::{Repeat, Row, Tx, params};
 use crate::instant::{count, count32, micros, timestamp};
 use crate::{Store, StoreError};
@@ -36,13 +36,14 @@ impl Store {
     }
 
     /// By Message-ID without angle brackets (one Message-ID may have several journeys here), oldest
-    /// first, with their steps.
+    /// first, with their steps. Of a longer one the first 998 octets count.
     pub async fn journeys_by_message_id(
         &self,
         message_id: &str,
     ) -> Result<Vec<Journey>, StoreError> {
         let engine = &self.inner.engine;
-        engine.read(message_id.to_owned(), |tx, id| Box::pin(by_message_id(tx, id))).await
+        let message_id = indexed_message_id(message_id).to_owned();
+        engine.read(message_id, |tx, id| Box::pin(by_message_id(tx, id))).await
     }
 
     /// The latest, newest first, without their events.

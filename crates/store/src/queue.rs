@@ -159,12 +159,26 @@ impl Store {
         limit: usize,
         except: &[String],
     ) -> Result<Vec<Lease>, StoreError> {
+        self.lease_others(now, lease_for, limit, except, &[]).await
+    }
+
+    /// [`Store::lease`] for a node that still works on `held`: those are not leased to it again,
+    /// even where their leases ran out.
+    pub async fn lease_others(
+        &self,
+        now: Timestamp,
+        lease_for: Duration,
+        limit: usize,
+        except: &[String],
+        held: &[QueueId],
+    ) -> Result<Vec<Lease>, StoreError> {
         let until = now.checked_add(lease_for).unwrap_or(Timestamp::MAX);
         let asked = LeaseAsked {
             now: micros(now),
             until,
             limit,
             except: except.to_vec(),
+            held: held.iter().map(|id| id.0).collect(),
             node: self.inner.node.clone(),
         };
         let engine = &self.inner.engine;
@@ -361,10 +375,15 @@ async fn queue_in(
 ) -> Result<Vec<QueueEntry>, StoreError> {
     const ALL: &str = select_queue!("ORDER BY next_attempt_at, id LIMIT ?1");
     const SOME: &str = select_queue!("WHERE domain = ?2 ORDER BY next_attempt_at, id LIMIT ?1");
-    match domain {
-        None => tx.rows(ALL, params![limit], queue_row).await,
-        Some(domain) => tx.rows(SOME, params![limit, domain], queue_row).await,
-    }
+    let rows = match domain {
+        None => tx.rows(ALL, params![limit], readable).await,
+        Some(domain) => tx.rows(SOME, params![limit, domain], readable).await,
+    }?;
+    // One row that cannot be read must not hide the others.
+    let told = rows.into_iter().filter_map(|row| {
+        row.inspect_err(|(id, why)| tracing::error!(id, %why, "a queue row cannot be read")).ok()
+    });
+    Ok(told.collect())
 }
 
 async fn entry_by_id(tx: &Tx, id: QueueId) -> Result<Option<QueueEntry>, StoreError> {
@@ -379,24 +398,24 @@ struct LeaseAsked {
     until: Timestamp,
     limit: usize,
     except: Vec<String>,
+    held: Vec<i64>,
     node: String,
 }
 
 async fn lease_in(tx: &Tx, asked: &LeaseAsked) -> Result<Vec<Lease>, StoreError> {
     // Due are those that wait and those whose lease ran out: `due_at` is the end of a lease too.
     const DUE: &str = "SELECT journey, domain FROM queue \
-        WHERE due_at <= ?1 AND domain NOT IN LIST(?2) ORDER BY due_at, id LIMIT ?3 \
-        /*postgres:FOR UPDATE SKIP LOCKED*/";
+        WHERE due_at <= ?1 AND domain NOT IN LIST(?2) AND id NOT IN LIST(?4) \
+        ORDER BY due_at, id LIMIT ?3 /*postgres:FOR UPDATE SKIP LOCKED*/";
     const TAKE: &str = "UPDATE queue SET state = 1, token = ?4, leased_by = ?5, due_at = ?6 \
-        WHERE journey = ?1 AND domain = ?2 AND due_at <= ?3";
-    const TAKEN: &str = select_queue!("WHERE token = ?1 AND journey = ?2 ORDER BY id");
-    let LeaseAsked { now, until, limit, except, node } = asked;
+        WHERE journey = ?1 AND domain = ?2 AND due_at <= ?3 AND id NOT IN LIST(?7)";
+    let LeaseAsked { now, until, limit, except, held, node } = asked;
     let mut leases = Vec::new();
     while leases.len() < *limit {
         // Rows of one group stand together or not: look at more rows than groups are wanted.
         let look = i64::try_from((limit - leases.len()) * 4 + 16).unwrap_or(i64::MAX);
         let due = tx
-            .rows(DUE, params![*now, except.as_slice(), look], |row| {
+            .rows(DUE, params![*now, except.as_slice(), look, held], |row| {
                 Ok((row.bytes(0)?.to_vec(), row.text(1)?))
             })
             .await?;
@@ -406,9 +425,12 @@ async fn lease_in(tx: &Tx, asked: &LeaseAsked) -> Result<Vec<Lease>, StoreError>
         for (journey, domain) in groups.into_iter().take(limit - leases.len()) {
             let token: [u8; 16] = rand::random();
             let until_micros = micros(*until);
-            let values = params![&journey, &domain, *now, &token, node, until_micros];
-            if tx.run(TAKE, values).await? > 0 {
-                let entries = tx.rows(TAKEN, params![&token, &journey], queue_row).await?;
+            let values = params![&journey, &domain, *now, &token, node, until_micros, held];
+            if tx.run(TAKE, values).await? == 0 {
+                continue;
+            }
+            let entries = taken_in(tx, &token, &journey).await?;
+            if !entries.is_empty() {
                 leases.push(Lease { entries, until: *until, token });
             }
         }
@@ -418,6 +440,37 @@ async fn lease_in(tx: &Tx, asked: &LeaseAsked) -> Result<Vec<Lease>, StoreError>
         }
     }
     Ok(leases)
+}
+
+/// The rows of a lease. One that cannot be read is held, so that it stops nobody but itself.
+async fn taken_in(
+    tx: &Tx,
+    token: &[u8; 16],
+    journey: &Vec<u8>,
+) -> Result<Vec<QueueEntry>, StoreError> {
+    const TAKEN: &str = select_queue!("WHERE token = ?1 AND journey = ?2 ORDER BY id");
+    const HOLD: &str = "UPDATE queue SET state = 2, due_at = NULL, token = NULL, \
+        leased_by = NULL WHERE id = ?1";
+    let rows = tx.rows(TAKEN, params![token, journey], readable).await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows {
+        match row {
+            Ok(entry) => entries.push(entry),
+            Err((id, why)) => {
+                tracing::error!(id, %why, "a queue row cannot be read: held for the operator");
+                tx.run(HOLD, params![id]).await?;
+            }
+        }
+    }
+    Ok(entries)
+}
+
+/// A row, or the id of one that is damaged and why.
+fn readable(row: &Row<'_>) -> Result<Result<QueueEntry, (i64, String)>, StoreError> {
+    match queue_row(row) {
+        Err(StoreError::Damaged(why)) => Ok(Err((row.int(0)?, why))),
+        row => row.map(Ok),
+    }
 }
 
 struct Settle {

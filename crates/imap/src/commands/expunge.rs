@@ -8,6 +8,9 @@ use crate::reply::{Done, Fail, Tagged};
 use crate::session::Session;
 use crate::wire::sequence::SequenceSet;
 
+/// So many go in one transaction, so that the store's other users get their turn.
+const SLICE: usize = 1000;
+
 /// Either command.
 pub async fn run(session: &mut Session, set: Option<SequenceSet>) -> Done {
     session.writable()?;
@@ -20,8 +23,8 @@ pub async fn expunge(session: &mut Session, set: Option<&SequenceSet>) -> Result
     let picked = set.map(|set| pick(session, set, true)).transpose()?;
     let store = session.store.clone();
     let selected = session.selected()?;
-    // The store's present flags decide, not those that the client was told last: another session
-    // may have taken \Deleted back.
+    // Not the flags that the client was told last: another session may have set \Deleted since.
+    // Where one takes it back from here on, the store sees that when it comes to the removal.
     let changes = store.changes(selected.mailbox, selected.view.modseq()).await?;
     let altered = |uid: Uid| {
         let at = changes.changed.binary_search_by_key(&uid, |entry| entry.uid).ok()?;
@@ -35,8 +38,8 @@ pub async fn expunge(session: &mut Session, set: Option<&SequenceSet>) -> Result
             uids.push(row.uid());
         }
     }
-    if !uids.is_empty() {
-        store.expunge(selected.mailbox, &uids).await?;
+    for uids in uids.chunks(SLICE) {
+        store.expunge_if_deleted(selected.mailbox, uids).await?;
     }
     Ok(())
 }

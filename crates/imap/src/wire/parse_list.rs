@@ -4,7 +4,7 @@
 use super::cursor::{Bad, Cursor, Parse};
 
 /// Patterns in one LIST.
-const MAX_PATTERNS: usize = 200;
+const MAX_PATTERNS: usize = 50;
 
 /// LIST or LSUB.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

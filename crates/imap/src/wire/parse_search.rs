@@ -10,8 +10,8 @@ use super::sequence::SequenceSet;
 
 /// Keys may be nested this deep.
 const MAX_DEPTH: usize = 32;
-/// Keys in one SEARCH.
-const MAX_KEYS: usize = 1000;
+/// Keys in one SEARCH; each may be asked of every message.
+const MAX_KEYS: usize = 200;
 
 /// SEARCH.
 #[derive(Debug, Clone, PartialEq)]

@@ -97,6 +97,10 @@ impl Maildrops for Fake {
         }
     }
 
+    async fn is_enabled(&self, _: AccountId) -> Result<bool, StoreError> {
+        Ok(!self.0.lock().unwrap().disabled)
+    }
+
     async fn scram_keys(&self, login: &str) -> Result<(Option<AccountId>, ScramKeys), StoreError> {
         self.check(Question::Login)?;
         Ok(match login {

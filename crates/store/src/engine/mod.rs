@@ -362,6 +362,23 @@ impl Engine {
         }
     }
 
+    /// Like `read`, for a bounded handful of look-ups by key on the way of every message.
+    pub(crate) async fn read_brief<I, T, E>(
+        &self,
+        input: I,
+        operation: Operation<I, T, E>,
+    ) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match self {
+            Engine::Sqlite(sqlite) => sqlite.read_brief(input, operation).await,
+            Engine::Postgres(postgres) => postgres.read(input, operation).await,
+        }
+    }
+
     /// Runs a write; durable on return.
     pub(crate) async fn write<I, T, E>(
         &self,

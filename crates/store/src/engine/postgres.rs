@@ -15,7 +15,8 @@
 //! (40001, 40P01) is run again from the start after a random pause.
 //!
 //! **Lost connections.** Before COMMIT was sent nothing has happened, so the operation is run again.
-//! When the answer to COMMIT is lost, only operations that do nothing the second time are.
+//! When the answer to COMMIT is lost, only operations that do nothing the second time are: until the
+//! server is there again and it is known, or a minute has passed.
 //!
 //! **Group writers** take all waiting requests into one transaction on one connection and run
 //! them side by side, so that their statements travel in few round trips. If anything in the group
@@ -53,6 +54,8 @@ const GROUP_MAX: usize = 64;
 const ATTEMPTS_MAX: u32 = 12;
 /// How often the connection that listens is asked whether it is alive.
 const LIVENESS_EVERY: Duration = Duration::from_secs(30);
+/// How long the server is asked what became of a commit whose answer was lost.
+const DOUBT_MAX: Duration = Duration::from_secs(60);
 /// The channel of NOTIFY.
 const CHANNEL: &str = "waxwing_changes";
 /// NOTIFY carries less than 8,000 octets: beyond so many accounts it says "all".
@@ -136,8 +139,8 @@ impl Postgres {
                 continue;
             }
             begun?;
-            if !tx.client().failed() {
-                tx.client().control("COMMIT").await?;
+            // What was read is good even if the end of the transaction goes unheard.
+            if !tx.client().failed() && tx.client().control("COMMIT").await.is_ok() {
                 tx.client().clean();
             }
             return outcome;
@@ -479,6 +482,15 @@ enum Failed {
     Broken(StoreError),
 }
 
+impl Failed {
+    fn into_error(self) -> StoreError {
+        match self {
+            Failed::Again(error) | Failed::Unknown(error) | Failed::Broken(error) => error,
+            Failed::Refused => StoreError::Unavailable("an operation was undone".into()),
+        }
+    }
+}
+
 impl Shared {
     async fn checkout(&self) -> Result<Tx, StoreError> {
         let object = self.pool.get().await.map_err(|e| StoreError::Unavailable(explain(&e)))?;
@@ -496,18 +508,37 @@ impl Shared {
         group: &mut [Box<dyn Request>],
         repeat: Repeat,
     ) -> Result<(), StoreError> {
+        match self.commit_or_doubt(group).await {
+            Err(Failed::Unknown(_)) if repeat == Repeat::Harmless => self.resolve(group).await,
+            outcome => outcome.map_err(Failed::into_error),
+        }
+    }
+
+    /// The same, without asking further when it is not known what happened.
+    async fn commit_or_doubt(&self, group: &mut [Box<dyn Request>]) -> Result<(), Failed> {
         let mut attempt = 0;
         loop {
-            let error = match self.commit(group).await {
+            match self.commit(group).await {
                 Ok(()) | Err(Failed::Refused) => return Ok(()),
-                Err(Failed::Again(error)) => error,
-                Err(Failed::Unknown(error)) if repeat == Repeat::Harmless => error,
-                Err(Failed::Unknown(error) | Failed::Broken(error)) => return Err(error),
-            };
-            if attempt >= ATTEMPTS_MAX {
-                return Err(error);
+                Err(Failed::Again(_)) if attempt < ATTEMPTS_MAX => pause(&mut attempt).await,
+                Err(failed) => return Err(failed),
             }
-            pause(&mut attempt).await;
+        }
+    }
+
+    /// The answer to COMMIT was lost: asks again, for a while, until it is known. Whoever were told
+    /// of a failure now would do again what was perhaps done.
+    async fn resolve(&self, group: &mut [Box<dyn Request>]) -> Result<(), StoreError> {
+        let until = tokio::time::Instant::now() + DOUBT_MAX;
+        let mut attempt = 0;
+        loop {
+            match self.commit_or_doubt(group).await {
+                Ok(()) => return Ok(()),
+                Err(failed) if tokio::time::Instant::now() >= until => {
+                    return Err(failed.into_error());
+                }
+                Err(_) => pause(&mut attempt).await,
+            }
         }
     }
 
@@ -704,15 +735,30 @@ async fn write_groups(shared: Arc<Shared>, requests: Requests) {
 }
 
 impl Shared {
-    async fn commit_group(&self, mut group: Vec<Box<dyn Request>>) {
-        if group.len() > 1 && self.commit(&mut group).await.is_ok() {
-            group.into_iter().for_each(|request| request.answer(None));
-            return;
-        }
+    async fn commit_group(self: &Arc<Self>, mut group: Vec<Box<dyn Request>>) {
+        let in_doubt = match self.commit(&mut group).await {
+            Ok(()) => return group.into_iter().for_each(|request| request.answer(None)),
+            Err(Failed::Unknown(_)) => true,
+            Err(_) => false,
+        };
         for request in group {
             let mut alone = vec![request];
-            let error = self.commit_with_retries(&mut alone, Repeat::Harmless).await.err();
-            alone.into_iter().for_each(|request| request.answer(error.clone()));
+            if !in_doubt {
+                match self.commit_or_doubt(&mut alone).await {
+                    Err(Failed::Unknown(_)) => {}
+                    outcome => {
+                        let error = outcome.map_err(Failed::into_error).err();
+                        alone.into_iter().for_each(|request| request.answer(error.clone()));
+                        continue;
+                    }
+                }
+            }
+            // The others do not wait until it is known.
+            let shared = self.clone();
+            tokio::spawn(async move {
+                let error = shared.resolve(&mut alone).await.err();
+                alone.into_iter().for_each(|request| request.answer(error.clone()));
+            });
         }
     }
 }

@@ -13,6 +13,8 @@ crate::on_both!(
     a_repetition_is_never_refused,
     many_recipients_share_one_blob,
     a_full_mailbox_refuses_the_whole,
+    a_report_of_ours_fits_into_a_full_mailbox,
+    a_message_id_of_any_length_is_found,
     a_removed_account_refuses_the_whole,
     deposits_find_their_mailbox,
     watchers_wake_after_the_commit,
@@ -233,4 +235,32 @@ async fn concurrent_acceptances_all_arrive_once(world: World) {
     assert_eq!(world.count("SELECT COUNT(*) FROM entries").await, accepted);
     assert!(accepted >= 16 * 20 * 2 * 3 / 4);
     world.check_invariants().await;
+}
+
+async fn a_report_of_ours_fits_into_a_full_mailbox(world: World) {
+    let bob = world.account("bob@wing.test").await;
+    world.store.set_quota(&bob.address, Some(1)).await.unwrap();
+    let octets = mail("report", "x");
+    let report = Deposit { despite_quota: true, ..deposit(&world.store, &bob, &octets).await };
+    world.store.accept(Acceptance { deposits: vec![report], ..acceptance() }).await.unwrap();
+    assert_eq!(world.inbox(&bob).await.total, 1);
+    let usual = deposit(&world.store, &bob, &octets).await;
+    let refused = world.store.accept(Acceptance { deposits: vec![usual], ..acceptance() }).await;
+    assert!(matches!(refused, Err(AcceptError::OverQuota(_))));
+}
+
+async fn a_message_id_of_any_length_is_found(world: World) {
+    // Nothing that an index could compress.
+    let mut state = 1_u64;
+    let letters = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b'!' + u8::try_from(state >> 33 & 63).unwrap())
+    });
+    let id: String = letters.take(20_000).collect();
+    let acceptance = Acceptance { message_id: Some(id.clone()), ..acceptance() };
+    let journey = acceptance.journey;
+    world.store.accept(acceptance).await.unwrap();
+    let found = world.store.journeys_by_message_id(&id).await.unwrap();
+    assert_eq!(found.iter().map(|found| found.id).collect::<Vec<_>>(), [journey]);
+    assert_eq!(found[0].message_id.as_deref(), Some(&id[..998]));
 }

@@ -25,19 +25,14 @@ fn large(seed: u8) -> Vec<u8> {
     octets
 }
 
+/// Too large to be written with the row that names it.
+fn huge(seed: u8) -> Vec<u8> {
+    (seed..seed + 4).flat_map(large).collect()
+}
+
 async fn put(store: &Store, mailbox: MailboxId, octets: Vec<u8>) -> Uid {
     let blob = store.stage_bytes(octets).await.unwrap();
     store.append(mailbox, vec![of_blob(blob)]).await.unwrap()[0].uid
-}
-
-fn of_blob(blob: StagedBlob) -> NewMessage {
-    NewMessage {
-        blob,
-        summary: summary(b"\r\n"),
-        received_at: now(),
-        flags: Flags::default(),
-        journey: None,
-    }
 }
 
 async fn read(store: &Store, mailbox: MailboxId, uid: Uid) -> Vec<u8> {
@@ -82,7 +77,7 @@ async fn equal_content_is_kept_once(world: World) {
 async fn staging_alone_is_not_lost_at_once(world: World) {
     let bob = world.account("bob@wing.test").await;
     let (inbox, store) = (world.inbox(&bob).await.id, &world.store);
-    let staged = store.stage_bytes(large(4)).await.unwrap();
+    let staged = store.stage_bytes(huge(4)).await.unwrap();
     assert_eq!(store.sweep_blobs(now()).await.unwrap(), 0);
     // Far later it is, and naming it says so instead of leaving a hole.
     assert_eq!(store.sweep_blobs(now() + DAY).await.unwrap(), 1);

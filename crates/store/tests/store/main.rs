@@ -9,8 +9,10 @@ mod messages;
 mod model;
 mod opening;
 mod queue;
+mod s3;
 mod search;
 mod server;
+mod tls;
 mod world;
 
 /// Makes two tests of each function that takes a [`world::World`].

@@ -15,6 +15,8 @@ crate::on_both!(
     a_lease_takes_one_message_for_one_domain,
     settling_ends_or_retries,
     a_lost_lease_changes_nothing,
+    what_a_node_still_holds_is_not_leased_to_it_again,
+    a_row_that_cannot_be_read_stops_only_itself,
     unnamed_entries_become_due_again,
     reports_are_part_of_the_settlement,
     nodes_share_the_work_without_doubles,
@@ -103,6 +105,50 @@ async fn a_lease_takes_one_message_for_one_domain(world: World) {
     // Both run out; with the later message, three groups.
     let all = world.store.lease(start + MINUTE, MINUTE, 9, &[]).await.unwrap();
     assert_eq!(all.len(), 3);
+}
+
+async fn what_a_node_still_holds_is_not_leased_to_it_again(world: World) {
+    let start = now();
+    world.store.accept(queued(&world, &["a@far.test"], start).await).await.unwrap();
+    world.store.accept(queued(&world, &["b@far.test"], start).await).await.unwrap();
+    let held = lease_one(&world.store, start).await;
+    let ids: Vec<QueueId> = held.entries.iter().map(|entry| entry.id).collect();
+    let after = start + 2 * MINUTE;
+    let others = world.store.lease_others(after, MINUTE, 9, &[], &ids).await.unwrap();
+    assert_eq!(others.len(), 1);
+    assert_ne!(others[0].entries[0].id, ids[0]);
+    // The outcome is not too late.
+    world
+        .store
+        .settle(held, Settled { entries: vec![(ids[0], Settlement::Ended)], ..none() })
+        .await
+        .unwrap();
+}
+
+async fn a_row_that_cannot_be_read_stops_only_itself(world: World) {
+    let start = now();
+    world.store.accept(queued(&world, &["a@far.test", "b@far.test"], start).await).await.unwrap();
+    world.store.accept(queued(&world, &["c@near.test"], start).await).await.unwrap();
+    let broken = world.store.queue(None, 9).await.unwrap()[0].id;
+    let sql = format!("UPDATE queue SET envelope = 'not JSON' WHERE id = {}", broken.0);
+    world.execute(&sql).await;
+    let leases = world.store.lease(start, MINUTE, 9, &[]).await.unwrap();
+    let entries = leases.iter().flat_map(|lease| &lease.entries);
+    let mut leased: Vec<_> = entries.map(|e| e.recipient.address.to_string()).collect();
+    leased.sort();
+    assert_eq!(leased, ["b@far.test", "c@near.test"]);
+    // Held: it is not looked at again and again.
+    assert_eq!(world.store.next_due().await.unwrap(), Some(start + MINUTE));
+    assert_eq!(world.store.queue(None, 9).await.unwrap().len(), 2);
+    for lease in leases {
+        let settled = settled(&lease, Settlement::Ended);
+        world.store.settle(lease, settled).await.unwrap();
+    }
+    assert_eq!(world.store.next_due().await.unwrap(), None);
+}
+
+fn none() -> Settled {
+    Settled { entries: Vec::new(), events: Vec::new(), reports: Vec::new() }
 }
 
 async fn settling_ends_or_retries(world: World) {

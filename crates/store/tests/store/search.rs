@@ -99,7 +99,8 @@ async fn texts_with_too_many_terms_are_read_directly(world: World) {
     let bob = world.account("bob@wing.test").await;
     let (inbox, store) = (world.inbox(&bob).await.id, &world.store);
     // Pairs of three-octet characters: more octets of terms than of text.
-    let han = (0..200_000u32).map(|i| char::from_u32(0x4e00 + i * i % 20_011 + i / 997).unwrap());
+    let number = |i: u64| 0x4e00 + (i * i % 20_011 + i / 997) as u32;
+    let han = (0..200_000u64).map(|i| char::from_u32(number(i)).unwrap());
     let han: String = han.collect();
     assert!(han.len() < 1 << 20);
     append(store, inbox, &mail("han", &format!("{han} needle"))).await;

@@ -17,7 +17,8 @@ folder=$(mktemp -d /tmp/waxwing-postgres.XXXXXX)
     >>"$folder/log" 2>&1 &
 server=$!
 for try in $(seq 300); do
-    "$bin/pg_isready" -q -h "$folder" -U postgres && break
+    [ -n "$(find "$folder" -name '.s.PGSQL.*' -type s)" ] \
+        && grep -q "ready to accept connections" "$folder/log" && break
     kill -0 $server || { cat "$folder/log" >&2; exit 1; }
     sleep 0.1
 done

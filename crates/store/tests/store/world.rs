@@ -201,6 +201,17 @@ pub async fn new_message(store: &Store, octets: &[u8], flags: Flags) -> NewMessa
     }
 }
 
+/// A message of octets that need not be mail.
+pub fn of_blob(blob: StagedBlob) -> NewMessage {
+    NewMessage {
+        blob,
+        summary: summary(b"\r\n"),
+        received_at: now(),
+        flags: Flags::default(),
+        journey: None,
+    }
+}
+
 /// Appends one message; gives its UID.
 pub async fn append(store: &Store, mailbox: MailboxId, octets: &[u8]) -> Uid {
     let message = new_message(store, octets, Flags::default()).await;
@@ -216,6 +227,7 @@ pub async fn deposit(store: &Store, account: &Account, octets: &[u8]) -> Deposit
         received_at: now(),
         flags: Flags::default(),
         recipient: account.address.clone(),
+        despite_quota: false,
     }
 }
 

@@ -84,8 +84,7 @@ impl Context {
 
     async fn store(&self) -> Result<Store> {
         let config = self.config()?;
-        std::fs::create_dir_all(config.data.join("spool"))
-            .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
+        serve::process::prepare_data_folder(&config)?;
         let url = config.database_url();
         Store::open(config.store_settings("cli"))
             .await

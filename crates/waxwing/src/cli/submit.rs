@@ -1,11 +1,13 @@
 //! Handing one message to a server by SMTP submission, as a mail client does.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -18,6 +20,10 @@ use zeroize::Zeroizing;
 
 use crate::serve::connect;
 
+/// Handed to the session at a time.
+const BLOCK_OCTETS: usize = 64 * 1_024;
+/// Smaller messages are gone before a bar could be read.
+const BAR_FROM_OCTETS: usize = 1 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A submission server.
@@ -67,7 +73,9 @@ pub async fn submit(server: &Server, envelope: Envelope, octets: Vec<u8>) -> Res
 
     let mut job = Job {
         transaction: Some(Transaction::new(envelope, octets.len() as u64)),
+        progress: progress_bar(octets.len()),
         octets,
+        supplied: 0,
         outcome: None,
     };
     let nonce = rand::random();
@@ -97,10 +105,25 @@ pub fn journey_in(reply: &Reply) -> Option<JourneyId> {
 struct Job {
     transaction: Option<Transaction>,
     octets: Vec<u8>,
+    /// How much of them the session has.
+    supplied: usize,
+    progress: ProgressBar,
     outcome: Option<Result<Reply>>,
 }
 
 impl Job {
+    /// Gives the session the next block.
+    fn supply(&mut self, session: &mut ClientSession) {
+        let end = self.octets.len().min(self.supplied + BLOCK_OCTETS);
+        let last = end == self.octets.len();
+        session.supply(Instant::now(), &self.octets[self.supplied..end], last);
+        self.supplied = end;
+        self.progress.set_position(end as u64);
+        if last {
+            self.progress.finish_and_clear();
+        }
+    }
+
     async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -128,7 +151,7 @@ impl Job {
                     Some(transaction) => session.send(Instant::now(), transaction),
                     None => session.quit(Instant::now()),
                 },
-                Some(ClientAction::NeedData) => session.supply(Instant::now(), &self.octets, true),
+                Some(ClientAction::NeedData) => self.supply(session),
                 Some(ClientAction::Done(report)) => self.outcome = Some(judge(&report)),
                 Some(ClientAction::Closed(error)) => {
                     flush(stream, session).await?;
@@ -156,6 +179,16 @@ impl Job {
             }
         }
     }
+}
+
+/// On stderr, when that is a terminal and the message is large.
+fn progress_bar(octets: usize) -> ProgressBar {
+    if octets < BAR_FROM_OCTETS || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {eta} left");
+    ProgressBar::new(octets as u64)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn judge(report: &waxwing_smtp::client::Report) -> Result<Reply> {

@@ -11,7 +11,7 @@ mod access;
 pub mod acme;
 pub mod connect;
 pub mod listen;
-mod process;
+pub mod process;
 pub mod road;
 mod smtp;
 pub mod tls;

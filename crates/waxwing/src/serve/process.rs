@@ -24,9 +24,9 @@ pub fn raise_file_limit() -> u64 {
 
 /// As many connections as were asked for, or as there can be files.
 pub fn connections_within(files: u64, wanted: usize) -> usize {
-    // A connection may have a spool beside its socket.
+    // Some connections have a spool beside their socket.
     let possible =
-        usize::try_from(files.saturating_sub(RESERVED_FILES) / 2).unwrap_or(usize::MAX).max(16);
+        usize::try_from(files.saturating_sub(RESERVED_FILES) / 4 * 3).unwrap_or(usize::MAX).max(16);
     if possible < wanted {
         warn!(
             "only {possible} connections at once, not {wanted}: the system allows {files} open files (LimitNOFILE of the service)"
@@ -35,8 +35,7 @@ pub fn connections_within(files: u64, wanted: usize) -> usize {
     possible.min(wanted)
 }
 
-/// Makes the data folder and what is in it, readable by us alone. When the server is to become
-/// another user, what root has made there becomes that user's.
+/// Makes the data folder and the folders in it, readable by us alone.
 pub fn prepare_data_folder(config: &Config) -> Result<()> {
     for folder in ["spool", "tls"] {
         let folder = config.data.join(folder);
@@ -46,13 +45,7 @@ pub fn prepare_data_folder(config: &Config) -> Result<()> {
             .create(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    let Some(name) = &config.user else { return Ok(()) };
-    if !nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    let user = find_user(name)?;
-    hand_over(&config.data, &user, 2)
-        .with_context(|| format!("cannot hand {} over to {name}", config.data.display()))
+    Ok(())
 }
 
 fn find_user(name: &str) -> Result<User> {
@@ -76,13 +69,16 @@ fn hand_over(path: &Path, user: &User, levels: u32) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Ports below 1024 need root; reading strangers' mail does not.
+/// Ports below 1024 need root; reading strangers' mail does not. What root has made in the data
+/// folder becomes the user's.
 pub fn become_user(config: &Config) -> Result<()> {
     let Some(name) = &config.user else { return Ok(()) };
-    if User::from_uid(nix::unistd::geteuid()).ok().flatten().is_some_and(|now| now.name == *name) {
+    let user = find_user(name)?;
+    if user.uid == nix::unistd::geteuid() {
         return Ok(());
     }
-    find_user(name)?;
+    hand_over(&config.data, &user, 2)
+        .with_context(|| format!("cannot hand {} over to {name}", config.data.display()))?;
     privdrop::PrivDrop::default().user(name).apply().with_context(|| {
         format!("cannot become the user {name:?}: the server must be started by root for that")
     })
@@ -94,7 +90,7 @@ mod tests {
 
     #[test]
     fn connections_leave_room_for_other_files() {
-        assert_eq!(connections_within(1_024, 10_000), 384);
+        assert_eq!(connections_within(1_024, 10_000), 576);
         assert_eq!(connections_within(1 << 20, 10_000), 10_000);
         assert_eq!(connections_within(0, 10_000), 16);
     }
@@ -108,12 +104,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let text = format!(
-            "hostname='mx.example.org'\ndata={:?}\nuser='nobody'\n[tls]\nself-signed=true\n",
+            "hostname='mx.example.org'\ndata={:?}\n[tls]\nself-signed=true\n",
             data.display().to_string()
         );
         let config = Config::parse(&text, Path::new("x")).unwrap();
         prepare_data_folder(&config).unwrap();
         let nobody = find_user("nobody").unwrap();
+        hand_over(&data, &nobody, 2).unwrap();
         for path in [data.clone(), data.join("spool"), data.join("tls")] {
             assert_eq!(std::fs::metadata(path).unwrap().uid(), nobody.uid.as_raw());
         }

@@ -1,6 +1,9 @@
 //! Whether a message fits a search, with what is known of it so far: yes, no, or not decided yet
 //! (Kleene's three values: what is not known does not matter where the rest decides).
 
+use std::collections::HashMap;
+
+use memchr::memmem;
 use waxwing_message::Summary;
 use waxwing_message::parse::field::fields;
 use waxwing_message::parse::words::decode_text;
@@ -18,8 +21,8 @@ pub enum Test {
     Always(bool),
     Flag(SystemFlags),
     Keyword(String),
-    /// A field that has this text, in lower case.
-    Header(Field, String),
+    /// One of the search's [`Fields`], by its number, that has this text, in lower case.
+    Header(usize, String),
     /// Sorted.
     OneOf(Vec<Uid>),
     Places(Picked),
@@ -49,7 +52,7 @@ pub enum Field {
     MessageId,
     InReplyTo,
     References,
-    /// One that summaries do not have.
+    /// One that summaries do not have. In lower case.
     Other(Vec<u8>),
 }
 
@@ -60,7 +63,63 @@ pub struct Candidate<'a> {
     pub place: u32,
     pub row: &'a Row,
     pub summary: Option<&'a Summary>,
-    pub header: Option<&'a [u8]>,
+    pub texts: Option<&'a Texts>,
+}
+
+/// The fields that a search looks in, each once.
+#[derive(Debug, Default)]
+pub struct Fields {
+    list: Vec<Field>,
+    /// The numbers of those that only the header has.
+    others: HashMap<Vec<u8>, usize>,
+}
+
+impl Fields {
+    /// The number of a field.
+    pub fn number(&mut self, field: Field) -> usize {
+        let known = match &field {
+            Field::Other(name) => self.others.get(name).copied(),
+            field => self.list.iter().position(|known| known == field),
+        };
+        known.unwrap_or_else(|| {
+            if let Field::Other(name) = &field {
+                self.others.insert(name.clone(), self.list.len());
+            }
+            self.list.push(field);
+            self.list.len() - 1
+        })
+    }
+}
+
+/// What a message has in the fields of a search, decoded and in lower case: this is done once for a
+/// message, however many keys ask for it. By the number of the field; `None` is not read yet.
+#[derive(Debug)]
+pub struct Texts(Vec<Option<Vec<String>>>);
+
+impl Texts {
+    /// As far as the summary goes.
+    pub fn new(fields: &Fields, overview: &Overview) -> Texts {
+        Texts(fields.list.iter().map(|field| overview_texts(overview, field)).collect())
+    }
+
+    /// The rest.
+    pub fn add_header(&mut self, wanted: &Fields, header: &[u8]) {
+        for &number in wanted.others.values() {
+            self.0[number] = Some(Vec::new());
+        }
+        for field in fields(header) {
+            if let Some(&number) = wanted.others.get(&field.name.to_ascii_lowercase())
+                && let Some(texts) = &mut self.0[number]
+            {
+                texts.push(fold_encoded(field.value));
+            }
+        }
+    }
+
+    fn have(&self, number: usize, text: &str) -> Option<bool> {
+        let texts = self.0.get(number)?.as_ref()?;
+        Some(texts.iter().any(|has| memmem::find(has.as_bytes(), text.as_bytes()).is_some()))
+    }
 }
 
 impl Field {
@@ -77,7 +136,7 @@ impl Field {
             b"message-id" => Field::MessageId,
             b"in-reply-to" => Field::InReplyTo,
             b"references" => Field::References,
-            _ => Field::Other(name.to_vec()),
+            name => Field::Other(name.to_vec()),
         }
     }
 }
@@ -106,8 +165,7 @@ pub fn decide(test: &Test, message: &Candidate<'_>) -> Option<bool> {
         Test::Sent(when, day) => {
             sent_day(&message.summary?.overview).is_some_and(|sent| on(*when, sent, *day))
         }
-        Test::Header(Field::Other(name), text) => other_has(message.header?, name, text),
-        Test::Header(field, text) => overview_has(&message.summary?.overview, field, text),
+        Test::Header(field, text) => message.texts?.have(*field, text)?,
         Test::Not(test) => !decide(test, message)?,
         Test::Or(a, b) => match (decide(a, message), decide(b, message)) {
             (Some(true), _) | (_, Some(true)) => true,
@@ -142,32 +200,32 @@ fn sent_day(overview: &Overview) -> Option<i64> {
     written.or(overview.date_epoch_secs.map(|secs| secs.div_euclid(86_400)))
 }
 
-fn overview_has(overview: &Overview, field: &Field, text: &str) -> bool {
+fn overview_texts(overview: &Overview, field: &Field) -> Option<Vec<String>> {
     let raw = match field {
         Field::Subject => &overview.subject,
         Field::MessageId => &overview.message_id,
         Field::InReplyTo => &overview.in_reply_to,
         Field::References => &overview.references,
-        Field::From => return addresses_have(&overview.from, text),
-        Field::Sender => return addresses_have(&overview.sender, text),
-        Field::ReplyTo => return addresses_have(&overview.reply_to, text),
-        Field::To => return addresses_have(&overview.to, text),
-        Field::Cc => return addresses_have(&overview.cc, text),
-        Field::Bcc => return addresses_have(&overview.bcc, text),
-        Field::Other(_) => &None,
+        Field::From => return Some(addresses(&overview.from)),
+        Field::Sender => return Some(addresses(&overview.sender)),
+        Field::ReplyTo => return Some(addresses(&overview.reply_to)),
+        Field::To => return Some(addresses(&overview.to)),
+        Field::Cc => return Some(addresses(&overview.cc)),
+        Field::Bcc => return Some(addresses(&overview.bcc)),
+        Field::Other(_) => return None,
     };
-    raw.as_deref().is_some_and(|raw| has(raw, text))
+    Some(raw.as_deref().map(fold_encoded).into_iter().collect())
 }
 
 /// Encoded words are decoded first (RFC 9051 §6.4.4: strings are compared in UTF-8).
-fn has(raw: &[u8], text: &str) -> bool {
-    fold(&decode_text(raw)).contains(text)
+fn fold_encoded(raw: &[u8]) -> String {
+    fold(&decode_text(raw))
 }
 
-/// In the list as it would be written out.
-fn addresses_have(list: &[OverviewAddress], text: &str) -> bool {
+/// The list as it would be written out, if there is one.
+fn addresses(list: &[OverviewAddress]) -> Vec<String> {
     if list.is_empty() {
-        return false;
+        return Vec::new();
     }
     let mut written = String::new();
     for item in list {
@@ -190,13 +248,7 @@ fn addresses_have(list: &[OverviewAddress], text: &str) -> bool {
             OverviewAddress::GroupEnd => written.push_str("; "),
         }
     }
-    fold(&written).contains(text)
-}
-
-fn other_has(header: &[u8], name: &[u8], text: &str) -> bool {
-    fields(header)
-        .filter(|field| field.name.eq_ignore_ascii_case(name))
-        .any(|field| has(field.value, text))
+    vec![fold(&written)]
 }
 
 #[cfg(test)]
@@ -236,32 +288,43 @@ mod tests {
         }
     }
 
-    fn header(field: &str, text: &str) -> Test {
-        Test::Header(Field::named(field.as_bytes()), fold(text))
-    }
-
     #[test]
     fn as_little_as_decides() {
         let (view, summary) = (view(), summary());
         let row = &view.rows()[0];
-        let bare = Candidate { view: &view, place: 0, row, summary: None, header: None };
-        let known = Candidate { summary: Some(&summary), ..bare };
-        let full = Candidate { header: Some(b"X-A: b C\r\n\r\n"), ..known };
+        let mut wanted = Fields::default();
+        let mut header = |field: &str, text: &str| {
+            Test::Header(wanted.number(Field::named(field.as_bytes())), fold(text))
+        };
         let seen = || Test::Flag(SystemFlags::SEEN);
-        assert_eq!(decide(&seen(), &bare), Some(true));
-        assert_eq!(decide(&header("subject", "GRÜSSE"), &bare), None);
-        assert_eq!(decide(&header("subject", "Grüße AUS"), &known), Some(true));
-        assert_eq!(decide(&header("FROM", "bob <bob@example.ORG>"), &known), Some(true));
-        assert_eq!(decide(&header("to", ""), &known), Some(false));
-        assert_eq!(decide(&header("from", ""), &known), Some(true));
-        assert_eq!(decide(&header("x-a", "B c"), &known), None);
-        assert_eq!(decide(&header("x-a", "B c"), &full), Some(true));
-        assert_eq!(decide(&header("x-b", ""), &full), Some(false));
-        let either = Test::Or(Box::new(header("x-a", "")), Box::new(seen()));
-        assert_eq!(decide(&either, &bare), Some(true));
+        let subject = header("subject", "GRÜSSE");
+        let encoded = header("Subject", "Grüße AUS");
+        let from = header("FROM", "bob <bob@example.ORG>");
+        let (no_to, any_from) = (header("to", ""), header("from", ""));
+        let (a, no_b) = (header("x-a", "B c"), header("x-b", ""));
+        let either = Test::Or(Box::new(header("X-A", "")), Box::new(seen()));
         let both = Test::And(vec![header("x-a", ""), Test::Not(Box::new(seen()))]);
-        assert_eq!(decide(&both, &bare), Some(false));
         let open = Test::And(vec![header("x-a", ""), seen()]);
+        assert_eq!(wanted.list.len(), 5, "each field once: {wanted:?}");
+
+        let some = Texts::new(&wanted, &summary.overview);
+        let mut all = Texts::new(&wanted, &summary.overview);
+        all.add_header(&wanted, b"X-A: d\r\nx-A: b C\r\n\r\n");
+        let bare = Candidate { view: &view, place: 0, row, summary: None, texts: None };
+        let known = Candidate { summary: Some(&summary), texts: Some(&some), ..bare };
+        let full = Candidate { texts: Some(&all), ..known };
+        assert_eq!(decide(&seen(), &bare), Some(true));
+        assert_eq!(decide(&subject, &bare), None);
+        assert_eq!(decide(&subject, &known), Some(false)); // ß is not ss here
+        assert_eq!(decide(&encoded, &known), Some(true));
+        assert_eq!(decide(&from, &known), Some(true));
+        assert_eq!(decide(&no_to, &known), Some(false));
+        assert_eq!(decide(&any_from, &known), Some(true));
+        assert_eq!(decide(&a, &known), None);
+        assert_eq!(decide(&a, &full), Some(true));
+        assert_eq!(decide(&no_b, &full), Some(false));
+        assert_eq!(decide(&either, &bare), Some(true));
+        assert_eq!(decide(&both, &bare), Some(false));
         assert_eq!(decide(&open, &bare), None);
         assert_eq!(decide(&Test::Not(Box::new(open)), &full), Some(false));
     }
@@ -272,7 +335,7 @@ mod tests {
         let row = &view.rows()[0];
         let summary = summary();
         let message =
-            Candidate { view: &view, place: 0, row, summary: Some(&summary), header: None };
+            Candidate { view: &view, place: 0, row, summary: Some(&summary), texts: None };
         for (test, fits) in [
             (Test::Keyword("$JUNK".into()), true),
             (Test::Keyword("Junk".into()), false),

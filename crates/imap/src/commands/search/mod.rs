@@ -10,9 +10,10 @@ mod evaluate;
 mod prepare;
 
 use jiff::Timestamp;
+use waxwing_message::Summary;
 use waxwing_store::{MailboxId, Store, Uid};
 
-use self::evaluate::{Candidate, Test, decide};
+use self::evaluate::{Candidate, Fields, Test, Texts, decide};
 use crate::commands::fetch::header_of;
 use crate::connection::Connection;
 use crate::news;
@@ -24,6 +25,8 @@ use crate::wire::out::Out;
 
 /// How many messages at a time.
 const SLICE: usize = 200;
+/// After so many summaries, others have their turn.
+const SUMMARIES_AT_ONCE: usize = 16;
 /// BODY and TEXT in one search: each asks the store's index.
 const MAX_TEXT_KEYS: usize = 20;
 
@@ -39,7 +42,7 @@ pub async fn run(
     session.enabled.condstore |= search.keys.iter().any(SearchKey::mentions_modseq);
     // What is found should be what is there.
     news::tell(connection, session, uid).await?;
-    let places = match find(session, search).await {
+    let places = match find(connection, session, search).await {
         Ok(places) => places,
         Err(fail) => {
             forget_saved(session, search, &fail);
@@ -92,20 +95,25 @@ fn what_is_saved(returns: SearchReturn, places: &[u32]) -> Vec<u32> {
 }
 
 /// The places of the messages that fit, ascending.
-async fn find(session: &mut Session, search: &Search) -> Result<Vec<u32>, Fail> {
+async fn find(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    search: &Search,
+) -> Result<Vec<u32>, Fail> {
     check_charset(session, search)?;
     let store = session.store.clone();
     let selected = session.selected()?;
     let texts = look_up_texts(&store, selected.mailbox, &search.keys).await?;
     let now = Timestamp::now().as_second();
-    let test = prepare::prepare(&selected.view, &selected.saved, &search.keys, texts, now)?;
-    let (view, mailbox) = (&selected.view, selected.mailbox);
+    let view = &selected.view;
+    let (test, fields) = prepare::prepare(view, &selected.saved, &search.keys, texts, now)?;
+    let finder = Finder { store: &store, mailbox: selected.mailbox, view, test, fields };
     let mut found = Vec::new();
     let mut slice = Vec::with_capacity(SLICE);
     for place in 0..view.exists() {
         slice.push(place);
         if slice.len() == SLICE || place + 1 == view.exists() {
-            find_in(&store, mailbox, view, &test, &slice, &mut found).await?;
+            finder.find_in(connection, &slice, &mut found).await?;
             slice.clear();
         }
     }
@@ -144,50 +152,79 @@ async fn look_up_texts(
     Ok(texts)
 }
 
-async fn find_in(
-    store: &Store,
+struct Finder<'a> {
+    store: &'a Store,
     mailbox: MailboxId,
-    view: &View,
-    test: &Test,
-    places: &[u32],
-    found: &mut Vec<u32>,
-) -> Result<(), Fail> {
-    let mut open: Vec<Uid> = Vec::new();
-    let mut verdicts: Vec<Option<bool>> = Vec::with_capacity(places.len());
-    for &place in places {
-        let Some(row) = view.row(place) else { continue };
-        let verdict = match view.is_gone(row.uid()) {
-            true => Some(false),
-            false => decide(test, &Candidate { view, place, row, summary: None, header: None }),
-        };
-        if verdict.is_none() {
-            open.push(row.uid());
-        }
-        verdicts.push(verdict);
-    }
-    if !open.is_empty() {
-        let summaries = store.summaries(mailbox, &open).await?;
-        for (uid, summary) in summaries {
-            let Some(place) = view.place_of(uid) else { continue };
+    view: &'a View,
+    test: Test,
+    fields: Fields,
+}
+
+impl Finder<'_> {
+    /// Those of a slice that fit.
+    async fn find_in(
+        &self,
+        connection: &mut Connection<'_>,
+        places: &[u32],
+        found: &mut Vec<u32>,
+    ) -> Result<(), Fail> {
+        connection.breathe().await?;
+        let Finder { view, test, .. } = self;
+        let mut open: Vec<Uid> = Vec::new();
+        let mut verdicts: Vec<Option<bool>> = Vec::with_capacity(places.len());
+        for &place in places {
             let Some(row) = view.row(place) else { continue };
-            let mut candidate =
-                Candidate { view, place, row, summary: Some(&summary), header: None };
-            let mut verdict = decide(test, &candidate);
-            let header;
+            let verdict = match view.is_gone(row.uid()) {
+                true => Some(false),
+                false => decide(test, &Candidate { view, place, row, summary: None, texts: None }),
+            };
             if verdict.is_none() {
-                header = header_of(store, mailbox, uid, &summary).await?;
-                candidate.header = header.as_deref();
-                verdict = decide(test, &candidate);
+                open.push(row.uid());
             }
-            let at = place.checked_sub(places[0]).map(|at| at as usize);
-            if let Some(slot) = at.and_then(|at| verdicts.get_mut(at)) {
-                *slot = verdict;
+            verdicts.push(verdict);
+        }
+        if !open.is_empty() {
+            let summaries = self.store.summaries(self.mailbox, &open).await?;
+            for (at, (uid, summary)) in summaries.into_iter().enumerate() {
+                if at % SUMMARIES_AT_ONCE == SUMMARIES_AT_ONCE - 1 {
+                    connection.breathe().await?;
+                }
+                let Some(place) = view.place_of(uid) else { continue };
+                let verdict = self.read(connection, place, uid, &summary).await?;
+                let at = place.checked_sub(places[0]).map(|at| at as usize);
+                if let Some(slot) = at.and_then(|at| verdicts.get_mut(at)) {
+                    *slot = verdict;
+                }
             }
         }
+        let fitting = places.iter().zip(&verdicts).filter(|(_, verdict)| **verdict == Some(true));
+        found.extend(fitting.map(|(&place, _)| place));
+        Ok(())
     }
-    let fitting = places.iter().zip(&verdicts).filter(|(_, verdict)| **verdict == Some(true));
-    found.extend(fitting.map(|(&place, _)| place));
-    Ok(())
+
+    /// The verdict by the summary, or by the header if that is not enough.
+    async fn read(
+        &self,
+        connection: &mut Connection<'_>,
+        place: u32,
+        uid: Uid,
+        summary: &Summary,
+    ) -> Result<Option<bool>, Fail> {
+        let Finder { view, test, .. } = self;
+        let Some(row) = view.row(place) else { return Ok(None) };
+        let mut texts = Texts::new(&self.fields, &summary.overview);
+        let known = Candidate { view, place, row, summary: Some(summary), texts: Some(&texts) };
+        if let Some(verdict) = decide(test, &known) {
+            return Ok(Some(verdict));
+        }
+        let Some(header) = header_of(self.store, self.mailbox, uid, summary).await? else {
+            return Ok(None); // gone meanwhile
+        };
+        connection.breathe().await?; // headers may be large
+        texts.add_header(&self.fields, &header);
+        let known = Candidate { view, place, row, summary: Some(summary), texts: Some(&texts) };
+        Ok(decide(test, &known))
+    }
 }
 
 struct Answer<'a> {

@@ -3,7 +3,7 @@
 
 use waxwing_store::Uid;
 
-use super::evaluate::{Field, Test, fold};
+use super::evaluate::{Field, Fields, Test, fold};
 use crate::reply::Fail;
 use crate::selected::View;
 use crate::wire::date::days_since_epoch;
@@ -32,22 +32,25 @@ pub fn text_of(octets: &[u8]) -> Result<String, Fail> {
     text.map(str::to_owned).map_err(|_| Fail::bad("That text is not UTF-8"))
 }
 
-/// Makes the test. `texts` are the answers for [`text_keys`], in the same order.
+/// Makes the test, and the list of the fields that it looks in. `texts` are the answers for [`text_keys`], in the same order.
 pub fn prepare(
     view: &View,
     saved: &[(u32, u32)],
     keys: &[SearchKey],
     texts: Vec<Vec<Uid>>,
     now_secs: i64,
-) -> Result<Test, Fail> {
-    let mut preparing = Preparing { view, saved, texts: texts.into_iter(), now_secs };
-    preparing.all(keys)
+) -> Result<(Test, Fields), Fail> {
+    let (texts, fields) = (texts.into_iter(), Fields::default());
+    let mut preparing = Preparing { view, saved, texts, fields, now_secs };
+    let test = preparing.all(keys)?;
+    Ok((test, preparing.fields))
 }
 
 struct Preparing<'v> {
     view: &'v View,
     saved: &'v [(u32, u32)],
     texts: std::vec::IntoIter<Vec<Uid>>,
+    fields: Fields,
     now_secs: i64,
 }
 
@@ -64,7 +67,7 @@ impl Preparing<'_> {
             SearchKey::Flag(flag) => Test::Flag(*flag),
             SearchKey::Keyword(keyword) => Test::Keyword(keyword.clone()),
             SearchKey::Header { field, value } => {
-                Test::Header(Field::named(field), fold(&text_of(value)?))
+                Test::Header(self.fields.number(Field::named(field)), fold(&text_of(value)?))
             }
             // Every message has the empty text.
             SearchKey::Body(text) | SearchKey::Text(text) if text.is_empty() => Test::Always(true),
