@@ -64,7 +64,8 @@ pub struct Deposit {
 pub enum DepositTo {
     /// The mailbox with that role, INBOX when there is none.
     Role(Role),
-    /// This one by name if it exists (compared without case), else INBOX: plus addressing.
+    /// This one by name if it exists (compared without case) and has no role, else INBOX: plus
+    /// addressing.
     NameOrInbox(String),
     /// This one, INBOX when it is not one of the account's (any more).
     Mailbox(MailboxId),
@@ -209,6 +210,18 @@ pub(crate) fn json_lines(events: &[Event]) -> String {
 }
 
 pub(crate) async fn accept_in(tx: &Tx, new: &Prepared) -> Result<(), Stop> {
+    const DONE: &str = "SELECT pending FROM journeys WHERE uuid = ?1";
+    let refused = match accept_all(tx, new).await {
+        Err(Stop::Refused(refused @ (AcceptError::OverQuota(_) | AcceptError::Gone(_)))) => refused,
+        other => return other,
+    };
+    // What filled the mailbox may be this very message: a repetition is never refused.
+    // (Asked only now: mail that is not refused need not pay for the question.)
+    let done = tx.row(DONE, params![new.journey.0.as_bytes()], |row| row.int(0)).await?;
+    Err(if done.is_some() { Stop::Already } else { Stop::Refused(refused) })
+}
+
+async fn accept_all(tx: &Tx, new: &Prepared) -> Result<(), Stop> {
     let mut blobs = HashMap::new();
     for deposit in &new.deposits {
         *blobs.entry(deposit.blob.id).or_insert(0) += 1;

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 
 use crate::engine::{Repeat, Row, Tx, params};
 use crate::instant::{count, micros};
-use crate::objects::Objects;
+use crate::objects::{Objects, Upload};
 use crate::{Inner, Spool, Store, StoreError};
 
 /// Octets of content in a chunk.
@@ -163,14 +163,13 @@ impl Store {
             }
         }
         let mut upload = objects.upload(&id).await?;
-        let (mut end, mut chunk_ends) = (0u64, Vec::new());
-        for number in 0..content.len().div_ceil(CHUNK_OCTETS).max(1) {
-            let cut = content.clone();
-            let chunk = off_thread(move || Ok(compress(&cut.chunk(number)))).await?;
-            end += chunk.len() as u64;
-            chunk_ends.extend(end.to_le_bytes());
-            upload.write(&chunk).await?;
-        }
+        let chunk_ends = match upload_chunks(&mut upload, &content).await {
+            Ok(chunk_ends) => chunk_ends,
+            Err(error) => {
+                upload.abort().await;
+                return Err(error);
+            }
+        };
         let object = Object { name: upload.finish().await?, chunk_ends };
         Ok(StagedBlob { id, size_octets, staged: Arc::new(Staged::Object(object)) })
     }
@@ -220,6 +219,22 @@ impl Store {
         }
         Ok(swept)
     }
+}
+
+/// Writes all chunks; gives where each ends.
+async fn upload_chunks(
+    upload: &mut Upload<'_>,
+    content: &Arc<Joined>,
+) -> Result<Vec<u8>, StoreError> {
+    let (mut end, mut chunk_ends) = (0u64, Vec::new());
+    for number in 0..content.len().div_ceil(CHUNK_OCTETS).max(1) {
+        let cut = content.clone();
+        let chunk = off_thread(move || Ok(compress(&cut.chunk(number)))).await?;
+        end += chunk.len() as u64;
+        chunk_ends.extend(end.to_le_bytes());
+        upload.write(&chunk).await?;
+    }
+    Ok(chunk_ends)
 }
 
 /// Runs work that keeps a processor busy on a thread made for it.
@@ -337,7 +352,10 @@ pub(crate) async fn name_blob(
         ON CONFLICT (hash) DO UPDATE SET refs = blobs.refs + ?3, complete = 1 RETURNING id, refs";
     const WITH_OBJECT: &str = "INSERT INTO blobs (hash, size_octets, refs, idle_since, complete, \
         object, chunk_ends) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6) \
-        ON CONFLICT (hash) DO UPDATE SET refs = blobs.refs + ?3 RETURNING id";
+        ON CONFLICT (hash) DO UPDATE SET refs = blobs.refs + ?3, complete = 1, \
+        object = CASE blobs.complete WHEN 0 THEN ?5 ELSE blobs.object END, \
+        chunk_ends = CASE blobs.complete WHEN 0 THEN ?6 ELSE blobs.chunk_ends END \
+        RETURNING id";
     const KNOWN: &str = "UPDATE blobs SET refs = refs + ?2 WHERE hash = ?1 AND complete = 1 \
         RETURNING id";
     match &*blob.staged {
@@ -523,7 +541,8 @@ impl Content {
         if offset >= end {
             return Ok(Vec::new());
         }
-        let mut out = Vec::with_capacity((end - offset) as usize);
+        // What the database says is not trusted with more than a little room.
+        let mut out = Vec::with_capacity((end - offset).min(CHUNK * READ_AT_ONCE) as usize);
         let (mut number, last) = (offset / CHUNK, (end - 1) / CHUNK);
         while number <= last {
             for chunk in self.chunks(number, last).await? {
@@ -590,6 +609,9 @@ impl Content {
         let (Some(from), Some(to)) = (ends.first(), ends.last()) else {
             return Err(damaged("it has too few chunks"));
         };
+        if from >= to {
+            return Err(damaged("its chunks are not in order"));
+        }
         let octets = objects.get(&object.name, *from..*to).await?;
         let chunks = ends.windows(2).map(|pair| {
             let range = pair[0].checked_sub(*from).zip(pair[1].checked_sub(*from));

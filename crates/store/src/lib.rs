@@ -36,9 +36,12 @@ mod schema;
 mod search;
 mod spool;
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::FutureExt as _;
 
 pub use accept::*;
 pub use accounts::*;
@@ -81,6 +84,8 @@ struct Inner {
     hub: Arc<changes::Hub>,
     objects: Option<objects::Objects>,
     passwords: passwords::Passwords,
+    /// For reading the text of a large message: one at a time.
+    large_text: tokio::sync::Semaphore,
     spool_folder: PathBuf,
     node: String,
 }
@@ -95,7 +100,7 @@ impl Store {
     pub async fn open_with(settings: OpenSettings, cost: PasswordCost) -> Result<Store, OpenError> {
         let objects =
             settings.blobs.as_ref().map(|(url, options)| objects::Objects::open(url, options));
-        let objects = objects.transpose()?;
+        let mut objects = objects.transpose()?;
         let hub = changes::Hub::new();
         let url = settings.database_url.as_str();
         let engine = if let Some(path) = url.strip_prefix("sqlite:") {
@@ -114,6 +119,9 @@ impl Store {
             });
         };
         let secret = engine.read((), |tx, ()| Box::pin(passwords::secret(tx))).await?;
+        if let Some(objects) = &mut objects {
+            objects.belong_to(&secret);
+        }
         let passwords = passwords::Passwords::new(secret, cost);
         Ok(Store {
             inner: Arc::new(Inner {
@@ -121,6 +129,7 @@ impl Store {
                 hub,
                 objects,
                 passwords,
+                large_text: tokio::sync::Semaphore::new(1),
                 spool_folder: settings.spool_folder,
                 node: settings.node,
             }),
@@ -135,13 +144,20 @@ impl Store {
     /// Runs background work until `stop` says true: search indexing, blob sweeping, listening to
     /// other nodes.
     pub async fn run_background(&self, mut stop: tokio::sync::watch::Receiver<bool>) {
-        let listen = async {
+        let listen = || async {
             match &self.inner.engine {
                 Engine::Postgres(postgres) => postgres.listen().await,
                 Engine::Sqlite(_) => std::future::pending().await,
             }
         };
-        let work = async { tokio::join!(listen, self.sweep_now_and_then(), self.index_for_ever()) };
+        // Side by side, and none ends with another.
+        let work = async {
+            tokio::join!(
+                for_ever("listening", listen),
+                for_ever("sweeping", || self.sweep_now_and_then()),
+                for_ever("indexing", || self.index_for_ever()),
+            )
+        };
         tokio::select! {
             _ = work => {}
             // An error means that nobody can stop us any more: then this is the end too.
@@ -194,6 +210,14 @@ impl Store {
                 tracing::warn!(%error, "could not forget old tombstones");
             }
         }
+    }
+}
+
+/// Begins work again after a panic: one bad row must not end what everybody needs.
+async fn for_ever<F: Future<Output = ()>>(what: &str, work: impl Fn() -> F) {
+    while AssertUnwindSafe(work()).catch_unwind().await.is_err() {
+        tracing::error!("{what} panicked and begins again");
+        tokio::time::sleep(Duration::from_secs(10)).await;
     }
 }
 

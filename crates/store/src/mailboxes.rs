@@ -92,6 +92,8 @@ const FIRST_MAILBOXES: [(&str, Role); 6] = [
 ];
 
 const INBOX: &str = "INBOX";
+/// Names that an account can subscribe to: they need not exist, so nothing else bounds them.
+const SUBSCRIPTIONS_MAX: i64 = 10_000;
 
 /// A mailbox and its counters.
 #[derive(Debug, Clone)]
@@ -339,15 +341,17 @@ async fn names(tx: &Tx, account: AccountId) -> Result<Vec<(i64, String)>, StoreE
     tx.rows(SQL, params![account.0], |row| Ok((row.int(0)?, row.text(1)?))).await
 }
 
-/// The mailbox of that name in any case, the exact one first: for plus addressing.
+/// The mailbox of that name in any case, the exact one first: for plus addressing. Never one with a
+/// role: outsiders choose this name, and Sent, Drafts and Trash are what their owner put there.
 pub(crate) async fn find_without_case(
     tx: &Tx,
     account: AccountId,
     name: &str,
 ) -> Result<Option<i64>, StoreError> {
+    const SQL: &str = "SELECT id, name FROM mailboxes WHERE account = ?1 AND role IS NULL";
     let Ok(name) = canonical(name) else { return Ok(None) };
     let folded = name.to_lowercase();
-    let mut found = names(tx, account).await?;
+    let mut found = tx.rows(SQL, params![account.0], |row| Ok((row.int(0)?, row.text(1)?))).await?;
     found.retain(|(_, other)| other.to_lowercase() == folded);
     found.sort_by_key(|(id, other)| (*other != name, *id));
     Ok(found.first().map(|(id, _)| *id))
@@ -543,7 +547,14 @@ async fn subscribe_in(
     name: &str,
     subscribed: bool,
 ) -> Result<(), MailboxError> {
+    const COUNT: &str = "SELECT COUNT(*) FROM subscriptions WHERE account = ?1 AND name <> ?2";
     lock(tx, account).await?;
+    if subscribed {
+        let others = tx.row(COUNT, params![account.0, name], |row| row.int(0)).await?;
+        if others.is_some_and(|others| others >= SUBSCRIPTIONS_MAX) {
+            return Err(MailboxError::TooMany);
+        }
+    }
     subscribe_rows(tx, account, name, subscribed).await?;
     Ok(())
 }

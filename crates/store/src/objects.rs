@@ -1,8 +1,9 @@
 //! Blobs outside the database: in a folder, or in any store that speaks S3.
 //!
-//! An object is called `ab/abcdef…-0123456789abcdef`: the hash of the content, and a number that is
-//! random each time it is staged. So a name is never used twice, and an object whose row is gone
-//! can be deleted without asking who might just be staging the same content. An object holds the
+//! An object is called `STORE/ab/abcdef…-0123456789abcdef`: a name of the store itself (kept in its
+//! database), the hash of the content, and a number that is random each time it is staged. So a name is never used twice, and an object whose row is gone
+//! can be deleted without asking who might just be staging the same content. Objects of other stores
+//! and files of any other name are never touched, wherever the URL points. An object holds the
 //! stored chunks one after another; where each ends is kept in the row.
 //!
 //! | URL | what |
@@ -29,11 +30,15 @@ const PART_OCTETS: usize = 5 << 20;
 const PARTS_AT_ONCE: usize = 2;
 /// Names looked up in the database at once while sweeping.
 const NAMES_AT_ONCE: usize = 500;
+/// Hexadecimal digits that name a store.
+const OWNER_DIGITS: usize = 16;
 
 /// An object store and the prefix of all names in it.
 pub(crate) struct Objects {
     store: Arc<dyn ObjectStore>,
     prefix: String,
+    /// The first level of all our names: see [`Objects::belong_to`].
+    owner: String,
 }
 
 impl Objects {
@@ -44,7 +49,11 @@ impl Objects {
             let store =
                 LocalFileSystem::new_with_prefix(folder).map_err(|e| wrong(e.to_string()))?;
             let store = store.with_fsync(true).with_automatic_cleanup(true);
-            return Ok(Objects { store: Arc::new(store), prefix: String::new() });
+            return Ok(Objects {
+                store: Arc::new(store),
+                prefix: String::new(),
+                owner: String::new(),
+            });
         }
         let Some(rest) = url.strip_prefix("s3://") else {
             return Err(wrong("it begins with neither file:// nor s3://".into()));
@@ -59,13 +68,20 @@ impl Objects {
         let store = builder.build().map_err(|e| wrong(e.to_string()))?;
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Ok(Objects { store: Arc::new(store), prefix })
+        Ok(Objects { store: Arc::new(store), prefix, owner: String::new() })
+    }
+
+    /// Gives all new names a first level that no other store has. `secret` is the database's.
+    pub(crate) fn belong_to(&mut self, secret: &[u8; 32]) {
+        let id = blake3::derive_key("waxwing-store object names", secret);
+        self.owner = blake3::Hash::from_bytes(id).to_hex()[..OWNER_DIGITS].to_owned();
     }
 
     /// A new object for that content.
     pub(crate) async fn upload(&self, id: &BlobId) -> Result<Upload<'_>, StoreError> {
         let hash = blake3::Hash::from_bytes(id.0).to_hex();
-        let name = format!("{}/{hash}-{:016x}", &hash[..2], rand::random::<u64>());
+        let number = rand::random::<u64>();
+        let name = format!("{}/{}/{hash}-{number:016x}", self.owner, &hash[..2]);
         Ok(Upload { objects: self, name, buffer: Vec::new(), multipart: None })
     }
 
@@ -82,18 +98,20 @@ impl Objects {
         }
     }
 
-    /// The names of objects that were written before then, some at a time.
+    /// The names of this store's objects that were written before then, some at a time.
     pub(crate) fn older_than(
         &self,
         before: Timestamp,
     ) -> impl Stream<Item = Result<Vec<String>, StoreError>> + Unpin + '_ {
-        let prefix = Some(self.prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty());
-        let listing = self.store.list(prefix.map(Path::from).as_ref());
+        let listing = self.store.list(Some(&self.path(&self.owner)));
         let names = listing.filter_map(move |found| {
             let name = match found {
                 Err(error) => Some(Err(store_error(&error))),
                 Ok(meta) if meta.last_modified.timestamp() >= before.as_second() => None,
-                Ok(meta) => meta.location.as_ref().strip_prefix(&self.prefix).map(|n| Ok(n.into())),
+                Ok(meta) => {
+                    let name = meta.location.as_ref().strip_prefix(&self.prefix);
+                    name.filter(|name| is_name_of(&self.owner, name)).map(|name| Ok(name.into()))
+                }
             };
             std::future::ready(name)
         });
@@ -104,6 +122,26 @@ impl Objects {
     fn path(&self, name: &str) -> Path {
         Path::from(format!("{}{name}", self.prefix))
     }
+}
+
+/// Whether that is exactly a name as `upload` makes it.
+fn is_name_of(owner: &str, name: &str) -> bool {
+    let hex = |text: &str, digits| {
+        text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let mut levels = name.split('/');
+    let (Some(first), Some(folder), Some(file), None) =
+        (levels.next(), levels.next(), levels.next(), levels.next())
+    else {
+        return false;
+    };
+    let Some((hash, number)) = file.split_once('-') else { return false };
+    hex(owner, OWNER_DIGITS)
+        && first == owner
+        && hex(folder, 2)
+        && hex(hash, 64)
+        && hash.starts_with(folder)
+        && hex(number, 16)
 }
 
 /// An object being written. Dropped before `finish`, it does not come to be.
@@ -134,6 +172,15 @@ impl Upload<'_> {
         Ok(())
     }
 
+    /// Lets go of what has been sent, so that nobody pays for parts of an object that will never be.
+    pub(crate) async fn abort(self) {
+        if let Some(multipart) = self.multipart
+            && let Err(error) = multipart.abort().await
+        {
+            tracing::warn!(%error, name = self.name, "an upload could not be taken back");
+        }
+    }
+
     /// Durable on return. Gives the name.
     pub(crate) async fn finish(self) -> Result<String, StoreError> {
         let done = match self.multipart {
@@ -162,5 +209,35 @@ fn store_error(error: &object_store::Error) -> StoreError {
         // Rows name only objects that were durable first: nobody but us deletes them.
         object_store::Error::NotFound { .. } => StoreError::Damaged(error.to_string()),
         _ => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_our_own_names_are_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut objects =
+            Objects::open(&format!("file://{}", folder.path().display()), &[]).unwrap();
+        objects.belong_to(&[1; 32]);
+        let name = objects.upload(&BlobId([0xab; 32])).await.unwrap().name;
+        let ours = objects.owner.clone();
+        assert!(is_name_of(&ours, &name), "{name}");
+        objects.belong_to(&[2; 32]);
+        assert!(!is_name_of(&objects.owner, &name));
+        for other in [
+            "waxwing.db".to_owned(),
+            format!("{ours}/ab/key.pem"),
+            format!("{name}x"),
+            format!("{name}/x"),
+            name.replace("/ab/", "/ac/"),
+            name.replace('-', ""),
+            name.to_uppercase(),
+        ] {
+            assert!(!is_name_of(&ours, &other), "{other}");
+        }
+        assert!(!is_name_of("", &name));
     }
 }

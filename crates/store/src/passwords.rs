@@ -3,7 +3,8 @@
 //!
 //! Argon2id runs with 19 MiB, two passes and one lane (OWASP Password Storage Cheat Sheet), on
 //! blocking threads, two at a time: a flood of logins costs neither the memory nor the threads
-//! that mail needs.
+//! that mail needs. Who would wait behind 64 others, or for more than five seconds, is told that
+//! the store is busy.
 //!
 //! SCRAM's iterations are paid by the client at every login, telephones among them, and whoever
 //! steals the database guesses at the weaker of the two. 65,536 is far above the floor of RFC 7677
@@ -29,6 +30,9 @@ use crate::{AccountError, AccountId, StoreError};
 
 /// Verifications and derivations at one time.
 const AT_ONCE: usize = 2;
+/// Those that may wait for their turn beside, and how long.
+const WAITING_MAX: usize = 64;
+const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Longer ones are refused.
 const PASSWORD_OCTETS_MAX: usize = 1_024;
 /// How many successes are remembered, and how long.
@@ -67,6 +71,9 @@ pub(crate) struct Passwords {
     /// Of this process.
     key: [u8; 32],
     permits: Arc<Semaphore>,
+    /// For those that wait and those that work.
+    places: Semaphore,
+    wait_max: Duration,
     remembered: Mutex<HashMap<[u8; 32], Instant>>,
 }
 
@@ -77,6 +84,8 @@ impl Passwords {
             secret,
             key: rand::random(),
             permits: Arc::new(Semaphore::new(AT_ONCE)),
+            places: Semaphore::new(AT_ONCE + WAITING_MAX),
+            wait_max: WAIT_MAX,
             remembered: Mutex::default(),
         }
     }
@@ -136,7 +145,10 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let permit = self.permits.clone().acquire_owned().await;
+        let busy = || StoreError::Unavailable("too many logins at one time".into());
+        let _place = self.places.try_acquire().map_err(|_| busy())?;
+        let permit = tokio::time::timeout(self.wait_max, self.permits.clone().acquire_owned());
+        let permit = permit.await.map_err(|_| busy())?;
         let permit = permit.map_err(|_| StoreError::Unavailable("the store is closed".into()))?;
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -225,4 +237,23 @@ pub(crate) async fn load(tx: &Tx, account: AccountId) -> Result<Option<Credentia
         Ok(Credentials { argon2: row.text(0)?, scram })
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waiting_is_bounded_in_number_and_in_time() {
+        let cost = PasswordCost { memory_kib: 64, passes: 1, scram_iterations: 4_096 };
+        let passwords = Passwords { wait_max: Duration::ZERO, ..Passwords::new([0; 32], cost) };
+        let busy = |outcome| matches!(outcome, Err(StoreError::Unavailable(_)));
+        let working = passwords.permits.clone().try_acquire_many_owned(AT_ONCE as u32).unwrap();
+        assert!(busy(passwords.verify(None, "x").await));
+        drop(working);
+        let all = passwords.places.try_acquire_many((AT_ONCE + WAITING_MAX) as u32).unwrap();
+        assert!(busy(passwords.verify(None, "x").await));
+        drop(all);
+        assert!(!passwords.verify(None, "x").await.unwrap());
+    }
 }

@@ -305,6 +305,8 @@ where
 {
     fn attempt<'a>(&'a mut self, tx: &'a Tx) -> BoxFuture<'a, bool> {
         Box::pin(async move {
+            // Of an earlier attempt, which was undone.
+            self.outcome = None;
             let outcome = (self.operation)(tx, &self.input).await;
             let keep = outcome.is_ok();
             self.outcome = Some(outcome);

@@ -22,6 +22,7 @@
 //! them side by side, so that their statements travel in few round trips. If anything in the group
 //! fails, the whole is rolled back and each request gets a transaction of its own.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::str::FromStr as _;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -29,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::private::BytesMut;
@@ -51,6 +52,8 @@ const GROUP_WRITERS: usize = 2;
 const GROUP_MAX: usize = 64;
 /// How often an operation is run before the conflict or the loss is reported.
 const ATTEMPTS_MAX: u32 = 12;
+/// How often the connection that listens is asked whether it is alive.
+const LIVENESS_EVERY: Duration = Duration::from_secs(30);
 /// How long the server is asked what became of a commit whose answer was lost.
 const DOUBT_MAX: Duration = Duration::from_secs(60);
 /// The channel of NOTIFY.
@@ -62,11 +65,12 @@ const NOTIFY_ACCOUNTS_MAX: usize = 300;
 #[derive(Clone)]
 pub(crate) struct Postgres {
     shared: Arc<Shared>,
-    groups: Arc<Mutex<Option<GroupSender>>>,
+    groups: Arc<Mutex<Option<Groups>>>,
     writers: Arc<Mutex<Vec<tokio::task::JoinHandle<()>>>>,
 }
 
-type GroupSender = mpsc::UnboundedSender<Box<dyn Request>>;
+/// Where requests for the group writers go.
+type Groups = mpsc::UnboundedSender<Box<dyn Request>>;
 
 struct Shared {
     pool: Pool,
@@ -253,7 +257,11 @@ fn configure(url: &str) -> Result<(Config, Option<MakeRustlsConnect>), OpenError
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(Duration::from_secs(5));
     }
-    config.keepalives_idle(Duration::from_secs(30));
+    // A server that is gone without a word is noticed within half a minute, in use or idle.
+    config.tcp_user_timeout(Duration::from_secs(15));
+    config.keepalives_idle(Duration::from_secs(15));
+    config.keepalives_interval(Duration::from_secs(5));
+    config.keepalives_retries(3);
     if !encrypt {
         config.ssl_mode(tokio_postgres::config::SslMode::Disable);
         return Ok((config, None));
@@ -578,7 +586,11 @@ impl Shared {
             }
             Err(error) => Err(match client.trouble() {
                 Trouble::Conflict => Failed::Again(error),
-                Trouble::Lost => Failed::Unknown(error),
+                Trouble::Lost => {
+                    // It may have happened: those who look for nothing lose little.
+                    self.hub.wake(&touched);
+                    Failed::Unknown(error)
+                }
                 Trouble::None => Failed::Broken(error),
             }),
         }
@@ -625,7 +637,17 @@ impl Shared {
             client.batch_execute(&format!("LISTEN {CHANNEL}")).await.map_err(store_error)?;
             // From here on everything is heard; before, something may have been missed.
             self.hub.wake_all();
-            std::future::pending::<Result<(), StoreError>>().await
+            loop {
+                tokio::time::sleep(LIVENESS_EVERY).await;
+                let alive = client.batch_execute("SELECT 1");
+                match tokio::time::timeout(CONNECTION_TIMEOUT, alive).await {
+                    Ok(alive) => alive.map_err(store_error)?,
+                    Err(_) => {
+                        let silent = "the connection that listens is silent";
+                        return Err(StoreError::Unavailable(silent.into()));
+                    }
+                }
+            }
         };
         let hear = async {
             let mut messages = pin!(messages);
@@ -664,10 +686,11 @@ async fn lock_accounts(tx: &Tx, locks: &[i64]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Runs all side by side. False when one of them must not be committed.
+/// Runs all side by side. False when one of them must not be committed: it refused, or panicked.
 async fn attempt_all(group: &mut [Box<dyn Request>], tx: &Tx) -> bool {
-    let attempts = group.iter_mut().map(|request| request.attempt(tx));
-    futures_util::future::join_all(attempts).await.into_iter().all(|keep| keep)
+    let attempts =
+        group.iter_mut().map(|request| AssertUnwindSafe(request.attempt(tx)).catch_unwind());
+    futures_util::future::join_all(attempts).await.into_iter().all(|keep| matches!(keep, Ok(true)))
 }
 
 /// `node;queue;accounts`: queue is `q` or empty; accounts parted by commas, or `*` for all.
@@ -704,7 +727,10 @@ async fn write_groups(shared: Arc<Shared>, requests: Requests) {
                 return;
             }
         }
-        shared.commit_group(group).await;
+        // Requests that go down with a panic are answered by their going; the writer lives on.
+        if AssertUnwindSafe(shared.commit_group(group)).catch_unwind().await.is_err() {
+            tracing::error!("a group of requests panicked");
+        }
     }
 }
 

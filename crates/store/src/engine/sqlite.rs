@@ -8,7 +8,9 @@
 //!
 //! The write-ahead log is copied back by a thread of its own (`PASSIVE`, which blocks nobody). When
 //! that has done nearly all, the writer copies the rest itself, so that the log begins anew and does
-//! not grow under a steady load.
+//! not grow under a steady load. Readers that overlap without a gap would still keep it from
+//! beginning anew: a log beyond 64 MiB makes new readers wait a moment, until the old ones are done
+//! and the log is empty.
 //!
 //! Another process may write too (the command line beside the server). Its commits are noticed by
 //! `PRAGMA data_version`, looked at twice a second, and wake every watcher.
@@ -20,12 +22,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use rusqlite::ffi;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{Connection, Operation, Param, Request, Row, Tx, Waiting, dialect};
 use crate::changes::Hub;
@@ -41,12 +44,20 @@ const FOREIGN_POLL: Duration = Duration::from_millis(500);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 /// Connections that read at one time.
 const READERS_MAX: usize = 6;
-/// The log is copied back after about so many octets (an estimate: bound values and some pages).
+/// The log is copied back after about so many octets (an estimate: see [`Guarded::grown`]).
 const CHECKPOINT_OCTETS: u64 = 8 << 20;
-/// A statement that changes something touches some pages; many statements share them.
-const STATEMENT_OCTETS: u64 = 512;
 /// A log longer than this is begun anew as soon as it can be.
 const LONG_LOG_PAGES: i64 = 4_096;
+/// For a log longer than this readers are held up.
+const HUGE_LOG_PAGES: i64 = 16_384;
+/// The same in octets: the file stays at most so long once its log began anew.
+const HUGE_LOG_OCTETS: u64 = 64 << 20;
+/// How long readers are held up at most while older ones end.
+const HOLD_UP_MAX: Duration = Duration::from_secs(1);
+/// What a commit, a statement that writes and each row of it add to the log at least, or nearly.
+const OCTETS_PER_COMMIT: u64 = 4_096;
+const OCTETS_PER_STATEMENT: u64 = 256;
+const OCTETS_PER_ROW: u64 = 128;
 
 /// An open database file.
 pub(crate) struct Sqlite {
@@ -73,8 +84,10 @@ impl Sqlite {
         let (checkpoints, wanted) = channel();
         let mut threads = Vec::new();
         let done = inbox.clone();
+        let permits = Arc::new(Semaphore::new(READERS_MAX));
+        let held_up = permits.clone();
         threads.push(spawn("store-checkpoint", move || {
-            checkpoint_when_asked(&checkpointer, &wanted, &done)
+            checkpoint_when_asked(&checkpointer, &held_up, &wanted, &done)
         })?);
         let writer = Writer {
             tx: Tx::new(Connection::Sqlite(Guarded::new(writer))),
@@ -84,13 +97,10 @@ impl Sqlite {
             last_group: 1,
             last_commit: Duration::ZERO,
             data_version: 0,
+            log: log_of(path),
         };
         threads.push(spawn("store-writer", move || writer.run(&requests))?);
-        let readers = Readers {
-            path: path.to_owned(),
-            idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(READERS_MAX)),
-        };
+        let readers = Readers { path: path.to_owned(), idle: Mutex::default(), permits };
         Ok(Sqlite {
             inbox: Mutex::new(Some(inbox)),
             threads: Mutex::new(threads),
@@ -270,13 +280,18 @@ impl Readers {
 /// by one thread at a time.
 pub(crate) struct Guarded {
     connection: Mutex<rusqlite::Connection>,
-    /// Octets bound to statements, and some for each statement: about how much the log grows.
-    bound_octets: AtomicU64,
+    /// About how many octets the log has grown by: bound values, statements, rows, commits. The
+    /// true number would need a hook in C; the file's length is looked at besides.
+    grown: AtomicU64,
 }
 
 impl Guarded {
     fn new(connection: rusqlite::Connection) -> Guarded {
-        Guarded { connection: Mutex::new(connection), bound_octets: AtomicU64::new(0) }
+        Guarded { connection: Mutex::new(connection), grown: AtomicU64::new(0) }
+    }
+
+    fn grow(&self, octets: u64) {
+        self.grown.fetch_add(octets, Ordering::Relaxed);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, rusqlite::Connection> {
@@ -292,8 +307,15 @@ impl Guarded {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(dialect::sqlite(sql)).map_err(store_error)?;
         self.bind(&mut statement, params)?;
+        let writes = !statement.readonly();
+        if writes {
+            self.grow(OCTETS_PER_STATEMENT);
+        }
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(store_error)? {
+            if writes {
+                self.grow(OCTETS_PER_ROW);
+            }
             if !look(&Row::Sqlite(row))? {
                 break;
             }
@@ -305,8 +327,11 @@ impl Guarded {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(dialect::sqlite(sql)).map_err(store_error)?;
         self.bind(&mut statement, params)?;
-        let changed = statement.raw_execute().map_err(store_error)?;
-        Ok(changed as u64)
+        let changed = statement.raw_execute().map_err(store_error)? as u64;
+        if changed > 0 && !statement.readonly() {
+            self.grow(OCTETS_PER_STATEMENT + changed * OCTETS_PER_ROW);
+        }
+        Ok(changed)
     }
 
     fn bind(
@@ -314,16 +339,13 @@ impl Guarded {
         statement: &mut rusqlite::CachedStatement<'_>,
         params: &[Param<'_>],
     ) -> Result<(), StoreError> {
-        if !params.is_empty() {
-            self.bound_octets.fetch_add(STATEMENT_OCTETS, Ordering::Relaxed);
-        }
         for (index, param) in (1..).zip(params) {
             let bound = match param {
                 Param::Null => statement.raw_bind_parameter(index, rusqlite::types::Null),
                 Param::Int(value) => statement.raw_bind_parameter(index, value),
                 Param::Text(value) => statement.raw_bind_parameter(index, value),
                 Param::Bytes(value) => {
-                    self.bound_octets.fetch_add(value.len() as u64, Ordering::Relaxed);
+                    self.grow(value.len() as u64);
                     statement.raw_bind_parameter(index, value)
                 }
                 Param::Ints(values) => statement.raw_bind_parameter(index, json(values)),
@@ -397,6 +419,8 @@ struct Writer {
     last_group: usize,
     last_commit: Duration,
     data_version: i64,
+    /// The file of the log.
+    log: PathBuf,
 }
 
 impl Writer {
@@ -420,6 +444,7 @@ impl Writer {
             }
             if looked.elapsed() >= FOREIGN_POLL {
                 self.look_for_foreign_commits();
+                self.look_at_log();
                 looked = Instant::now();
             }
         }
@@ -505,6 +530,7 @@ impl Writer {
             sqlite.roll_back();
             return (group, Some(error));
         }
+        sqlite.grow(OCTETS_PER_COMMIT);
         self.hub.wake(&touched);
         group.into_iter().for_each(|request| request.answer(None));
         (Vec::new(), None)
@@ -550,12 +576,19 @@ impl Writer {
     }
 
     fn ask_for_checkpoint(&mut self, octets: u64) {
-        let waiting = self.tx.sqlite().bound_octets.load(Ordering::Relaxed);
+        let waiting = self.tx.sqlite().grown.load(Ordering::Relaxed);
         if waiting >= octets && !self.checkpoint_asked {
-            self.tx.sqlite().bound_octets.store(0, Ordering::Relaxed);
+            self.tx.sqlite().grown.store(0, Ordering::Relaxed);
             if let Some(checkpoints) = &self.checkpoints {
                 self.checkpoint_asked = checkpoints.send(()).is_ok();
             }
+        }
+    }
+
+    /// Whatever the estimate says: a file longer than this has a log as long.
+    fn look_at_log(&mut self) {
+        if std::fs::metadata(&self.log).is_ok_and(|file| file.len() > HUGE_LOG_OCTETS) {
+            self.ask_for_checkpoint(0);
         }
     }
 
@@ -569,13 +602,25 @@ impl Writer {
     }
 }
 
+/// Where the log of a database is.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
 fn checkpoint_when_asked(
     connection: &rusqlite::Connection,
+    readers: &Arc<Semaphore>,
     wanted: &Receiver<()>,
     done: &Sender<Message>,
 ) {
     while wanted.recv().is_ok() {
-        let pages = checkpoint(connection).unwrap_or_else(|error| {
+        let copied = checkpoint(connection).and_then(|pages| match pages {
+            HUGE_LOG_PAGES.. if begin_anew(connection, readers, HOLD_UP_MAX)? => Ok(0),
+            _ => Ok(pages),
+        });
+        let pages = copied.unwrap_or_else(|error| {
             tracing::warn!(%error, "the log could not be copied back");
             0
         });
@@ -590,4 +635,98 @@ fn checkpoint(connection: &rusqlite::Connection) -> Result<i64, StoreError> {
     connection
         .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
         .map_err(store_error)
+}
+
+/// Holds up new readers until the old ones are done, copies the rest and empties the log. False when
+/// they took too long, or a reader or writer elsewhere did: then it is tried again next time.
+fn begin_anew(
+    connection: &rusqlite::Connection,
+    readers: &Arc<Semaphore>,
+    patience: Duration,
+) -> Result<bool, StoreError> {
+    let Some(_all) = hold_up(readers, patience) else { return Ok(false) };
+    connection.busy_timeout(HOLD_UP_MAX).map_err(store_error)?;
+    let busy = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+        .map_err(store_error);
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(store_error)?;
+    Ok(busy? == 0)
+}
+
+/// All permits, from a thread that is no part of the runtime. While it waits nobody new gets one.
+fn hold_up(readers: &Arc<Semaphore>, patience: Duration) -> Option<OwnedSemaphorePermit> {
+    let started = Instant::now();
+    let mut all = std::pin::pin!(readers.clone().acquire_many_owned(READERS_MAX as u32));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        match all.as_mut().poll(&mut context) {
+            Poll::Ready(all) => return all.ok(),
+            Poll::Pending if started.elapsed() >= patience => return None,
+            Poll::Pending => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Repeat;
+
+    fn length(path: &Path) -> u64 {
+        std::fs::metadata(log_of(path)).map_or(0, |file| file.len())
+    }
+
+    #[test]
+    fn a_log_begins_anew_when_the_readers_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mail.db");
+        let (writer, checkpointer) = (connect(&path).unwrap(), connect(&path).unwrap());
+        writer.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(99999))").unwrap();
+        let permits = Arc::new(Semaphore::new(READERS_MAX));
+        let permit = permits.clone().try_acquire_owned().unwrap();
+        let reader = connect(&path).unwrap();
+        reader.execute_batch("BEGIN").unwrap();
+        let count = || reader.query_row("SELECT COUNT(*) FROM t", [], |row| row.get::<_, i64>(0));
+        assert_eq!(count().unwrap(), 1);
+        // A reader that does not end is not waited for beyond patience, and nobody is locked out.
+        assert!(!begin_anew(&checkpointer, &permits, Duration::ZERO).unwrap());
+        assert_eq!(permits.available_permits(), READERS_MAX - 1);
+        assert!(length(&path) > 99_999);
+        // One that does is.
+        let ended = std::thread::spawn(move || {
+            reader.execute_batch("COMMIT").unwrap();
+            drop(permit);
+        });
+        assert!(begin_anew(&checkpointer, &permits, Duration::from_secs(60)).unwrap());
+        ended.join().unwrap();
+        assert_eq!(length(&path), 0);
+        assert_eq!(permits.available_permits(), READERS_MAX);
+    }
+
+    #[tokio::test]
+    async fn writes_without_octets_do_not_let_the_log_grow_for_ever() {
+        const SQL: &str = "INSERT INTO filler (x) WITH RECURSIVE c (i) AS \
+            (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 5000) SELECT i FROM c";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mail.db");
+        let sqlite = Sqlite::open(&path, Hub::new()).unwrap();
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other
+            .execute_batch(
+                "CREATE TABLE filler (id INTEGER PRIMARY KEY, x, y DEFAULT (randomblob(90)))",
+            )
+            .unwrap();
+        drop(other);
+        let engine = crate::engine::Engine::Sqlite(sqlite);
+        let octets_each = 5_000 * 100;
+        for _ in 0..100 {
+            engine
+                .write((), Repeat::Never, |tx, ()| Box::pin(async { tx.run(SQL, &[]).await }))
+                .await
+                .unwrap();
+        }
+        assert!(100 * octets_each > 45 << 20);
+        assert!(length(&path) < 32 << 20, "{}", length(&path));
+        engine.close().await;
+    }
 }

@@ -18,18 +18,25 @@ mod text;
 mod words;
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use crate::accept::decode_summary;
 use crate::blob::BlobRow;
 use crate::engine::{Repeat, Tx, params};
 use crate::instant::count32;
-use crate::{AccountId, Content, MailboxId, Store, StoreError, Uid};
+use crate::{AccountId, MailboxId, Store, StoreError, Uid};
 use words::Question;
 
 /// Text that is indexed of one message at most.
 const INDEXED_OCTETS_MAX: usize = 1 << 20;
+/// Terms that are indexed of one message at most: beyond 1 MiB `array_to_tsvector` makes nonsense.
+const TERMS_OCTETS_MAX: usize = 900_000;
+/// Messages with more text than this are read one at a time.
+const LARGE_TEXT_OCTETS: u64 = 1 << 20;
+/// Text is folded and looked at in pieces of about this.
+const FOLDED_AT_ONCE: usize = 1 << 20;
 /// Text that is looked at of one message at most.
 const SEARCHED_OCTETS_MAX: usize = 64 << 20;
 /// Messages read at one time.
@@ -86,65 +93,178 @@ impl Store {
         let stored =
             engine.read(candidate.message, |tx, message| Box::pin(load(tx, *message))).await?;
         let Some((blob, summary)) = stored else { return Ok(Vec::new()) };
-        let content = blob.content(self)?;
-        let text = match decode_summary(&summary) {
-            Ok(summary) => text::read(&content, &summary, SEARCHED_OCTETS_MAX).await?,
-            Err(_) => text::Text::default(),
-        };
-        let wanted = question.folded.clone();
-        let has = tokio::task::spawn_blocking(move || {
-            let in_body = begins_at_word(&words::fold(&text.body), &wanted);
-            in_body || headers_too && begins_at_word(&words::fold(&text.header), &wanted)
-        });
-        let has = has.await.map_err(|e| StoreError::Unavailable(e.to_string()))?;
-        Ok(if has { candidate.uids } else { Vec::new() })
+        match self.text_has(blob, &summary, question, headers_too).await {
+            Ok(true) => Ok(candidate.uids),
+            Ok(false) => Ok(Vec::new()),
+            // The other messages can still be found.
+            Err(StoreError::Damaged(why)) => {
+                tracing::error!(message = candidate.message, why, "a message cannot be searched");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    /// Indexes up to `limit` waiting messages; gives how many.
+    async fn text_has(
+        &self,
+        blob: BlobRow,
+        summary: &[u8],
+        question: &Question,
+        headers_too: bool,
+    ) -> Result<bool, StoreError> {
+        let (content, summary) = (blob.content(self)?, decode_summary(summary)?);
+        let _alone = if text::stored_octets(&summary) > LARGE_TEXT_OCTETS {
+            self.inner.large_text.acquire().await.ok()
+        } else {
+            None
+        };
+        let mut parts = text::Parts::of(&content, &summary, SEARCHED_OCTETS_MAX);
+        while let Some(text) = parts.next().await? {
+            let wanted = question.folded.clone();
+            let has = tokio::task::spawn_blocking(move || {
+                has(&text.body, &wanted) || headers_too && has(&text.header, &wanted)
+            });
+            if has.await.map_err(cut_short)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Indexes up to `limit` waiting messages; gives how many. One that fails while others succeed is
+    /// marked as not indexed, so that it holds up nobody; when all fail, that is an error.
     pub async fn index_some(&self, limit: usize) -> Result<usize, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let engine = &self.inner.engine;
         let waiting = engine.read(limit, |tx, limit| Box::pin(waiting(tx, *limit))).await?;
         let count = waiting.len();
         let cut = futures_util::stream::iter(waiting)
-            .map(|waiting| self.cut(waiting))
+            .map(|waiting| self.cut_safely(waiting))
             .buffer_unordered(READ_AT_ONCE);
         let mut cut = std::pin::pin!(cut.ready_chunks(WRITTEN_AT_ONCE));
+        let (mut done, mut failed) = (0, Vec::new());
         while let Some(some) = cut.next().await {
-            let some = some.into_iter().collect::<Result<Vec<_>, _>>()?;
-            engine.write(some, Repeat::Harmless, |tx, some| Box::pin(write(tx, some))).await?;
+            let mut good = Vec::new();
+            for (message, cut) in some {
+                match cut {
+                    Ok(cut) => good.push(cut),
+                    Err(error) => failed.push((message, error)),
+                }
+            }
+            let numbers: Vec<i64> = good.iter().map(|cut| cut.message).collect();
+            let size = good.len();
+            match self.put_in_index(good).await {
+                Ok(()) => done += size,
+                Err(error) => failed.extend(numbers.into_iter().map(|id| (id, error.clone()))),
+            }
+        }
+        if done == 0
+            && let Some((_, error)) = failed.pop()
+        {
+            return Err(error);
+        }
+        for (message, error) in failed {
+            tracing::error!(message, %error, "a message cannot be indexed");
+            self.put_in_index(vec![Cut::none(message)]).await?;
         }
         Ok(count)
+    }
+
+    /// All in one transaction; when that fails, each alone, and those that fail again not at all.
+    async fn put_in_index(&self, some: Vec<Cut>) -> Result<(), StoreError> {
+        let put = async |some: Vec<Cut>| {
+            let engine = &self.inner.engine;
+            engine.write(some, Repeat::Harmless, |tx, some| Box::pin(write(tx, some))).await
+        };
+        if some.is_empty() || put(some.clone()).await.is_ok() {
+            return Ok(());
+        }
+        for cut in some {
+            let message = cut.message;
+            if let Err(error) = put(vec![cut]).await {
+                put(vec![Cut::none(message)]).await?;
+                tracing::error!(message, %error, "a message cannot be indexed");
+            }
+        }
+        Ok(())
+    }
+
+    /// A message that cannot be read for good is cut into nothing.
+    async fn cut_safely(&self, waiting: Waiting) -> (i64, Result<Cut, StoreError>) {
+        let message = waiting.message;
+        let cut = AssertUnwindSafe(self.cut(waiting)).catch_unwind().await;
+        let why = match cut {
+            Ok(Err(StoreError::Damaged(why))) => why,
+            Ok(other) => return (message, other),
+            Err(_) => "it panicked".to_owned(),
+        };
+        tracing::error!(message, why, "a message cannot be indexed");
+        (message, Ok(Cut::none(message)))
     }
 
     /// The terms of a waiting message.
     async fn cut(&self, waiting: Waiting) -> Result<Cut, StoreError> {
         let Waiting { message, account, summary, blob } = waiting;
-        let content: Content = blob.content(self)?;
-        let read = match decode_summary(&summary) {
-            Ok(summary) => text::read(&content, &summary, INDEXED_OCTETS_MAX).await,
-            Err(error) => Err(error),
-        };
-        let text = match read {
-            Ok(text) if text.whole => text,
-            Ok(_) => return Ok(Cut { message, state: NOT_INDEXED, terms: Vec::new() }),
-            Err(StoreError::Damaged(why)) => {
-                tracing::error!(message, why, "a message cannot be indexed");
-                return Ok(Cut { message, state: NOT_INDEXED, terms: Vec::new() });
-            }
-            Err(error) => return Err(error),
-        };
+        let (content, summary) = (blob.content(self)?, decode_summary(&summary)?);
+        let text = text::read(&content, &summary, INDEXED_OCTETS_MAX).await?;
+        if !text.whole {
+            return Ok(Cut::none(message));
+        }
         let terms =
             tokio::task::spawn_blocking(move || words::terms(account.0, &text.header, &text.body));
-        let terms = terms.await.map_err(|e| StoreError::Unavailable(e.to_string()))?;
+        let terms = terms.await.map_err(cut_short)?;
+        if terms.iter().map(String::len).sum::<usize>() > TERMS_OCTETS_MAX {
+            return Ok(Cut::none(message));
+        }
         Ok(Cut { message, state: WHOLE, terms })
     }
 }
 
-/// Whether `wanted` stands in `text` where a word begins (or begins with something else): the same
-/// for messages that are read directly as for those that the index finds.
-fn begins_at_word(text: &str, wanted: &str) -> bool {
-    text.match_indices(wanted).any(|(at, _)| words::begins_at(text, at))
+/// Work on another thread did not come to its end: a panic will come again.
+fn cut_short(error: tokio::task::JoinError) -> StoreError {
+    if error.is_panic() {
+        StoreError::Damaged("the work on a text panicked".into())
+    } else {
+        StoreError::Unavailable(error.to_string())
+    }
+}
+
+/// Whether `wanted`, which is folded, stands in `text`, which is folded piece by piece, where a word
+/// begins (or begins with something else than a word): the same for messages that are read directly
+/// as for those that the index finds.
+fn has(text: &str, wanted: &str) -> bool {
+    has_by_pieces(text, wanted, FOLDED_AT_ONCE)
+}
+
+fn has_by_pieces(mut text: &str, wanted: &str, piece: usize) -> bool {
+    // What was folded last, as long as a match and one character before it can be.
+    let mut folded = String::new();
+    let mut first = true;
+    loop {
+        // Cut before white space or any plain letter: what follows does not join what went before.
+        let mut cut = text.len();
+        if let Some(rest) = text.get(text.ceil_char_boundary(piece)..) {
+            let joins = |c: char| !c.is_ascii();
+            cut = rest.find(|c| !joins(c)).map_or(cut, |at| text.len() - rest.len() + at);
+        }
+        let more = words::fold(&text[..cut]);
+        let joined = folded.ends_with(' ') && more.starts_with(' ');
+        folded.push_str(&more[usize::from(joined)..]);
+        // A match at the very beginning of a later piece was seen in the one before.
+        let mut matches = folded.match_indices(wanted).filter(|(at, _)| first || *at > 0);
+        if matches.any(|(at, _)| words::begins_at(&folded, at)) {
+            return true;
+        }
+        text = &text[cut..];
+        if text.is_empty() {
+            return false;
+        }
+        let kept = folded.len().saturating_sub(wanted.len() + 4);
+        if kept > 0 {
+            folded.drain(..folded.floor_char_boundary(kept));
+            first = false;
+        }
+    }
 }
 
 // ── Asking ──────────────────────────────────────────────────────────────────────────────────────
@@ -247,10 +367,18 @@ struct Waiting {
 }
 
 /// A message cut into terms.
+#[derive(Clone)]
 struct Cut {
     message: i64,
     state: i64,
     terms: Vec<String>,
+}
+
+impl Cut {
+    /// Of a message that is to be read directly.
+    fn none(message: i64) -> Cut {
+        Cut { message, state: NOT_INDEXED, terms: Vec::new() }
+    }
 }
 
 async fn waiting(tx: &Tx, limit: i64) -> Result<Vec<Waiting>, StoreError> {
@@ -296,4 +424,30 @@ pub(crate) async fn forget(tx: &Tx, messages: &Vec<i64>) -> Result<(), StoreErro
     }
     let sql = if tx.is_postgres() { POSTGRES } else { SQLITE };
     tx.run(sql, params![messages]).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_hide_nothing_and_invent_nothing() {
+        let text =
+            "Une  for\u{ea}t \n noire, d\u{e9}j\u{e0} vu;  \u{65e5}\u{672c}\u{8a9e} end of it";
+        let folded = words::fold(text);
+        let ends: Vec<usize> =
+            folded.char_indices().map(|(at, _)| at).chain([folded.len()]).collect();
+        for (index, from) in ends.iter().enumerate() {
+            for to in &ends[index + 1..] {
+                let wanted = &folded[*from..*to];
+                let whole =
+                    folded.match_indices(wanted).any(|(at, _)| words::begins_at(&folded, at));
+                for piece in 1..20 {
+                    assert_eq!(has_by_pieces(text, wanted, piece), whole, "{wanted:?} {piece}");
+                }
+            }
+        }
+        assert!(!has("", "x"));
+        assert!(has("", ""));
+    }
 }

@@ -10,6 +10,7 @@ use crate::world::*;
 crate::on_both!(
     a_deposit_is_in_the_inbox_with_its_journey,
     accepting_twice_does_nothing_the_second_time,
+    a_repetition_is_never_refused,
     many_recipients_share_one_blob,
     a_full_mailbox_refuses_the_whole,
     a_report_of_ours_fits_into_a_full_mailbox,
@@ -70,6 +71,22 @@ async fn accepting_twice_does_nothing_the_second_time(world: World) {
     }
     assert_eq!(world.inbox(&bob).await.total, 1);
     assert_eq!(world.store.journey(journey).await.unwrap().unwrap().events.len(), 2);
+    world.check_invariants().await;
+}
+
+async fn a_repetition_is_never_refused(world: World) {
+    let bob = world.account("bob@wing.test").await;
+    let octets = mail("full", "x");
+    world.execute(&format!("UPDATE accounts SET quota_octets = {}", octets.len())).await;
+    let journey = journey_id();
+    for _ in 0..2 {
+        let deposits = vec![deposit(&world.store, &bob, &octets).await];
+        world.store.accept(Acceptance { journey, deposits, ..acceptance() }).await.unwrap();
+    }
+    let deposits = vec![deposit(&world.store, &bob, &octets).await];
+    let another = world.store.accept(Acceptance { deposits, ..acceptance() }).await;
+    assert!(matches!(another, Err(AcceptError::OverQuota(_))));
+    assert_eq!(world.inbox(&bob).await.total, 1);
     world.check_invariants().await;
 }
 
@@ -143,6 +160,9 @@ async fn deposits_find_their_mailbox(world: World) {
         (DepositTo::Role(Role::Important), "INBOX"),
         (DepositTo::NameOrInbox("lISTs".into()), "Lists"),
         (DepositTo::NameOrInbox("nowhere".into()), "INBOX"),
+        // Strangers do not file into what has a role.
+        (DepositTo::NameOrInbox("Sent".into()), "INBOX"),
+        (DepositTo::NameOrInbox("drafts".into()), "INBOX"),
         (DepositTo::NameOrInbox("not//possible".into()), "INBOX"),
         (DepositTo::Mailbox(lists.id), "Lists"),
         // Someone else's: never.

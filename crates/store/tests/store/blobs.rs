@@ -12,6 +12,8 @@ crate::on_both!(
     staging_alone_is_not_lost_at_once,
     objects_lie_in_a_folder,
     orphaned_objects_are_swept,
+    what_is_not_ours_is_never_swept,
+    an_object_completes_what_was_begun_in_the_database,
 );
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -94,9 +96,11 @@ async fn with_objects(world: &World) -> Store {
 }
 
 fn objects(world: &World) -> usize {
-    let folders = std::fs::read_dir(world.folder.path().join("objects")).unwrap();
-    let folders = folders.map(|folder| folder.unwrap().path()).filter(|path| path.is_dir());
-    folders.map(|folder| std::fs::read_dir(folder).unwrap().count()).sum()
+    fn files(path: &std::path::Path) -> usize {
+        let Ok(found) = std::fs::read_dir(path) else { return 1 };
+        found.map(|found| files(&found.unwrap().path())).sum()
+    }
+    files(&world.folder.path().join("objects"))
 }
 
 async fn objects_lie_in_a_folder(world: World) {
@@ -148,4 +152,46 @@ async fn orphaned_objects_are_swept(world: World) {
     assert_eq!(store.sweep_objects(now() + 2 * DAY).await.unwrap(), 1);
     assert_eq!(objects(&world), 1);
     assert_eq!(read(&store, inbox, kept).await, large(6));
+}
+
+async fn what_is_not_ours_is_never_swept(world: World) {
+    let store = with_objects(&world).await;
+    store.stage_bytes(large(8)).await.unwrap();
+    let folder = world.folder.path().join("objects");
+    std::fs::create_dir_all(folder.join("tls")).unwrap();
+    std::fs::write(folder.join("tls/key.pem"), "key").unwrap();
+    std::fs::write(folder.join("waxwing.db"), "database").unwrap();
+    // Another store in the same place.
+    let other = world.folder.path().join("other.db");
+    let settings = OpenSettings {
+        blobs: Some((format!("file://{}", folder.display()), Vec::new())),
+        ..settings(&format!("sqlite:{}", other.display()), world.folder.path().into(), "other")
+    };
+    let other = Store::open_with(settings, CHEAP).await.unwrap();
+    other.stage_bytes(large(8)).await.unwrap();
+    assert_eq!(objects(&world), 4);
+    assert_eq!(store.sweep_objects(now() + 2 * DAY).await.unwrap(), 1);
+    assert_eq!(store.sweep_objects(now() + 2 * DAY).await.unwrap(), 0);
+    assert_eq!(objects(&world), 3);
+    assert_eq!(other.sweep_objects(now() + 2 * DAY).await.unwrap(), 1);
+    assert_eq!(objects(&world), 2);
+    other.close().await;
+}
+
+async fn an_object_completes_what_was_begun_in_the_database(world: World) {
+    let bob = world.account("bob@wing.test").await;
+    let inbox = world.inbox(&bob).await.id;
+    // As a crash halfway through leaves it.
+    world.store.stage_bytes(large(9)).await.unwrap();
+    world.execute("UPDATE blobs SET complete = 0").await;
+    world.execute("DELETE FROM blob_chunks WHERE place % 65536 > 0").await;
+    let store = with_objects(&world).await;
+    let uid = put(&store, inbox, large(9)).await;
+    assert_eq!(objects(&world), 1);
+    assert!(read(&store, inbox, uid).await == large(9));
+    world.check_invariants().await;
+    store.expunge(inbox, &[uid]).await.unwrap();
+    store.sweep_blobs(now() + DAY).await.unwrap();
+    assert_eq!(world.count("SELECT COUNT(*) FROM blob_chunks").await, 0);
+    assert_eq!(objects(&world), 0);
 }

@@ -12,6 +12,7 @@ crate::on_both!(
     deleting_leaves_children_and_changes_uid_validity,
     subscriptions_need_no_mailbox,
     mailboxes_of_others_are_out_of_reach,
+    subscriptions_are_bounded,
 );
 
 async fn names(world: &World, account: &Account) -> Vec<String> {
@@ -133,4 +134,22 @@ async fn mailboxes_of_others_are_out_of_reach(world: World) {
     }
     assert_eq!(world.inbox(&bob).await.total, 1);
     assert_eq!(world.inbox(&carol).await.total, 0);
+}
+
+async fn subscriptions_are_bounded(world: World) {
+    let bob = world.account("bob@wing.test").await;
+    let have = world.store.subscriptions(bob.id).await.unwrap().len();
+    world
+        .execute(&format!(
+            "INSERT INTO subscriptions (account, name) WITH RECURSIVE c (i) AS \
+             (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {}) SELECT {}, 'n' || i FROM c",
+            10_000 - have,
+            bob.id.0
+        ))
+        .await;
+    let refused = world.store.set_subscribed(bob.id, "one more", true).await;
+    assert!(matches!(refused, Err(MailboxError::TooMany)));
+    world.store.set_subscribed(bob.id, "n1", true).await.unwrap();
+    world.store.set_subscribed(bob.id, "n1", false).await.unwrap();
+    world.store.set_subscribed(bob.id, "one more", true).await.unwrap();
 }

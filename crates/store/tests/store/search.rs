@@ -7,6 +7,8 @@ use crate::world::*;
 crate::on_both!(
     answers_are_the_same_before_and_after_indexing,
     large_attachments_are_not_text_and_long_texts_are_found,
+    texts_with_too_many_terms_are_read_directly,
+    a_bad_message_holds_up_nobody,
     expunged_messages_are_forgotten,
     accounts_do_not_see_each_other,
     hundreds_are_found_quickly,
@@ -91,6 +93,45 @@ async fn large_attachments_are_not_text_and_long_texts_are_found(world: World) {
     assert_eq!(world.count("SELECT COUNT(*) FROM messages WHERE indexed = 2").await, 1);
     assert_eq!(store.search_text(inbox, "needle", false).await.unwrap(), [Uid(1), Uid(2)]);
     assert_eq!(store.search_text(inbox, "needless", false).await.unwrap(), []);
+}
+
+async fn texts_with_too_many_terms_are_read_directly(world: World) {
+    let bob = world.account("bob@wing.test").await;
+    let (inbox, store) = (world.inbox(&bob).await.id, &world.store);
+    // Pairs of three-octet characters: more octets of terms than of text.
+    let number = |i: u64| 0x4e00 + (i * i % 20_011 + i / 997) as u32;
+    let han = (0..200_000u64).map(|i| char::from_u32(number(i)).unwrap());
+    let han: String = han.collect();
+    assert!(han.len() < 1 << 20);
+    append(store, inbox, &mail("han", &format!("{han} needle"))).await;
+    store.index_some(10).await.unwrap();
+    assert_eq!(world.count("SELECT COUNT(*) FROM messages WHERE indexed = 2").await, 1);
+    assert_eq!(store.search_text(inbox, "needle", false).await.unwrap(), [Uid(1)]);
+}
+
+async fn a_bad_message_holds_up_nobody(world: World) {
+    let bob = world.account("bob@wing.test").await;
+    let (inbox, store) = (world.inbox(&bob).await.id, &world.store);
+    for subject in ["no-summary", "no-octets", "good"] {
+        append(store, inbox, &mail(subject, &format!("needle {subject}"))).await;
+    }
+    let first = "(SELECT message FROM entries WHERE uid = 1)";
+    world
+        .execute(&format!(
+            "UPDATE messages SET summary = keywords FROM mailboxes \
+        WHERE messages.id = {first}"
+        ))
+        .await;
+    world
+        .execute(
+            "DELETE FROM blob_chunks WHERE place / 65536 = (SELECT m.blob FROM entries e \
+        JOIN messages m ON m.id = e.message WHERE e.uid = 2)",
+        )
+        .await;
+    assert_eq!(store.index_some(10).await.unwrap(), 3);
+    assert_eq!(store.index_some(10).await.unwrap(), 0);
+    assert_eq!(world.count("SELECT COUNT(*) FROM messages WHERE indexed = 2").await, 2);
+    assert_eq!(world.count("SELECT COUNT(*) FROM messages WHERE indexed = 1").await, 1);
 }
 
 async fn expunged_messages_are_forgotten(world: World) {
