@@ -370,9 +370,7 @@ async fn answer(
     if tagged.status == Status::Bad {
         return Ok(count_bad_command(connection, session));
     }
-    if session.is_logged_in() {
-        session.bad_commands = 0;
-    }
+    session.bad_commands = 0;
     let starts_tls = is_starttls && tagged.status == Status::Ok;
     Ok(if starts_tls { Next::StartTls } else { Next::Command })
 }
