@@ -4,7 +4,7 @@
 //! middle of using them: not in answer to FETCH, STORE or SEARCH (RFC 9051 §7.5.1, RFC 3501
 //! §7.4.1); their UID variants are safe.
 
-use waxwing_store::Store;
+use waxwing_store::{ModSeq, Store};
 
 use crate::connection::Connection;
 use crate::reply::Fail;
@@ -23,20 +23,33 @@ pub async fn tell(
     let rev2 = session.enabled.rev2;
     let store = session.store.clone();
     let State::Selected(_, selected) = &mut session.state else { return Ok(()) };
-    let news = gather(&store, selected, condstore).await?;
+    let Some(news) = gather(&store, selected, condstore).await? else {
+        // RFC 2180 §3.3: there is no response that says so to a client and keeps it.
+        connection.out.raw("* BYE The selected mailbox was deleted\r\n");
+        session.state = State::Logout;
+        return Ok(());
+    };
     write(&mut connection.out, &mut selected.view, &news, expunge, condstore, rev2);
     connection.relieve().await?;
     Ok(())
 }
 
-async fn gather(store: &Store, selected: &mut Selected, condstore: bool) -> Result<News, Fail> {
+/// `None`: the mailbox is there no more.
+async fn gather(
+    store: &Store,
+    selected: &mut Selected,
+    condstore: bool,
+) -> Result<Option<News>, Fail> {
     let view = &mut selected.view;
     let changes = store.changes(selected.mailbox, view.modseq()).await?;
     if !changes.incomplete {
-        return Ok(view.apply(&changes, condstore));
+        return Ok(Some(view.apply(&changes, condstore)));
+    }
+    if changes.highest_modseq == ModSeq(0) {
+        return Ok(None);
     }
     let (entries, modseq) = store.entries(selected.mailbox).await?;
-    Ok(view.apply_whole(&entries, modseq, condstore))
+    Ok(Some(view.apply_whole(&entries, modseq, condstore)))
 }
 
 fn write(out: &mut Out, view: &mut View, news: &News, expunge: bool, condstore: bool, rev2: bool) {

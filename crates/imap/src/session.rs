@@ -12,6 +12,7 @@
 //! response ([`crate::news`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -30,6 +31,9 @@ use crate::wire::parse;
 const MAX_COMMAND_OCTETS: usize = 64 * 1024;
 /// The same before the login, where nobody needs much.
 const MAX_COMMAND_OCTETS_BEFORE_LOGIN: usize = 16 * 1024;
+
+/// For so long an account that was seen enabled is taken to be.
+const ENABLED_FOR: Duration = Duration::from_secs(10);
 
 /// How [`serve`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,8 @@ pub struct Session {
     pub(crate) wrong_logins: u32,
     /// From the first greeting on, TLS or not: nothing that a client says gains it more time.
     login_deadline: Instant,
+    /// When the account was last seen to be enabled.
+    enabled_at: Instant,
     bad_commands: u32,
     greeted: bool,
 }
@@ -91,6 +97,7 @@ impl Session {
             enabled: Enabled::default(),
             wrong_logins: 0,
             login_deadline,
+            enabled_at: Instant::now(),
             bad_commands: 0,
             greeted: false,
         }
@@ -123,6 +130,28 @@ impl Session {
 
     pub(crate) fn is_logged_in(&self) -> bool {
         matches!(self.state, State::Authenticated(_) | State::Selected(..))
+    }
+
+    /// Whether the account is still there and enabled, which the store is asked now and then. When
+    /// it is not, the client is told so, and the session is over.
+    ///
+    /// Not here: a changed password, which lets sessions that have logged in before stay.
+    pub(crate) async fn may_stay(&mut self, connection: &mut Connection<'_>) -> bool {
+        let Ok(account) = self.account() else { return true };
+        if self.enabled_at.elapsed() < ENABLED_FOR {
+            return true;
+        }
+        match self.store.account(account).await {
+            Ok(Some(account)) if !account.disabled => self.enabled_at = Instant::now(),
+            Ok(_) => {
+                connection.out.raw("* BYE This account is disabled\r\n");
+                self.state = State::Logout;
+                return false;
+            }
+            // Whatever the client wants will fail by itself.
+            Err(error) => tracing::warn!(%error, "whether an account is enabled is not known"),
+        }
+        true
     }
 
     /// Back to the authenticated state. Gives whether a mailbox was selected.
@@ -220,11 +249,15 @@ async fn step(
     deadline: Instant,
 ) -> Result<Next, Lost> {
     match read_command(connection, session, deadline).await? {
+        Read::Command(..) | Read::Append(_) if !Box::pin(session.may_stay(connection)).await => {
+            Ok(Next::Close)
+        }
         Read::Command(tag, command) => answer(connection, session, tag, command).await,
         Read::Append(mark) => {
             // Boxed: a session that waits is not to be as large as its largest command.
             Box::pin(commands::append::run(connection, session, mark)).await?;
-            Ok(Next::Command)
+            let ended = matches!(session.state, State::Logout);
+            Ok(if ended { Next::Close } else { Next::Command })
         }
         Read::Bad(tag, why) => {
             Tagged::bad(why).write(&mut connection.out, tag.as_deref().unwrap_or("*"));
@@ -337,9 +370,7 @@ async fn answer(
     if tagged.status == Status::Bad {
         return Ok(count_bad_command(connection, session));
     }
-    if session.is_logged_in() {
-        session.bad_commands = 0;
-    }
+    session.bad_commands = 0;
     let starts_tls = is_starttls && tagged.status == Status::Ok;
     Ok(if starts_tls { Next::StartTls } else { Next::Command })
 }

@@ -205,6 +205,45 @@ async fn idle_hears_of_a_delivery() {
     assert!(idle.line().await.starts_with("i OK"));
 }
 
+#[tokio::test]
+async fn a_disabled_account_is_shown_the_door() {
+    let world = World::new().await;
+    let mut idle = world.in_inbox().await;
+    idle.send("i IDLE\r\n").await;
+    assert!(idle.line().await.starts_with("+ "));
+    let mut busy = world.client().await;
+    let mut other = world.client().await;
+    let address = waxwing_message::Address::parse(LOGIN).unwrap();
+    world.store.set_disabled(&address, true).await.unwrap();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    busy.send("a LIST \"\" *\r\n").await;
+    assert_eq!(busy.try_line().await.unwrap(), "* BYE This account is disabled");
+    assert_eq!(busy.try_line().await, None);
+    other.send("a APPEND INBOX {6+}\r\nA: b\r\n\r\n").await;
+    assert_eq!(other.try_line().await.unwrap(), "* BYE This account is disabled");
+    assert_eq!(idle.try_line().await.unwrap(), "* BYE This account is disabled");
+    assert_eq!(idle.server.await.unwrap(), Ended::Closed);
+}
+
+/// RFC 2180 §3.3: another session has deleted the mailbox.
+#[tokio::test]
+async fn a_deleted_mailbox_ends_the_session() {
+    let world = World::new().await;
+    let mut other = world.client().await;
+    other.ok("CREATE Gone").await;
+    let (mut idle, mut busy) = (world.client().await, world.client().await);
+    idle.ok("SELECT Gone").await;
+    busy.ok("SELECT Gone").await;
+    idle.send("i IDLE\r\n").await;
+    assert!(idle.line().await.starts_with("+ "));
+    other.ok("DELETE Gone").await;
+    assert!(idle.line().await.starts_with("* BYE "));
+    busy.send("a NOOP\r\n").await;
+    assert!(busy.line().await.starts_with("* BYE "));
+    assert_eq!(busy.server.await.unwrap(), Ended::Closed);
+}
+
 /// Each wrong login is answered later than the one before.
 #[tokio::test]
 async fn guessing_is_slow() {

@@ -1,9 +1,19 @@
 //! IDLE (RFC 2177, RFC 9051 §6.3.13): the client hears of changes as they happen.
 
+use std::ops::Range;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::connection::Connection;
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::{Session, State};
+
+/// The news is asked for at least so often, rung for or not, and whether the client may stay.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(5 * 60);
+/// After the store could not say: some time between these, so that not all sessions ask at once.
+const AGAIN_AFTER_MILLIS: Range<u64> = 1000..5000;
 
 /// Waits for DONE, and tells the news whenever the store has some.
 pub async fn run(connection: &mut Connection<'_>, session: &mut Session) -> Done {
@@ -12,31 +22,51 @@ pub async fn run(connection: &mut Connection<'_>, session: &mut Session) -> Done
     let deadline = session.deadline();
     loop {
         // What came before this moment has woken nobody: it is asked for once at the beginning.
-        tell(connection, session).await?;
+        let told = tell(connection, session).await?;
+        if matches!(session.state, State::Logout) {
+            return Ok(Tagged::ok("That is all"));
+        }
+        let pause = match told {
+            true => AT_LEAST_EVERY,
+            // The bell has been heard and will not ring for the same news again.
+            false => Duration::from_millis(rand::random_range(AGAIN_AFTER_MILLIS)),
+        };
+        let again = Instant::now() + pause;
         connection.flush().await?;
         loop {
             if let Some(done) = done(connection) {
                 tell(connection, session).await?;
                 return done;
             }
-            let State::Selected(_, selected) = &mut session.state else {
-                connection.fill(deadline).await?;
-                continue;
-            };
             tokio::select! {
                 filled = connection.fill(deadline) => filled?,
-                () = selected.watch.changed() => break,
+                () = rung(&mut session.state), if told => break,
+                () = tokio::time::sleep_until(again) => break,
             }
         }
     }
 }
 
-/// News in a box of their own: the store's part of them is large, and IDLE lasts long.
-async fn tell(connection: &mut Connection<'_>, session: &mut Session) -> Result<(), Fail> {
-    match Box::pin(news::tell(connection, session, true)).await {
+/// Waits for news of the account. Without a selected mailbox there is none to tell.
+async fn rung(state: &mut State) {
+    match state {
+        State::Selected(_, selected) => selected.watch.changed().await,
+        _ => std::future::pending().await,
+    }
+}
+
+/// News in a box of their own: the store's part of them is large, and IDLE lasts long. `false`: the
+/// store could not say, which has been logged.
+async fn tell(connection: &mut Connection<'_>, session: &mut Session) -> Result<bool, Fail> {
+    let telling = Box::pin(async {
+        if session.may_stay(connection).await {
+            news::tell(connection, session, true).await?;
+        }
+        Ok(())
+    });
+    match telling.await {
         Err(Fail::Lost(lost)) => Err(Fail::Lost(lost)),
-        // The store may answer again at the next change; it has been logged.
-        _ => Ok(()),
+        told => Ok(told.is_ok()),
     }
 }
 
