@@ -512,7 +512,9 @@ impl Writer {
     ) -> (Vec<Box<dyn Request>>, Option<StoreError>) {
         let sqlite = self.tx.sqlite();
         if let Err(error) = sqlite.run("BEGIN IMMEDIATE", &[]) {
-            return (group, Some(error));
+            // Another process has had the lock for all of the timeout: alone it would be no better.
+            group.into_iter().for_each(|request| request.answer(Some(error.clone())));
+            return (Vec::new(), None);
         }
         let mut touched = super::Touched::default();
         for request in &mut group {

@@ -14,6 +14,7 @@ crate::on_both!(
     copies_share_content_until_the_last_goes,
     moves_leave_tombstones,
     changes_tell_what_happened_since,
+    forgotten_tombstones_make_changes_incomplete,
     quotas_are_kept,
     large_messages_come_back_by_range,
     many_tasks_at_once_keep_every_count,
@@ -211,6 +212,23 @@ async fn changes_tell_what_happened_since(world: World) {
     assert_eq!(changes.highest_modseq, highest);
     assert_eq!([&entries[0], &entries[2]], [&changes.changed[0], &changes.changed[1]]);
     assert!(store.changes(MailboxId(12_345), since).await.unwrap().incomplete);
+}
+
+async fn forgotten_tombstones_make_changes_incomplete(world: World) {
+    let bob = world.account("bob@wing.test").await;
+    let (inbox, store) = (world.inbox(&bob).await.id, &world.store);
+    let mut moments = Vec::new();
+    for number in 1..=5 {
+        append(store, inbox, &mail(&format!("{number}"), "x")).await;
+        moments.push(store.expunge(inbox, &[Uid(number)]).await.unwrap().1);
+    }
+    assert_eq!(store.forget_tombstones(5).await.unwrap(), 0);
+    assert_eq!(store.forget_tombstones(2).await.unwrap(), 3);
+    let since = async |moment| store.changes(inbox, moment).await.unwrap();
+    assert!(since(moments[1]).await.incomplete);
+    let complete = since(moments[2]).await;
+    assert!(!complete.incomplete);
+    assert_eq!(complete.vanished, [Uid(4), Uid(5)]);
 }
 
 async fn quotas_are_kept(world: World) {

@@ -12,6 +12,7 @@ crate::on_both!(
     expunged_messages_are_forgotten,
     accounts_do_not_see_each_other,
     hundreds_are_found_quickly,
+    the_background_indexes_what_comes,
 );
 
 const MULTIPART: &str = "From: Zoë Ångström <zoe@wax.test>\r\nTo: bob@wing.test\r\n\
@@ -182,4 +183,23 @@ async fn hundreds_are_found_quickly(world: World) {
     assert_eq!(store.search_text(inbox, "common", false).await.unwrap().len(), 400);
     assert_eq!(store.search_text(inbox, "number7", false).await.unwrap().len(), 11);
     assert_eq!(store.search_text(inbox, "common number77", false).await.unwrap(), [Uid(78)]);
+}
+
+async fn the_background_indexes_what_comes(world: World) {
+    let bob = world.account("bob@wing.test").await;
+    let inbox = world.inbox(&bob).await.id;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let store = world.store.clone();
+    let background = tokio::spawn(async move { store.run_background(stopped).await });
+    for round in 1..=2 {
+        append(&world.store, inbox, &mail("x", "needle")).await;
+        let indexed = async {
+            while world.count("SELECT COUNT(*) FROM messages WHERE indexed = 1").await < round {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(30), indexed).await.unwrap();
+    }
+    stop.send(true).unwrap();
+    background.await.unwrap();
 }
