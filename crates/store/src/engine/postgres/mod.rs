@@ -22,25 +22,28 @@
 //! them side by side, so that their statements travel in few round trips. If anything in the group
 //! fails, the whole is rolled back and each request gets a transaction of its own.
 
+mod client;
+mod listen;
+mod settings;
+
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
-use std::str::FromStr as _;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
-use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
-use tokio_postgres::error::SqlState;
-use tokio_postgres::types::private::BytesMut;
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{AsyncMessage, Config, NoTls};
+use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Connection, Operation, Param, Repeat, Request, Row, Touched, Tx, Waiting, dialect};
+use super::{Connection, Operation, Repeat, Request, Touched, Tx, Waiting};
 use crate::changes::Hub;
-use crate::{AccountId, OpenError, StoreError, schema};
+use crate::{OpenError, StoreError, schema};
+pub(crate) use client::{Client, store_error};
+use client::{Trouble, explain};
+use listen::{CHANNEL, announcement};
+use settings::configure;
 
 /// Connections to the server at most, beside the one that listens.
 const CONNECTIONS_MAX: usize = 12;
@@ -52,14 +55,8 @@ const GROUP_WRITERS: usize = 2;
 const GROUP_MAX: usize = 64;
 /// How often an operation is run before the conflict or the loss is reported.
 const ATTEMPTS_MAX: u32 = 12;
-/// How often the connection that listens is asked whether it is alive.
-const LIVENESS_EVERY: Duration = Duration::from_secs(30);
 /// How long the server is asked what became of a commit whose answer was lost.
 const DOUBT_MAX: Duration = Duration::from_secs(60);
-/// The channel of NOTIFY.
-const CHANNEL: &str = "waxwing_changes";
-/// NOTIFY carries less than 8,000 octets: beyond so many accounts it says "all".
-const NOTIFY_ACCOUNTS_MAX: usize = 300;
 
 /// An open database.
 #[derive(Clone)]
@@ -231,245 +228,6 @@ async fn pause(attempt: &mut u32) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
 }
 
-/// Splits off what says how to encrypt, and reads the rest.
-///
-/// `sslmode=disable` (also when nothing is said) speaks plainly; `require`, `verify-ca` and
-/// `verify-full` all check the certificate and its name: encrypting to one does not know whom is not
-/// offered. `sslrootcert=FILE` names an authority of one's own (PEM).
-fn configure(url: &str) -> Result<(Config, Option<MakeRustlsConnect>), OpenError> {
-    let (base, query) = url.split_once('?').unwrap_or((url, ""));
-    let wrong = |why: String| OpenError::Url { url: without_password(base), why };
-    let mut kept = Vec::new();
-    let (mut encrypt, mut authority) = (false, None);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=') {
-            Some(("sslmode", "disable" | "allow" | "prefer")) => encrypt = false,
-            Some(("sslmode", "require" | "verify-ca" | "verify-full")) => encrypt = true,
-            Some(("sslmode", other)) => return Err(wrong(format!("sslmode={other}"))),
-            Some(("sslrootcert", file)) => authority = Some(file.to_owned()),
-            _ => kept.push(pair),
-        }
-    }
-    let joined =
-        if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) };
-    let mut config = Config::from_str(&joined).map_err(|e| wrong(explain(&e)))?;
-    config.application_name("waxwing");
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(Duration::from_secs(5));
-    }
-    // A server that is gone without a word is noticed within half a minute, in use or idle.
-    config.tcp_user_timeout(Duration::from_secs(15));
-    config.keepalives_idle(Duration::from_secs(15));
-    config.keepalives_interval(Duration::from_secs(5));
-    config.keepalives_retries(3);
-    if !encrypt {
-        config.ssl_mode(tokio_postgres::config::SslMode::Disable);
-        return Ok((config, None));
-    }
-    config.ssl_mode(tokio_postgres::config::SslMode::Require);
-    let mut roots = rustls::RootCertStore::empty();
-    match authority {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(file) => {
-            use rustls::pki_types::pem::PemObject as _;
-            let certificates = rustls::pki_types::CertificateDer::pem_file_iter(&file)
-                .and_then(|found| found.collect::<Result<Vec<_>, _>>())
-                .map_err(|e| wrong(format!("sslrootcert={file}: {e}")))?;
-            roots.add_parsable_certificates(certificates);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| wrong(e.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok((config, Some(MakeRustlsConnect::new(tls))))
-}
-
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.split_once('@') {
-        Some((user, host)) => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}@{host}")
-        }
-        None => url.to_owned(),
-    }
-}
-
-/// An error with its causes: the outermost one alone says little.
-fn explain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
-/// Sorts an error of PostgreSQL's into ours.
-pub(crate) fn store_error(error: tokio_postgres::Error) -> StoreError {
-    let text = explain(&error);
-    match error.code() {
-        Some(&SqlState::DISK_FULL) => StoreError::NoSpace(text),
-        Some(&SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED) => StoreError::Damaged(text),
-        _ => StoreError::Unavailable(text),
-    }
-}
-
-// ── One connection ──────────────────────────────────────────────────────────────────────────────
-
-/// Whether running an operation again from the start may help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    None,
-    Conflict,
-    Lost,
-}
-
-/// A connection out of the pool. One that is dropped before its transaction ended is closed.
-pub(crate) struct Client {
-    object: Option<Object>,
-    failed: AtomicBool,
-    trouble: AtomicU8,
-    clean: AtomicBool,
-}
-
-impl Client {
-    fn object(&self) -> &Object {
-        self.object.as_ref().expect("taken out only by drop")
-    }
-
-    pub(crate) async fn each(
-        &self,
-        sql: &'static str,
-        params: &[Param<'_>],
-        mut look: impl FnMut(&Row<'_>) -> Result<bool, StoreError> + Send,
-    ) -> Result<(), StoreError> {
-        let rows = async {
-            let statement = self.object().prepare_cached(dialect::postgres(sql)).await?;
-            self.object().query_raw(&statement, params.iter().map(Bound)).await
-        };
-        let mut rows = pin!(rows.await.map_err(|e| self.note(e))?);
-        let mut wanted = true;
-        // Always to the end, so that the statement has run to its end too.
-        while let Some(row) = rows.try_next().await.map_err(|e| self.note(e))? {
-            wanted = wanted && look(&Row::Postgres(&row))?;
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn run(
-        &self,
-        sql: &'static str,
-        params: &[Param<'_>],
-    ) -> Result<u64, StoreError> {
-        let ran = async {
-            let statement = self.object().prepare_cached(dialect::postgres(sql)).await?;
-            self.object().execute_raw(&statement, params.iter().map(Bound)).await
-        };
-        ran.await.map_err(|e| self.note(e))
-    }
-
-    async fn control(&self, sql: &str) -> Result<(), StoreError> {
-        self.object().batch_execute(sql).await.map_err(|e| self.note(e))
-    }
-
-    /// Remembers that a statement failed: the transaction cannot commit any more.
-    fn note(&self, error: tokio_postgres::Error) -> StoreError {
-        self.failed.store(true, Ordering::Relaxed);
-        let trouble = match error.code() {
-            Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED) => 1,
-            Some(
-                &SqlState::ADMIN_SHUTDOWN
-                | &SqlState::CRASH_SHUTDOWN
-                | &SqlState::CANNOT_CONNECT_NOW
-                | &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-            ) => 2,
-            Some(code) if code.code().starts_with("08") => 2,
-            None if error.is_closed() || self.object().is_closed() => 2,
-            // No SQLSTATE: the error came from the connection, not from the server's answer.
-            None if std::error::Error::source(&error)
-                .is_some_and(|cause| cause.is::<std::io::Error>()) =>
-            {
-                2
-            }
-            _ => 0,
-        };
-        self.trouble.fetch_max(trouble, Ordering::Relaxed);
-        store_error(error)
-    }
-
-    fn failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
-    }
-
-    fn trouble(&self) -> Trouble {
-        match self.trouble.load(Ordering::Relaxed) {
-            0 => Trouble::None,
-            1 => Trouble::Conflict,
-            _ => Trouble::Lost,
-        }
-    }
-
-    /// The transaction has ended: the connection may be used again.
-    fn clean(&self) {
-        self.clean.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        if let Some(object) = self.object.take()
-            && !self.clean.load(Ordering::Relaxed)
-        {
-            drop(Object::take(object));
-        }
-    }
-}
-
-impl Tx {
-    fn client(&self) -> &Client {
-        match &self.connection {
-            Connection::Postgres(client) => client,
-            Connection::Sqlite(_) => unreachable!("made in this file over PostgreSQL"),
-        }
-    }
-}
-
-/// A parameter in the binary form of the type that the statement has for it.
-#[derive(Debug)]
-struct Bound<'a>(&'a Param<'a>);
-
-impl ToSql for Bound<'_> {
-    fn to_sql(
-        &self,
-        ty: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        match self.0 {
-            Param::Null => Ok(IsNull::Yes),
-            Param::Int(value) => value.to_sql_checked(ty, out),
-            Param::Text(value) => value.to_sql_checked(ty, out),
-            Param::Bytes(value) => value.to_sql_checked(ty, out),
-            Param::Ints(values) => values.to_sql_checked(ty, out),
-            Param::Texts(values) => values.to_sql_checked(ty, out),
-        }
-    }
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-    to_sql_checked!();
-}
-
-// ── Transactions ────────────────────────────────────────────────────────────────────────────────
-
 /// Why a commit did not come about.
 enum Failed {
     /// An operation refused: its own answer stands. (Or it swallowed an error, which is ours.)
@@ -603,71 +361,10 @@ impl Shared {
         }
         tx.run(
             "SELECT pg_notify(?1, ?2)",
-            super::params![CHANNEL, &announcement(&self.node, touched)],
+            crate::engine::params![CHANNEL, &announcement(&self.node, touched)],
         )
         .await
         .map(drop)
-    }
-
-    async fn listen_once(&self) -> Result<(), StoreError> {
-        match &self.tls {
-            Some(tls) => {
-                let (client, connection) =
-                    self.config.connect(tls.clone()).await.map_err(store_error)?;
-                self.hear(client, connection).await
-            }
-            None => {
-                let (client, connection) = self.config.connect(NoTls).await.map_err(store_error)?;
-                self.hear(client, connection).await
-            }
-        }
-    }
-
-    async fn hear<S, T>(
-        &self,
-        client: tokio_postgres::Client,
-        mut connection: tokio_postgres::Connection<S, T>,
-    ) -> Result<(), StoreError>
-    where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    {
-        let messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
-        let listen = async {
-            client.batch_execute(&format!("LISTEN {CHANNEL}")).await.map_err(store_error)?;
-            // From here on everything is heard; before, something may have been missed.
-            self.hub.wake_all();
-            loop {
-                tokio::time::sleep(LIVENESS_EVERY).await;
-                let alive = client.batch_execute("SELECT 1");
-                match tokio::time::timeout(CONNECTION_TIMEOUT, alive).await {
-                    Ok(alive) => alive.map_err(store_error)?,
-                    Err(_) => {
-                        let silent = "the connection that listens is silent";
-                        return Err(StoreError::Unavailable(silent.into()));
-                    }
-                }
-            }
-        };
-        let hear = async {
-            let mut messages = pin!(messages);
-            while let Some(message) = messages.next().await {
-                if let AsyncMessage::Notification(note) = message.map_err(store_error)? {
-                    self.heard(note.payload());
-                }
-            }
-            Ok(())
-        };
-        let (listen, hear) = (pin!(listen), pin!(hear));
-        futures_util::future::select(listen, hear).await.factor_first().0
-    }
-
-    fn heard(&self, payload: &str) {
-        match understood(payload) {
-            Some((node, _)) if node == self.node => {}
-            Some((_, Some(touched))) => self.hub.wake(&touched),
-            Some((_, None)) | None => self.hub.wake_all(),
-        }
     }
 }
 
@@ -679,7 +376,7 @@ async fn lock_accounts(tx: &Tx, locks: &[i64]) -> Result<(), StoreError> {
     if !locks.is_empty() {
         tx.run(
             "SELECT id FROM accounts WHERE id IN LIST(?1) ORDER BY id /*postgres:FOR NO KEY UPDATE*/",
-            super::params![locks],
+            crate::engine::params![locks],
         )
         .await?;
     }
@@ -691,29 +388,6 @@ async fn attempt_all(group: &mut [Box<dyn Request>], tx: &Tx) -> bool {
     let attempts =
         group.iter_mut().map(|request| AssertUnwindSafe(request.attempt(tx)).catch_unwind());
     futures_util::future::join_all(attempts).await.into_iter().all(|keep| matches!(keep, Ok(true)))
-}
-
-/// `node;queue;accounts`: queue is `q` or empty; accounts parted by commas, or `*` for all.
-fn announcement(node: &str, touched: &Touched) -> String {
-    let accounts = if touched.accounts.len() > NOTIFY_ACCOUNTS_MAX {
-        "*".to_owned()
-    } else {
-        let numbers: Vec<String> = touched.accounts.iter().map(|id| id.0.to_string()).collect();
-        numbers.join(",")
-    };
-    format!("{node};{};{accounts}", if touched.queue { "q" } else { "" })
-}
-
-/// Reads an announcement: the node, and what was touched unless that is "all".
-fn understood(payload: &str) -> Option<(&str, Option<Touched>)> {
-    let mut parts = payload.split(';');
-    let (node, queue, accounts) = (parts.next()?, parts.next()?, parts.next()?);
-    if accounts == "*" {
-        return Some((node, None));
-    }
-    let numbers = accounts.split(',').filter(|number| !number.is_empty());
-    let accounts = numbers.map(|n| n.parse().map(AccountId)).collect::<Result<_, _>>().ok()?;
-    Some((node, Some(Touched { accounts, queue: queue == "q" })))
 }
 
 type Requests = Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Box<dyn Request>>>>;
@@ -760,32 +434,5 @@ impl Shared {
                 alone.into_iter().for_each(|request| request.answer(error.clone()));
             });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn announcements_are_understood() {
-        let touched = Touched { accounts: vec![AccountId(3), AccountId(40)], queue: true };
-        let text = announcement("n1", &touched);
-        assert_eq!(understood(&text), Some(("n1", Some(touched))));
-        let many = Touched { accounts: (0..1_000).map(AccountId).collect(), queue: false };
-        let text = announcement("n1", &many);
-        assert!(text.len() < 8_000);
-        assert_eq!(understood(&text), Some(("n1", None)));
-        assert_eq!(understood("?"), None);
-    }
-
-    #[test]
-    fn passwords_do_not_reach_error_texts() {
-        let Err(error) = configure("postgres://wax:secret@db/mail?sslmode=maybe") else {
-            panic!("accepted")
-        };
-        let text = error.to_string();
-        assert!(text.contains("sslmode=maybe") && text.contains("wax@db"), "{text}");
-        assert!(!text.contains("secret"), "{text}");
     }
 }

@@ -1,0 +1,90 @@
+//! Removing entries, the tombstones that tell of them, and content that has no place left.
+
+use super::listing::modseq;
+use super::transfer::{Which, select};
+use super::writing::{Delta, lock_by_mailbox, move_counters, next_modseq};
+use super::{ModSeq, Uid};
+use crate::blob::{release_blobs, rounds};
+use crate::engine::{Tx, params};
+use crate::instant::count32;
+use crate::{MailboxId, StoreError};
+
+pub(super) async fn expunge_in(
+    tx: &Tx,
+    mailbox: MailboxId,
+    uids: &Vec<i64>,
+    which: Which,
+    now: i64,
+) -> Result<(Vec<Uid>, ModSeq), StoreError> {
+    let Some(state) = lock_by_mailbox(tx, mailbox).await? else {
+        return Ok((Vec::new(), ModSeq(0)));
+    };
+    let selected = select(tx, mailbox, uids, which).await?;
+    if selected.uids.is_empty() {
+        return Ok((Vec::new(), modseq(state.highest_modseq)?));
+    }
+    let Delta { octets, total, .. } = selected.delta;
+    let modseq_now = next_modseq(tx, state.account, -octets, -total).await?;
+    remove_entries(tx, mailbox, &selected.uids, selected.delta, modseq_now).await?;
+    drop_places(tx, &selected.messages, now).await?;
+    let gone = selected.uids.iter().map(|uid| count32(*uid).map(Uid));
+    Ok((gone.collect::<Result<_, _>>()?, modseq(modseq_now)?))
+}
+
+/// Deletes entries that are known to exist, with tombstones and counters.
+pub(super) async fn remove_entries(
+    tx: &Tx,
+    mailbox: MailboxId,
+    uids: &Vec<i64>,
+    delta: Delta,
+    modseq: i64,
+) -> Result<(), StoreError> {
+    const DELETE: &str = "DELETE FROM entries WHERE mailbox = ?1 AND uid IN LIST(?2)";
+    const TOMBSTONE: &str = "INSERT INTO tombstones (mailbox, modseq, first_uid, last_uid) \
+        VALUES (?1, ?2, ?3, ?4)";
+    tx.run(DELETE, params![mailbox.0, uids]).await?;
+    for run in uids.chunk_by(|a, b| a + 1 == *b) {
+        let (first, last) = (run[0], run[run.len() - 1]);
+        tx.run(TOMBSTONE, params![mailbox.0, modseq, first, last]).await?;
+    }
+    move_counters(tx, mailbox, delta.negated(), 0, modseq).await
+}
+
+/// Takes one place away for each number given (one may stand there several times). Messages without
+/// a place go, with their words in the index and their hold on the blob.
+pub(crate) async fn drop_places(tx: &Tx, messages: &[i64], now: i64) -> Result<(), StoreError> {
+    const FEWER: &str = "UPDATE messages SET places = places - 1 WHERE id IN LIST(?1)";
+    const GONE: &str = "DELETE FROM messages WHERE id IN LIST(?1) AND places = 0 \
+        RETURNING id, blob, indexed";
+    let rounds = rounds(messages);
+    for round in &rounds {
+        tx.run(FEWER, params![round]).await?;
+    }
+    let Some(all) = rounds.first() else { return Ok(()) };
+    let gone =
+        tx.rows(GONE, params![all], |row| Ok((row.int(0)?, row.int(1)?, row.flag(2)?))).await?;
+    let blobs: Vec<i64> = gone.iter().map(|(_, blob, _)| *blob).collect();
+    release_blobs(tx, &blobs, now).await?;
+    let indexed = gone.iter().filter(|(_, _, indexed)| *indexed).map(|(id, ..)| *id).collect();
+    crate::search::forget(tx, &indexed).await
+}
+
+/// Mailboxes with more than `keep` ranges.
+pub(super) async fn long_lists(tx: &Tx, keep: i64) -> Result<Vec<MailboxId>, StoreError> {
+    const SQL: &str = "SELECT mailbox FROM tombstones GROUP BY mailbox HAVING COUNT(*) > ?1";
+    tx.rows(SQL, params![keep], |row| Ok(MailboxId(row.int(0)?))).await
+}
+
+pub(super) async fn forget_in(tx: &Tx, mailbox: MailboxId, keep: i64) -> Result<u64, StoreError> {
+    const NEWEST_TO_GO: &str = "SELECT modseq FROM tombstones WHERE mailbox = ?1 \
+        ORDER BY modseq DESC LIMIT 1 OFFSET ?2";
+    const FORGET: &str = "DELETE FROM tombstones WHERE mailbox = ?1 AND modseq <= ?2";
+    const REMEMBER: &str = "UPDATE mailboxes SET forgotten_modseq = ?2 WHERE id = ?1";
+    if lock_by_mailbox(tx, mailbox).await?.is_none() {
+        return Ok(0);
+    }
+    let modseq = tx.row(NEWEST_TO_GO, params![mailbox.0, keep], |row| row.int(0)).await?;
+    let Some(modseq) = modseq else { return Ok(0) };
+    tx.run(REMEMBER, params![mailbox.0, modseq]).await?;
+    tx.run(FORGET, params![mailbox.0, modseq]).await
+}

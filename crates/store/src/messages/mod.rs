@@ -1,0 +1,380 @@
+//! Messages in mailboxes: listing, flags, copy, move, expunge.
+//!
+//! A *message* is content that an account has (one row, one blob, one summary); an *entry* is its
+//! place in a mailbox, with a UID and flags. A copy is another entry of the same message.
+//!
+//! Every write here locks the account first (see `engine/postgres/mod.rs`), takes one modseq, and keeps
+//! the counters of mailbox and account equal to what a count over the entries would give.
+
+mod expunge;
+mod flags;
+mod listing;
+mod transfer;
+mod writing;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use waxwing_message::{JourneyId, Summary};
+
+use crate::accept::{decode_summary, encode_summary};
+use crate::blob::{BlobRow, Content};
+use crate::engine::{Param, Repeat, Row};
+use crate::instant::micros;
+use crate::{MailboxId, StagedBlob, Store, StoreError};
+
+pub(crate) use expunge::drop_places;
+use expunge::{expunge_in, forget_in, long_lists};
+use flags::{StoreFlags, store_flags_in};
+use listing::{changes_in, entries_in, summaries_in};
+use transfer::Which;
+pub(crate) use transfer::{Transfer, transfer_in};
+use writing::{Append, append_in};
+pub(crate) use writing::{
+    NewEntry, add_mailbox_keywords, check_uid, insert_entry, insert_message, next_modseq,
+};
+
+/// A message's number in its mailbox: given once, never again (RFC 9051 §2.3.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Uid(pub u32);
+/// Numbers the changes of an account, upward from 1 (RFC 7162 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModSeq(pub u64);
+/// The account's name for a content (RFC 8474 EMAILID).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId(pub i64);
+
+/// System flags as bits; keywords beside them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// Bits.
+    pub system: SystemFlags,
+    /// Sorted, each once, spelled as first used in the account. Shared when equal.
+    pub keywords: Option<Arc<[Arc<str>]>>,
+}
+
+/// A set of system flags (RFC 9051 §2.3.2), one bit each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct SystemFlags(pub u8);
+
+impl SystemFlags {
+    /// `\Seen`.
+    pub const SEEN: SystemFlags = SystemFlags(1);
+    /// `\Answered`.
+    pub const ANSWERED: SystemFlags = SystemFlags(2);
+    /// `\Flagged`.
+    pub const FLAGGED: SystemFlags = SystemFlags(4);
+    /// `\Deleted`.
+    pub const DELETED: SystemFlags = SystemFlags(8);
+    /// `\Draft`.
+    pub const DRAFT: SystemFlags = SystemFlags(16);
+    /// All of `other` are in it.
+    pub fn contains(self, other: SystemFlags) -> bool {
+        self.0 & other.0 == other.0
+    }
+    /// With those of `other` too.
+    pub fn with(self, other: SystemFlags) -> SystemFlags {
+        SystemFlags(self.0 | other.0)
+    }
+    /// Without those of `other`.
+    pub fn without(self, other: SystemFlags) -> SystemFlags {
+        SystemFlags(self.0 & !other.0)
+    }
+}
+
+/// A message's place in a mailbox, without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// In this mailbox.
+    pub uid: Uid,
+    /// The content.
+    pub message: MessageId,
+    /// Of its last change.
+    pub modseq: ModSeq,
+    /// System flags and keywords.
+    pub flags: Flags,
+    /// Of the whole message.
+    pub size_octets: u64,
+    /// IMAP's INTERNALDATE.
+    pub received_at: Timestamp,
+    /// When it came into this mailbox (RFC 8514).
+    pub saved_at: Timestamp,
+}
+
+/// A message to be added to a mailbox.
+pub struct NewMessage {
+    /// Its octets.
+    pub blob: StagedBlob,
+    /// Of those octets.
+    pub summary: Summary,
+    /// IMAP's INTERNALDATE.
+    pub received_at: Timestamp,
+    /// To begin with.
+    pub flags: Flags,
+    /// The journey that brought it, if any.
+    pub journey: Option<JourneyId>,
+}
+
+/// Where an added message went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Of the mailbox.
+    pub uid_validity: u32,
+    /// Of the new entry.
+    pub uid: Uid,
+    /// Of the addition.
+    pub modseq: ModSeq,
+}
+
+/// What to do with flags.
+#[derive(Debug, Clone)]
+pub enum FlagChange {
+    /// These and no others.
+    Set(Flags),
+    /// These too.
+    Add(Flags),
+    /// Not these.
+    Remove(Flags),
+}
+
+/// What became of a flag change.
+#[derive(Debug, Clone)]
+pub struct FlagResults {
+    /// The entries after the change, in order of UID; ones that were not altered keep their modseq.
+    pub entries: Vec<Entry>,
+    /// Refused because their modseq was above `unchanged_since` (RFC 7162 §3.1.3).
+    pub modified: Vec<Uid>,
+}
+
+/// Where copies went.
+#[derive(Debug, Clone)]
+pub struct Copied {
+    /// Of the target.
+    pub uid_validity: u32,
+    /// Source and new UID, in order of source UID.
+    pub uids: Vec<(Uid, Uid)>,
+    /// Of the copying.
+    pub modseq: ModSeq,
+}
+
+/// Why nothing was added.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The target was deleted meanwhile, or belongs to another account.
+    #[error("no such mailbox")]
+    NoMailbox,
+    /// Of the account.
+    #[error("over quota")]
+    OverQuota,
+    /// Nothing was added, or the answer was lost.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What happened in a mailbox after a modseq.
+#[derive(Debug, Clone)]
+pub struct MailboxChanges {
+    /// New and altered entries, by UID.
+    pub changed: Vec<Entry>,
+    /// Expunged since, by UID.
+    pub vanished: Vec<Uid>,
+    /// Of the moment at which this was true.
+    pub highest_modseq: ModSeq,
+    /// Tombstones older than `since` were dropped: `vanished` may be incomplete.
+    pub incomplete: bool,
+}
+
+impl Store {
+    /// All entries by UID, at one moment, with the modseq of that moment. A mailbox that does not
+    /// exist has none.
+    pub async fn entries(&self, mailbox: MailboxId) -> Result<(Vec<Entry>, ModSeq), StoreError> {
+        let engine = &self.inner.engine;
+        engine.read(mailbox, |tx, mailbox| Box::pin(entries_in(tx, *mailbox))).await
+    }
+
+    /// What happened in the mailbox after `since`.
+    pub async fn changes(
+        &self,
+        mailbox: MailboxId,
+        since: ModSeq,
+    ) -> Result<MailboxChanges, StoreError> {
+        let engine = &self.inner.engine;
+        let asked = (mailbox, since);
+        engine.read(asked, |tx, (mailbox, since)| Box::pin(changes_in(tx, *mailbox, *since))).await
+    }
+
+    /// Summaries for these UIDs, in the order of UID; expunged ones are absent. Callers ask in
+    /// slices of some hundreds.
+    pub async fn summaries(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+    ) -> Result<Vec<(Uid, Summary)>, StoreError> {
+        let engine = &self.inner.engine;
+        let asked = (mailbox, numbers(uids));
+        let stored = engine
+            .read(asked, |tx, (mailbox, uids)| Box::pin(summaries_in(tx, *mailbox, uids)))
+            .await?;
+        stored.into_iter().map(|(uid, octets)| Ok((uid, decode_summary(&octets)?))).collect()
+    }
+
+    /// The content of an entry; `None` when it was expunged meanwhile.
+    pub async fn content(
+        &self,
+        mailbox: MailboxId,
+        uid: Uid,
+    ) -> Result<Option<Content>, StoreError> {
+        const SQL: &str = "SELECT b.id, b.size_octets, b.object, b.chunk_ends FROM entries e \
+            JOIN messages m ON m.id = e.message JOIN blobs b ON b.id = m.blob \
+            WHERE e.mailbox = ?1 AND e.uid = ?2";
+        let engine = &self.inner.engine;
+        let found = engine
+            .read((mailbox, uid), |tx, (mailbox, uid)| {
+                let values = [Param::Int(mailbox.0), Param::Int(i64::from(uid.0))];
+                Box::pin(async move { tx.row(SQL, &values, BlobRow::read).await })
+            })
+            .await?;
+        found.map(|row: BlobRow| row.content(self)).transpose()
+    }
+
+    /// Adds several messages in one transaction (RFC 3502).
+    pub async fn append(
+        &self,
+        mailbox: MailboxId,
+        messages: Vec<NewMessage>,
+    ) -> Result<Vec<Appended>, AppendError> {
+        let summaries = messages.iter().map(|message| encode_summary(&message.summary)).collect();
+        let append = Append { mailbox, messages, summaries, now: micros(Timestamp::now()) };
+        let engine = &self.inner.engine;
+        engine.write(append, Repeat::Never, |tx, append| Box::pin(append_in(tx, append))).await
+    }
+
+    /// Changes the flags of these entries. Nothing is written for entries that stay as they are.
+    pub async fn store_flags(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        change: FlagChange,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<FlagResults, StoreError> {
+        let asked = StoreFlags { mailbox, uids: numbers(uids), change, unchanged_since };
+        let engine = &self.inner.engine;
+        engine.write(asked, Repeat::Never, |tx, asked| Box::pin(store_flags_in(tx, asked))).await
+    }
+
+    /// Within one account. All or nothing. UIDs that do not exist are passed over.
+    pub async fn copy(
+        &self,
+        from: MailboxId,
+        uids: &[Uid],
+        to: MailboxId,
+    ) -> Result<Copied, AppendError> {
+        self.transfer(from, uids, to, false).await
+    }
+
+    /// Like a copy, a new UID each, but the old entries go in the same transaction (RFC 6851).
+    pub async fn move_entries(
+        &self,
+        from: MailboxId,
+        uids: &[Uid],
+        to: MailboxId,
+    ) -> Result<Copied, AppendError> {
+        self.transfer(from, uids, to, true).await
+    }
+
+    async fn transfer(
+        &self,
+        from: MailboxId,
+        uids: &[Uid],
+        to: MailboxId,
+        moved: bool,
+    ) -> Result<Copied, AppendError> {
+        let now = micros(Timestamp::now());
+        let transfer = Transfer { from, uids: numbers(uids), to, moved, now };
+        let engine = &self.inner.engine;
+        engine.write(transfer, Repeat::Never, |tx, asked| Box::pin(transfer_in(tx, asked))).await
+    }
+
+    /// Removes entries; content goes with its last entry. Gives those that were there, by UID.
+    pub async fn expunge(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+    ) -> Result<(Vec<Uid>, ModSeq), StoreError> {
+        self.remove(mailbox, uids, Which::All).await
+    }
+
+    /// Like `expunge`, but removes only those that have `\Deleted` at that very moment: a flag that
+    /// another session took away meanwhile saves its message (RFC 9051 §6.4.3, RFC 4315 §2.1).
+    pub async fn expunge_if_deleted(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+    ) -> Result<(Vec<Uid>, ModSeq), StoreError> {
+        self.remove(mailbox, uids, Which::Deleted).await
+    }
+
+    async fn remove(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        which: Which,
+    ) -> Result<(Vec<Uid>, ModSeq), StoreError> {
+        let asked = (mailbox, numbers(uids), which, micros(Timestamp::now()));
+        let engine = &self.inner.engine;
+        engine
+            .write(asked, Repeat::Never, |tx, (mailbox, uids, which, now)| {
+                Box::pin(expunge_in(tx, *mailbox, uids, *which, *now))
+            })
+            .await
+    }
+
+    /// Keeps the newest `keep` ranges of tombstones of each mailbox; gives how many went. Clients
+    /// that ask for changes since before then are told that the answer is incomplete. Part of the
+    /// background work.
+    pub async fn forget_tombstones(&self, keep: usize) -> Result<u64, StoreError> {
+        let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+        let engine = &self.inner.engine;
+        let long = engine.read(keep, |tx, keep| Box::pin(long_lists(tx, *keep))).await?;
+        let mut forgotten = 0;
+        for mailbox in long {
+            forgotten += engine
+                .write((mailbox, keep), Repeat::Harmless, |tx, (mailbox, keep)| {
+                    Box::pin(forget_in(tx, *mailbox, *keep))
+                })
+                .await?;
+        }
+        Ok(forgotten)
+    }
+
+    /// The journey that brought a message, if it came by one.
+    pub async fn journey_of(
+        &self,
+        mailbox: MailboxId,
+        uid: Uid,
+    ) -> Result<Option<JourneyId>, StoreError> {
+        const SQL: &str = "SELECT m.journey FROM entries e JOIN messages m ON m.id = e.message \
+            WHERE e.mailbox = ?1 AND e.uid = ?2";
+        let engine = &self.inner.engine;
+        let found = engine
+            .read((mailbox, uid), |tx, (mailbox, uid)| {
+                let values = [Param::Int(mailbox.0), Param::Int(i64::from(uid.0))];
+                Box::pin(async move {
+                    let read = |row: &Row<'_>| {
+                        row.opt_bytes(0)?.map(crate::journeys::journey_id).transpose()
+                    };
+                    tx.row(SQL, &values, read).await
+                })
+            })
+            .await?;
+        Ok(found.flatten())
+    }
+}
+
+/// Sorted, each once.
+fn numbers(uids: &[Uid]) -> Vec<i64> {
+    let mut numbers: Vec<i64> = uids.iter().map(|uid| i64::from(uid.0)).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
