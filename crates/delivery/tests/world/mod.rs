@@ -188,8 +188,7 @@ impl World {
 
     /// Changes something behind the store's back.
     pub fn execute(&self, sql: &str) {
-        let path = self._folder.path().join("wax.db");
-        rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+        self.database().execute_batch(sql).unwrap();
     }
 
     pub async fn account(&self, address: &str) -> AccountId {

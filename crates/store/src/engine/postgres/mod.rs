@@ -123,7 +123,15 @@ impl Postgres {
     {
         let mut attempt = 0;
         loop {
-            let tx = self.shared.checkout().await?;
+            let tx = match self.shared.checkout().await {
+                Ok(tx) => tx,
+                // A connection that was cut while it was being made.
+                Err(_) if attempt < ATTEMPTS_MAX => {
+                    pause(&mut attempt).await;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let (begun, outcome) = futures_util::future::join(
                 tx.client().control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
                 operation(&tx, &input),
@@ -301,7 +309,8 @@ impl Shared {
     }
 
     async fn commit(&self, group: &mut [Box<dyn Request>]) -> Result<(), Failed> {
-        let tx = self.checkout().await.map_err(Failed::Broken)?;
+        // Nothing was begun: another try is harmless.
+        let tx = self.checkout().await.map_err(Failed::Again)?;
         let client = tx.client();
         let mut locks: Vec<i64> =
             group.iter().flat_map(|request| request.locks()).copied().collect();
