@@ -452,20 +452,35 @@ fn mutt_sends_with_an_attachment_and_reads_the_answer() {
 
     mail_for_alice(&world, "an answer");
     world.wax.wait_for_mail("alice", 1, ON_THE_ROAD);
+    mail_for_alice(&world, "not wanted");
+    world.wax.wait_for_mail("alice", 2, ON_THE_ROAD);
     let saved = client.home.join("saved");
-    let keys = format!("<copy-message>{}<enter><exit><exit>", saved.display());
-    let line = format!(
-        "{} -n -F {} -f imap://{imap}/INBOX -e 'push {keys}'",
-        tool("mutt", "mutt").display(),
-        config.display()
+    let keys = format!(
+        "<first-entry><copy-message>{}<enter><first-entry><flag-message><last-entry>\
+         <delete-message><sync-mailbox><exit>",
+        saved.display()
     );
-    // mutt reads only in a terminal; script(1) is one.
-    let mut command = client.command("script", "bsdutils");
-    command.env("TERM", "vt100").args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    let imap_folder = format!("imap://{imap}/INBOX");
+    let mut command = client.command("python3", "python3");
+    // mutt reads only in a terminal.
+    command.env("TERM", "vt100").args(["-c", IN_A_TERMINAL]).arg(tool("mutt", "mutt"));
+    command.arg("-n").arg("-F").arg(&config).args(["-f", &imap_folder]);
+    command.args(["-e", "set delete=yes", "-e", &format!("push {keys}")]);
     run_client(command, b"");
     let saved = eventually(ON_THE_ROAD, "what mutt saved", || std::fs::read_to_string(&saved).ok());
     assert!(saved.contains("Subject: an answer") && saved.contains("\nHello.\n"), "{saved}");
+    let kept = world.wax.wait_for_mail("alice", 1, ON_THE_ROAD);
+    assert_eq!(kept.len(), 1, "the other one was deleted");
+    let mut command = curl(&client, "alice", "wax.test");
+    let url = format!("imaps://{}/INBOX", world.wax.at("imaps"));
+    command.args(["--url", &url, "-X", "FETCH 1 (FLAGS)"]);
+    let flags = run_client(command, b"").out();
+    assert!(flags.contains("\\Flagged") && flags.contains("\\Seen"), "{flags}");
 }
+
+/// A terminal of its own for the program in the arguments, whatever this process has for one.
+const IN_A_TERMINAL: &str =
+    "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
 
 #[test]
 fn several_clients_read_one_mailbox_at_once() {
