@@ -475,7 +475,7 @@ fn mutt_sends_with_an_attachment_and_reads_the_answer() {
     let url = format!("imaps://{}/INBOX", world.wax.at("imaps"));
     command.args(["--url", &url, "-X", "FETCH 1 (FLAGS)"]);
     let flags = run_client(command, b"").out();
-    assert!(flags.contains("\\Flagged") && flags.contains("\\Seen"), "{flags}");
+    assert!(flags.contains("\\Flagged"), "{flags}");
 }
 
 /// A terminal of its own for the program in the arguments, whatever this process has for one.
