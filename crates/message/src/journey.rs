@@ -74,6 +74,45 @@ pub struct TlsUsed {
     pub peer_verified: bool,
 }
 
+/// The policy that a connection to a host had to keep to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsPolicySeen {
+    /// Which one.
+    pub policy: TlsPolicyKind,
+    /// Whether the host was authenticated as it demands.
+    pub verified: bool,
+    /// What is to be said of it, in words: `testing`, unusable records, a wish of the sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// The policies that a domain can have about TLS to its hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsPolicyKind {
+    /// RFC 7672.
+    Dane,
+    /// RFC 8461.
+    MtaSts,
+    /// The domain has none: TLS is used when it is offered (RFC 7435).
+    None,
+    /// A policy that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+impl TlsPolicyKind {
+    /// As people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TlsPolicyKind::Dane => "DANE",
+            TlsPolicyKind::MtaSts => "MTA-STS",
+            TlsPolicyKind::None => "none",
+            TlsPolicyKind::Other => "another",
+        }
+    }
+}
+
 /// Who handed us the message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
@@ -146,12 +185,73 @@ pub enum Step {
         /// What submission repaired (RFC 6409 §8), such as `added Date`.
         repairs: Vec<String>,
     },
+    /// What was observed about where the message comes from, before anything was decided.
+    Examined {
+        /// In the order of the checks.
+        findings: Vec<Finding>,
+        /// By what the sender is known from now on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        identities: Vec<KnownBy>,
+        /// From the first question to the last answer.
+        took_millis: u64,
+    },
+    /// What followed from the findings, for all recipients or for one.
+    Judged {
+        /// For whom; `None` when it holds for all.
+        recipient: Option<Address>,
+        /// What is to be done.
+        verdict: Verdict,
+        /// The sum of the reasons' weights.
+        weight: i32,
+        /// The weightiest first.
+        reasons: Vec<Reason>,
+        /// What the operator or the reader chose that goes before the reasons, in words.
+        overridden: Option<String>,
+    },
+    /// Responsibility was not taken: the client was told so.
+    Refused {
+        /// Our host name.
+        by: String,
+        /// As in [`Step::Accepted`].
+        protocol: String,
+        /// Who wanted to hand it over.
+        source: Source,
+        /// MAIL FROM.
+        reverse_path: ReversePath,
+        /// RCPT TO.
+        recipients: Vec<Address>,
+        /// The message's own Message-ID.
+        message_id: Option<String>,
+        /// As received.
+        size_octets: u64,
+        /// 4xx: try again; 5xx: never.
+        code: u16,
+        /// What the client was told.
+        text: String,
+    },
     /// An alias or catch-all turned one recipient into others.
     Expanded {
         /// As given.
         recipient: Address,
         /// Where it leads.
         to: Vec<Address>,
+    },
+    /// A reader's own rules ran on the message.
+    Sorted {
+        /// As given in the envelope.
+        recipient: Address,
+        /// Whose rules.
+        account: Address,
+        /// The name of the script.
+        script: String,
+        /// What it did, in order, in words: `rule 3 (line 12): fileinto "Lists"`.
+        trace: Vec<String>,
+        /// Why it did not run to its end; the message is then kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+        /// Messages that it caused: redirected ones, answers, reports.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        caused: Vec<CausedMessage>,
     },
     /// Put into a mailbox of this system.
     Deposited {
@@ -190,6 +290,10 @@ pub enum Step {
         ip: Option<IpAddr>,
         /// TLS, if used.
         tls: Option<TlsUsed>,
+        /// The domain's policy about TLS; `None` in older journeys and where nothing was sent over
+        /// the network.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tls_policy: Option<TlsPolicySeen>,
         /// For each recipient that was tried there.
         recipients: Vec<RecipientOutcome>,
         /// From connecting to the last reply.
@@ -229,6 +333,22 @@ pub enum Step {
         /// The journey of that report.
         report: JourneyId,
     },
+    /// The message carries a report about one of our domains, which was read and kept.
+    ReportRead {
+        /// `DMARC`, `TLS`, `DMARC failure`.
+        kind: String,
+        /// Ours.
+        domain: String,
+        /// Who reports, in their own words.
+        organization: String,
+        /// What it says, in words.
+        summary: String,
+    },
+    /// The message says that it carries a report, and the report was not kept.
+    ReportNotRead {
+        /// Why, in words.
+        reason: String,
+    },
     /// An operator acted on the queue entry.
     Operator {
         /// For whom.
@@ -236,6 +356,17 @@ pub enum Step {
         /// `held`, `released`, `retried`, `cancelled`.
         action: String,
     },
+}
+
+/// A message that another one caused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CausedMessage {
+    /// What it is: `redirect`, `vacation`, `notify`, `reject`.
+    pub what: String,
+    /// For whom.
+    pub to: Vec<Address>,
+    /// Its own journey.
+    pub journey: JourneyId,
 }
 
 /// One recipient's outcome within an attempt.
@@ -246,4 +377,129 @@ pub struct RecipientOutcome {
     /// What happened.
     #[serde(flatten)]
     pub outcome: Outcome,
+}
+
+/// One thing that was observed, with its reason and what it took to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which check.
+    pub check: Check,
+    /// In the RFC's own word where there is one: `pass`, `softfail`, `temperror`.
+    pub result: String,
+    /// What was examined: an address, a domain, `d=example.org s=2024`, an IP address.
+    pub about: String,
+    /// Why, in words for people: which term matched, which header fails, which key is missing.
+    pub reason: String,
+    /// The questions to the DNS, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lookups: Vec<LookupSeen>,
+}
+
+/// One question to the DNS and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupSeen {
+    /// What was asked for.
+    pub name: String,
+    /// `TXT`, `MX`.
+    pub record_type: String,
+    /// The records in their text form, or why there are none; cut at 500 octets.
+    pub answer: String,
+    /// Whether DNSSEC signed it.
+    pub dnssec: bool,
+}
+
+/// The checks that findings and reasons come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// RFC 7208.
+    Spf,
+    /// RFC 6376.
+    Dkim,
+    /// RFC 9989.
+    Dmarc,
+    /// RFC 8617.
+    Arc,
+    /// What the client called itself.
+    Helo,
+    /// The name of the client's address.
+    ReverseDns,
+    /// DNS blocklists.
+    Blocklist,
+    /// The header's From field.
+    From,
+    /// What is known of the sender.
+    Reputation,
+    /// The first message of this sender to this reader.
+    FirstContact,
+    /// The words of the message.
+    Words,
+    /// What the operator or the reader wants.
+    Policy,
+    /// A check that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+impl Check {
+    /// As people read it: `SPF`, `reverse DNS`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Check::Spf => "SPF",
+            Check::Dkim => "DKIM",
+            Check::Dmarc => "DMARC",
+            Check::Arc => "ARC",
+            Check::Helo => "HELO",
+            Check::ReverseDns => "reverse DNS",
+            Check::Blocklist => "blocklist",
+            Check::From => "From",
+            Check::Reputation => "reputation",
+            Check::FirstContact => "first contact",
+            Check::Words => "words",
+            Check::Policy => "policy",
+            Check::Other => "other",
+        }
+    }
+}
+
+/// One reason for a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Which check it comes from.
+    pub check: Check,
+    /// Points: above zero it speaks for spam, below zero for the sender. A hundred is certainty.
+    pub weight: i32,
+    /// In words for people.
+    pub text: String,
+}
+
+/// What is done with a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Verdict {
+    /// Into the mailbox that it is for.
+    Accept,
+    /// Into the mailbox for spam: the end of every doubt.
+    SpamFolder,
+    /// Not now: the client is to try again (`451 4.7.1`, greylisting).
+    Defer {
+        /// What the client is told.
+        text: String,
+    },
+    /// Not at all (`550`).
+    Refuse {
+        /// RFC 3463 and RFC 7372: `5.7.1`, `5.7.26`.
+        status: String,
+        /// What the client is told.
+        text: String,
+    },
+}
+
+/// One name that a sender is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownBy {
+    /// `address`, `domain`, `organizational_domain`, `dkim_domain`, `spf_domain`, `ip`, `network`.
+    pub kind: String,
+    /// The name.
+    pub name: String,
 }
