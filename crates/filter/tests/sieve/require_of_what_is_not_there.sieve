@@ -1,0 +1,5 @@
+require ["fileinto", "imapflags"];
+/*
+== expect
+fault 1:22
+*/

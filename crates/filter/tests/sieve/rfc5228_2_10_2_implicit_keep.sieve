@@ -1,0 +1,5 @@
+if false { discard; }
+/*
+== expect
+implicit keep
+*/

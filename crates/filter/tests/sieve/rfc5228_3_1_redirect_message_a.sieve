@@ -1,0 +1,13 @@
+# RFC 5228 §3.1, second example: message A goes to acm@example.com.
+require ["fileinto"];
+if header :contains ["From"] ["coyote"] {
+   redirect "acm@example.com";
+} elsif header :contains "Subject" "$$$" {
+   redirect "postmaster@example.com";
+} else {
+   redirect "field@example.com";
+}
+/*
+== expect
+redirect acm@example.com
+*/

@@ -1,0 +1,8 @@
+require "fileinto";
+fileinto "A";
+if true { stop; }
+fileinto "B";
+/*
+== expect
+fileinto "A"
+*/

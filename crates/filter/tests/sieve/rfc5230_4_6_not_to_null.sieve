@@ -1,0 +1,11 @@
+require "vacation";
+vacation "away";
+/*
+== context
+from <>
+== message
+To: me@example.com
+
+== expect
+implicit keep
+*/

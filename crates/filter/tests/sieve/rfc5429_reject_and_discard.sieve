@@ -1,0 +1,8 @@
+require "reject";
+discard;
+reject "no";
+/*
+== expect
+discard
+reject "no"
+*/
