@@ -166,10 +166,12 @@ async fn accept_one(store: &Store, account: &Account, number: u64, octets: usize
             flags: Flags::default(),
             recipient: account.address.clone(),
             despite_quota: false,
+            author: None,
         }],
         queue: Vec::new(),
         queue_blob: None,
         events: vec![Event { at: now, step: accepted }],
+        beside: Beside::default(),
     };
     store.accept(acceptance).await.expect("accepted");
 }

@@ -15,7 +15,12 @@ use crate::engine::{Tx, params};
 use crate::instant::micros;
 use crate::keywords::{self, Keywords};
 use crate::queue::EnvelopeRest;
-use crate::{AccountId, Flags, MailboxId, Role, StagedBlob, Store, StoreError, SystemFlags};
+use crate::rules::{note_answer, note_seen_ids};
+use crate::trust::{note_report_mail, note_seen, note_written, observe};
+use crate::{
+    AccountId, Flags, MailboxId, Observation, OnceInAWhile, Role, SeenId, StagedBlob, Store,
+    StoreError, SystemFlags,
+};
 
 /// Everything that is taken over at once.
 #[derive(Clone)]
@@ -36,6 +41,38 @@ pub struct Acceptance {
     pub queue_blob: Option<StagedBlob>,
     /// The first steps of the journey.
     pub events: Vec<Event>,
+    /// What else becomes true with it.
+    pub beside: Beside,
+}
+
+/// What is written down in the transaction of an acceptance beside the message itself.
+#[derive(Clone, Default)]
+pub struct Beside {
+    /// The reverse-path under which it is sent on, where that is another than it came with:
+    /// forwarded mail.
+    pub queue_reverse_path: Option<ReversePath>,
+    /// To be reported to other domains.
+    pub observed: Vec<Observation>,
+    /// Addresses that an account of ours writes to with this message, folded.
+    pub written_to: Option<(AccountId, Vec<String>)>,
+    /// It looks like a report about a domain of ours: what is deposited is to be read as one later
+    /// ([`Store::begin_report_mail`]).
+    pub may_be_report: bool,
+    /// What readers' rules are to know again.
+    pub seen_ids: Vec<SeenId>,
+    /// Messages that this one causes, each with a journey of its own.
+    pub caused: Vec<Caused>,
+}
+
+/// A message that comes into being with another: taken in the same transaction, or not at all.
+#[derive(Clone)]
+pub struct Caused {
+    /// By whose rules.
+    pub account: AccountId,
+    /// What is taken.
+    pub acceptance: Acceptance,
+    /// Left out when somebody was answered meanwhile.
+    pub once: Option<OnceInAWhile>,
 }
 
 /// A message for one mailbox.
@@ -57,6 +94,8 @@ pub struct Deposit {
     pub recipient: Address,
     /// Also into a full mailbox: for reports of our own, whose size is bounded.
     pub despite_quota: bool,
+    /// The address of its author, folded, which the account has seen from now on.
+    pub author: Option<String>,
 }
 
 /// How a deposit finds its mailbox.
@@ -69,6 +108,14 @@ pub enum DepositTo {
     NameOrInbox(String),
     /// This one, INBOX when it is not one of the account's (any more).
     Mailbox(MailboxId),
+    /// This one by name, whatever its role. Where there is none it is made when `create` says so and
+    /// the name is a possible one, else it is INBOX.
+    Name {
+        /// A path, levels parted by `/`.
+        name: String,
+        /// Whether to make it, with its parents.
+        create: bool,
+    },
 }
 
 /// A recipient elsewhere.
@@ -144,12 +191,19 @@ pub(crate) struct Prepared {
     queue_blob: Option<StagedBlob>,
     envelope: String,
     events: String,
+    beside: Beside,
+    caused: Vec<(Prepared, Option<OnceInAWhile>)>,
 }
 
 impl Prepared {
     pub(crate) fn new(acceptance: Acceptance) -> Result<Prepared, StoreError> {
-        let Acceptance { journey, now, envelope, message_id, deposits, queue, queue_blob, events } =
-            acceptance;
+        let Acceptance { journey, now, envelope, message_id, deposits, .. } = acceptance;
+        let Acceptance { queue, queue_blob, events, mut beside, .. } = acceptance;
+        let caused = std::mem::take(&mut beside.caused).into_iter();
+        let caused = caused.map(|caused| Ok((Prepared::new(caused.acceptance)?, caused.once)));
+        let caused = caused.collect::<Result<Vec<_>, StoreError>>()?;
+        let mut rest = EnvelopeRest::of(&envelope);
+        rest.sent_as(beside.queue_reverse_path.take());
         if queue_blob.is_none() && !queue.is_empty() {
             return Err(StoreError::Unavailable("queue entries came without a message".into()));
         }
@@ -176,14 +230,30 @@ impl Prepared {
             deposits,
             queue,
             queue_blob,
-            envelope: json(&EnvelopeRest::of(&envelope)),
+            envelope: json(&rest),
             events: json_lines(&events),
+            beside,
+            caused,
         })
     }
 
     /// Those that will be written to.
     pub(crate) fn accounts(&self) -> Vec<i64> {
-        self.deposits.iter().map(|deposit| deposit.account.0).collect()
+        let own = self.deposits.iter().map(|deposit| deposit.account.0);
+        own.chain(self.caused.iter().flat_map(|(caused, _)| caused.accounts())).collect()
+    }
+
+    async fn note_beside(&self, tx: &Tx) -> Result<(), StoreError> {
+        for deposit in &self.deposits {
+            if let Some(author) = &deposit.author {
+                note_seen(tx, deposit.account, author, self.now).await?;
+            }
+        }
+        if let Some((account, addresses)) = &self.beside.written_to {
+            note_written(tx, *account, addresses, self.now).await?;
+        }
+        note_seen_ids(tx, &self.beside.seen_ids, self.now).await?;
+        observe(tx, &self.beside.observed).await
     }
 }
 
@@ -221,7 +291,7 @@ pub(crate) async fn accept_in(tx: &Tx, new: &Prepared) -> Result<(), Stop> {
     Err(if done.is_some() { Stop::Already } else { Stop::Refused(refused) })
 }
 
-async fn accept_all(tx: &Tx, new: &Prepared) -> Result<(), Stop> {
+pub(crate) async fn accept_all(tx: &Tx, new: &Prepared) -> Result<(), Stop> {
     let mut blobs = HashMap::new();
     for deposit in &new.deposits {
         *blobs.entry(deposit.blob.id).or_insert(0) += 1;
@@ -243,7 +313,11 @@ async fn accept_all(tx: &Tx, new: &Prepared) -> Result<(), Stop> {
                 blob
             }
         };
-        put(tx, new, deposit, &new.summaries[index], blob, &place).await?;
+        let message = put(tx, new, deposit, &new.summaries[index], blob, &place).await?;
+        // Once is enough: all deposits hold the same message.
+        if new.beside.may_be_report && deposited.iter().all(Option::is_none) {
+            note_report_mail(tx, message).await?;
+        }
         let step = Step::Deposited {
             recipient: deposit.recipient.clone(),
             account: place.address,
@@ -252,8 +326,24 @@ async fn accept_all(tx: &Tx, new: &Prepared) -> Result<(), Stop> {
         deposited[index] = Some(Event { at: new.at, step });
     }
     enqueue(tx, new).await?;
+    new.note_beside(tx).await?;
     let deposited: Vec<Event> = deposited.into_iter().flatten().collect();
-    begin_journey(tx, new, &format!("{}{}", new.events, json_lines(&deposited))).await
+    begin_journey(tx, new, &format!("{}{}", new.events, json_lines(&deposited))).await?;
+    accept_caused(tx, new).await
+}
+
+/// After the message itself, so that a repetition has stopped before.
+async fn accept_caused(tx: &Tx, new: &Prepared) -> Result<(), Stop> {
+    for (caused, once) in &new.caused {
+        let due = match once {
+            Some(once) => note_answer(tx, once, new.now).await?,
+            None => true,
+        };
+        if due {
+            Box::pin(accept_all(tx, caused)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The mailbox that takes a deposit, with its counters already moved on.
@@ -323,6 +413,10 @@ async fn take_uid(
                 .await?
                 .map(|id| (BY_ID, id))
         }
+        DepositTo::Name { name, create } => {
+            let found = crate::mailboxes::find_or_make(tx, deposit.account, name, *create).await?;
+            found.map(|id| (BY_ID, id))
+        }
     };
     let system = deposit.flags.system;
     let (unseen, deleted) =
@@ -346,7 +440,7 @@ async fn put(
     summary: &[u8],
     blob: i64,
     place: &Place,
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     let journey = Some(new.journey);
     let message =
         crate::messages::insert_message(tx, deposit.account, blob, journey, summary).await?;
@@ -364,7 +458,8 @@ async fn put(
             saved_at: new.now,
         },
     )
-    .await
+    .await?;
+    Ok(message)
 }
 
 async fn enqueue(tx: &Tx, new: &Prepared) -> Result<(), StoreError> {

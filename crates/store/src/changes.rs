@@ -27,7 +27,7 @@ impl Watch {
     }
 }
 
-/// Hears that the queue has new or due work.
+/// Hears that the queue has new or due work, or of changes in any account.
 pub struct QueueWatch {
     bell: watch::Receiver<()>,
 }
@@ -56,6 +56,10 @@ impl Store {
     /// wakes nobody: see [`Store::next_due`].
     pub fn watch_queue(&self) -> QueueWatch {
         QueueWatch { bell: self.inner.hub.queue.subscribe() }
+    }
+    /// Wakes at every change of any account from now on.
+    pub fn watch_all(&self) -> QueueWatch {
+        self.inner.hub.watch_any()
     }
 }
 

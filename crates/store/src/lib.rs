@@ -14,7 +14,9 @@
 //! | `mailboxes`, `messages`, `keywords` | what readers see |
 //! | `blob`, `objects`, `spool` | octets: stored, outside the database, being received |
 //! | `queue`, `journeys`, `maildrop` | the road; what happened on it; the POP3 lock |
+//! | `rules` | readers' Sieve scripts, and what these remember |
 //! | `search/` | words, index, answers |
+//! | `trust/` | signing keys; what is known of senders and words; reports; TLS policies |
 //! | `changes` | who is woken |
 
 mod accept;
@@ -32,9 +34,11 @@ mod messages;
 mod objects;
 mod passwords;
 mod queue;
+mod rules;
 mod schema;
 mod search;
 mod spool;
+mod trust;
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -54,7 +58,9 @@ pub use maildrop::*;
 pub use messages::*;
 pub use passwords::PasswordCost;
 pub use queue::*;
+pub use rules::*;
 pub use spool::*;
+pub use trust::*;
 
 use engine::Engine;
 
@@ -208,6 +214,11 @@ impl Store {
                 && let Err(error) = self.forget_tombstones(KEPT_TOMBSTONES).await
             {
                 tracing::warn!(%error, "could not forget old tombstones");
+            }
+            if minutes % (24 * 60) == 30
+                && let Err(error) = self.forget_seen(now).await
+            {
+                tracing::warn!(%error, "could not forget what rules need no more");
             }
         }
     }

@@ -76,7 +76,7 @@ impl Role {
         }
     }
 
-    fn of_code(code: i64) -> Option<Role> {
+    pub(crate) fn of_code(code: i64) -> Option<Role> {
         Role::ALL.into_iter().find(|role| role.code() == code)
     }
 }
@@ -355,6 +355,28 @@ pub(crate) async fn find_without_case(
     found.retain(|(_, other)| other.to_lowercase() == folded);
     found.sort_by_key(|(id, other)| (*other != name, *id));
     Ok(found.first().map(|(id, _)| *id))
+}
+
+/// A mailbox by its exact name; where there is none and `create` says so, a new one. `None` also when
+/// there cannot be one of that name.
+pub(crate) async fn find_or_make(
+    tx: &Tx,
+    account: AccountId,
+    name: &str,
+    create: bool,
+) -> Result<Option<i64>, StoreError> {
+    let Ok(name) = canonical(name) else { return Ok(None) };
+    if let Some(found) = by_name(tx, account, &name).await? {
+        return Ok(Some(found.id.0));
+    }
+    if !create {
+        return Ok(None);
+    }
+    match create_in(tx, account, &name, None).await {
+        Ok(made) => Ok(Some(made.id.0)),
+        Err(MailboxError::Store(error)) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 async fn keywords_in(tx: &Tx, id: MailboxId) -> Result<Vec<String>, StoreError> {

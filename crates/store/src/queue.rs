@@ -326,6 +326,13 @@ impl EnvelopeRest {
             envelope_id: envelope.envelope_id.clone(),
         }
     }
+
+    /// Another reverse-path, if one is given.
+    pub(crate) fn sent_as(&mut self, reverse_path: Option<ReversePath>) {
+        if let Some(reverse_path) = reverse_path {
+            self.reverse_path = reverse_path;
+        }
+    }
 }
 
 macro_rules! select_queue {

@@ -12,10 +12,16 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    sqlite: include_str!("schema/sqlite.sql"),
-    postgres: include_str!("schema/postgres.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        sqlite: include_str!("schema/sqlite.sql"),
+        postgres: include_str!("schema/postgres.sql"),
+    },
+    Migration {
+        sqlite: include_str!("schema/sqlite-2.sql"),
+        postgres: include_str!("schema/postgres-2.sql"),
+    },
+];
 
 /// The newest schema that this program knows.
 const KNOWN: i64 = MIGRATIONS.len() as i64;

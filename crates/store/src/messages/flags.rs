@@ -7,6 +7,7 @@ use super::writing::{Delta, add_mailbox_keywords, lock_by_mailbox, move_counters
 use super::{FlagChange, FlagResults, Flags, ModSeq, SystemFlags};
 use crate::engine::{Tx, params};
 use crate::keywords::{self, Keywords, Packed};
+use crate::trust::{Judged, note_lessons};
 use crate::{MailboxId, StoreError};
 
 pub(super) struct StoreFlags {
@@ -82,8 +83,22 @@ pub(super) async fn store_flags_in(tx: &Tx, asked: &StoreFlags) -> Result<FlagRe
         move_counters(tx, asked.mailbox, delta, 0, modseq_now).await?;
         add_mailbox_keywords(tx, asked.mailbox.0, &packed).await?;
         let changed = found.iter_mut().filter(|(entry, _)| entry.modseq == ModSeq(0));
+        let given = match &asked.change {
+            FlagChange::Set(given) | FlagChange::Add(given) => given.keywords.as_deref(),
+            FlagChange::Remove(_) => None,
+        };
+        let given = given.unwrap_or_default().iter().map(|keyword| &**keyword);
+        let judged = Judged::by_keywords(given);
         let modseq_now = modseq(modseq_now)?;
-        changed.for_each(|(entry, _)| entry.modseq = modseq_now);
+        let messages: Vec<i64> = changed
+            .map(|(entry, _)| {
+                entry.modseq = modseq_now;
+                entry.message.0
+            })
+            .collect();
+        if let Some(judged) = judged {
+            note_lessons(tx, state.account, &messages, judged).await?;
+        }
     }
     results.entries = found.into_iter().map(|(entry, _)| entry).collect();
     Ok(results)

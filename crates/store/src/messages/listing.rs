@@ -4,15 +4,15 @@ use super::{Entry, Flags, MailboxChanges, MessageId, ModSeq, SystemFlags, Uid};
 use crate::engine::{Row, Tx, params};
 use crate::instant::{count, count32, timestamp};
 use crate::keywords::Keywords;
-use crate::{AccountId, MailboxId, StoreError};
+use crate::{AccountId, MailboxId, Role, StoreError};
 
 /// Account and highest modseq.
 pub(super) async fn mailbox_state(
     tx: &Tx,
     mailbox: MailboxId,
 ) -> Result<Option<MailboxState>, StoreError> {
-    const SQL: &str = "SELECT account, uid_validity, uid_next, highest_modseq, forgotten_modseq \
-        FROM mailboxes WHERE id = ?1";
+    const SQL: &str = "SELECT account, uid_validity, uid_next, highest_modseq, forgotten_modseq, \
+        role FROM mailboxes WHERE id = ?1";
     tx.row(SQL, params![mailbox.0], |row| {
         Ok(MailboxState {
             account: AccountId(row.int(0)?),
@@ -20,6 +20,7 @@ pub(super) async fn mailbox_state(
             uid_next: row.int(2)?,
             highest_modseq: row.int(3)?,
             forgotten_modseq: row.int(4)?,
+            role: row.opt_int(5)?.and_then(Role::of_code),
         })
     })
     .await
@@ -31,6 +32,7 @@ pub(super) struct MailboxState {
     pub(super) uid_next: i64,
     pub(super) highest_modseq: i64,
     pub(super) forgotten_modseq: i64,
+    pub(super) role: Option<Role>,
 }
 
 pub(super) fn modseq(value: i64) -> Result<ModSeq, StoreError> {
@@ -68,6 +70,33 @@ pub(super) async fn entries_in(
     let mut names = Keywords::load(tx, state.account).await?;
     let entries = tx.rows(SQL, params![mailbox.0], |row| entry(row, &mut names)).await?;
     Ok((entries, modseq(state.highest_modseq)?))
+}
+
+pub(super) async fn entries_of_in(
+    tx: &Tx,
+    mailbox: MailboxId,
+    uids: &Vec<i64>,
+) -> Result<Vec<Entry>, StoreError> {
+    const SQL: &str = "SELECT uid, message, modseq, flags, keywords, size_octets, received_at, \
+        saved_at FROM entries WHERE mailbox = ?1 AND uid IN LIST(?2) ORDER BY uid";
+    let Some(state) = mailbox_state(tx, mailbox).await? else {
+        return Ok(Vec::new());
+    };
+    let mut names = Keywords::load(tx, state.account).await?;
+    tx.rows(SQL, params![mailbox.0, uids], |row| entry(row, &mut names)).await
+}
+
+pub(super) async fn deleted_octets_in(tx: &Tx, mailbox: MailboxId) -> Result<u64, StoreError> {
+    const SQL: &str = "SELECT flags, size_octets FROM entries WHERE mailbox = ?1";
+    let mut octets = 0;
+    tx.each(SQL, params![mailbox.0], |row| {
+        if system(row.int(0)?)?.contains(SystemFlags::DELETED) {
+            octets += count(row.int(1)?)?;
+        }
+        Ok(true)
+    })
+    .await?;
+    Ok(octets)
 }
 
 pub(super) async fn changes_in(

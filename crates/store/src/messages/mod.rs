@@ -26,10 +26,10 @@ use crate::{MailboxId, StagedBlob, Store, StoreError};
 pub(crate) use expunge::drop_places;
 use expunge::{expunge_in, forget_in, long_lists};
 use flags::{StoreFlags, store_flags_in};
-use listing::{changes_in, entries_in, summaries_in};
+use listing::{changes_in, deleted_octets_in, entries_in, entries_of_in, summaries_in};
 use transfer::Which;
 pub(crate) use transfer::{Transfer, transfer_in};
-use writing::{Append, append_in};
+use writing::{Append, append_in, replace_in};
 pub(crate) use writing::{
     NewEntry, add_mailbox_keywords, check_uid, insert_entry, insert_message, next_modseq,
 };
@@ -192,6 +192,18 @@ impl Store {
         engine.read(mailbox, |tx, mailbox| Box::pin(entries_in(tx, *mailbox))).await
     }
 
+    /// The entries of these UIDs, in the order of UID; expunged ones are absent. Callers ask in
+    /// slices of some hundreds.
+    pub async fn entries_of(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+    ) -> Result<Vec<Entry>, StoreError> {
+        let engine = &self.inner.engine;
+        let asked = (mailbox, numbers(uids));
+        engine.read(asked, |tx, (mailbox, uids)| Box::pin(entries_of_in(tx, *mailbox, uids))).await
+    }
+
     /// What happened in the mailbox after `since`.
     pub async fn changes(
         &self,
@@ -247,6 +259,33 @@ impl Store {
         let append = Append { mailbox, messages, summaries, now: micros(Timestamp::now()) };
         let engine = &self.inner.engine;
         engine.write(append, Repeat::Never, |tx, append| Box::pin(append_in(tx, append))).await
+    }
+
+    /// Puts a message into `to` in the place of an entry of `from`, at once (RFC 8508); only what it
+    /// is larger by counts against the quota. `None`: there is no such entry, and nothing was done.
+    pub async fn replace(
+        &self,
+        from: MailboxId,
+        uid: Uid,
+        to: MailboxId,
+        message: NewMessage,
+    ) -> Result<Option<Appended>, AppendError> {
+        let summaries = vec![encode_summary(&message.summary)];
+        let now = micros(Timestamp::now());
+        let append = Append { mailbox: to, messages: vec![message], summaries, now };
+        let engine = &self.inner.engine;
+        let asked = (from, numbers(&[uid]), append);
+        engine
+            .write(asked, Repeat::Never, |tx, (from, uids, append)| {
+                Box::pin(replace_in(tx, *from, uids, append))
+            })
+            .await
+    }
+
+    /// Octets of the messages with `\Deleted` in a mailbox (RFC 9208 §4.1.4).
+    pub async fn deleted_octets(&self, mailbox: MailboxId) -> Result<u64, StoreError> {
+        let engine = &self.inner.engine;
+        engine.read(mailbox, |tx, mailbox| Box::pin(deleted_octets_in(tx, *mailbox))).await
     }
 
     /// Changes the flags of these entries. Nothing is written for entries that stay as they are.

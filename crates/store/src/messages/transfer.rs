@@ -11,6 +11,7 @@ use crate::blob::rounds;
 use crate::engine::{Tx, params};
 use crate::instant::count32;
 use crate::keywords::{self, Packed};
+use crate::trust::{Judged, note_lessons};
 use crate::{AppendError, MailboxId, StoreError};
 
 pub(crate) struct Transfer {
@@ -78,10 +79,8 @@ pub(crate) async fn transfer_in(tx: &Tx, asked: &Transfer) -> Result<Copied, App
     let Transfer { from, to, moved, now, .. } = *asked;
     let target = lock_by_mailbox(tx, to).await?.ok_or(AppendError::NoMailbox)?;
     let account = target.account;
-    let same_account = mailbox_state(tx, from).await?.is_some_and(|from| from.account == account);
-    if !same_account {
-        return Err(AppendError::NoMailbox);
-    }
+    let source = mailbox_state(tx, from).await?.filter(|source| source.account == account);
+    let source = source.ok_or(AppendError::NoMailbox)?;
     let selected = select(tx, from, &asked.uids, Which::All).await?;
     let found = selected.uids.len() as i64;
     if found == 0 {
@@ -99,6 +98,9 @@ pub(crate) async fn transfer_in(tx: &Tx, asked: &Transfer) -> Result<Copied, App
     tx.run(COPY, values).await?;
     move_counters(tx, to, selected.delta, found, modseq_now).await?;
     add_mailbox_keywords(tx, to.0, &selected.keywords).await?;
+    if let Some(judged) = Judged::by_move(source.role, target.role) {
+        note_lessons(tx, account, &selected.messages, judged).await?;
+    }
     if moved {
         remove_entries(tx, from, &selected.uids, selected.delta, modseq_now).await?;
     } else {

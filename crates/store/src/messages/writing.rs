@@ -1,6 +1,8 @@
 //! Adding messages, and the pieces that every kind of writing is made of. Acceptance uses them too.
 
+use super::expunge::expunge_in;
 use super::listing::{MailboxState, mailbox_state, modseq};
+use super::transfer::Which;
 use super::{Appended, NewMessage, SystemFlags, Uid};
 use crate::blob::name_blob;
 use crate::engine::{Tx, params};
@@ -67,6 +69,25 @@ pub(super) async fn append_in(tx: &Tx, append: &Append) -> Result<Vec<Appended>,
     }
     add_mailbox_keywords(tx, mailbox.0, &used).await?;
     Ok(appended)
+}
+
+pub(super) async fn replace_in(
+    tx: &Tx,
+    from: MailboxId,
+    uids: &Vec<i64>,
+    append: &Append,
+) -> Result<Option<Appended>, AppendError> {
+    let source = lock_by_mailbox(tx, from).await?.ok_or(AppendError::NoMailbox)?;
+    let target = mailbox_state(tx, append.mailbox).await?;
+    if target.is_none_or(|target| target.account != source.account) {
+        return Err(AppendError::NoMailbox);
+    }
+    // The old one first: what it took is free for the new one.
+    let (gone, _) = expunge_in(tx, from, uids, Which::All, append.now).await?;
+    if gone.is_empty() {
+        return Ok(None);
+    }
+    Ok(append_in(tx, append).await?.into_iter().next())
 }
 
 /// A row of `entries`.

@@ -9,10 +9,12 @@ mod messages;
 mod model;
 mod opening;
 mod queue;
+mod rules;
 mod s3;
 mod search;
 mod server;
 mod tls;
+mod trust;
 mod world;
 
 /// Makes two tests of each function that takes a [`world::World`].

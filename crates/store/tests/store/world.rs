@@ -228,6 +228,7 @@ pub async fn deposit(store: &Store, account: &Account, octets: &[u8]) -> Deposit
         flags: Flags::default(),
         recipient: account.address.clone(),
         despite_quota: false,
+        author: None,
     }
 }
 
@@ -256,5 +257,6 @@ pub fn acceptance() -> Acceptance {
         queue: Vec::new(),
         queue_blob: None,
         events: vec![accepted_event()],
+        beside: Beside::default(),
     }
 }
