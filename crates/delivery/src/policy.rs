@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use waxwing_filter::spam::SpamPolicy;
 use waxwing_message::Address;
 use waxwing_smtp::client::{ClientTimeouts, Credentials, TlsPolicy};
 
@@ -29,6 +30,13 @@ pub struct Policy {
     pub max_received_by_us: usize,
     /// A `From` at a domain of ours must be an address that the login may use.
     pub check_from: bool,
+
+    /// How mail from other servers is examined and judged.
+    pub judging: Judging,
+    /// What leaves is signed with the keys of its domain.
+    pub sign: bool,
+    /// Reports to other domains about mail that bears their names.
+    pub reports: Reporting,
 
     /// All mail for elsewhere goes here.
     pub smarthost: Option<Relay>,
@@ -75,6 +83,51 @@ pub struct Policy {
     pub shutdown_grace: Duration,
 }
 
+/// How mail from other servers is examined and judged.
+#[derive(Debug, Clone)]
+pub struct Judging {
+    /// Whether it is at all.
+    pub examine: bool,
+    /// How the evidence is weighed, and what is done.
+    pub spam: SpamPolicy,
+    /// Networks of servers of our own that pass mail on: what comes from there is not examined.
+    pub trusted: Vec<(IpAddr, u8)>,
+    /// How long each check may wait for the DNS.
+    pub patience: Duration,
+    /// What readers teach is shared among the accounts of this system, beside their own.
+    pub share_words: bool,
+}
+
+/// What other domains are told about mail under their names, and about TLS to their servers.
+#[derive(Debug, Clone)]
+pub struct Reporting {
+    /// Whether they are told anything.
+    pub send: bool,
+    /// In From, for people who have questions; by default the postmaster of the domain of ours that
+    /// the host name stands in.
+    pub from: Option<Address>,
+    /// Who reports; by default the domain of `from`.
+    pub organization: Option<String>,
+}
+
+impl Default for Reporting {
+    fn default() -> Reporting {
+        Reporting { send: true, from: None, organization: None }
+    }
+}
+
+impl Default for Judging {
+    fn default() -> Judging {
+        Judging {
+            examine: true,
+            spam: SpamPolicy::default(),
+            trusted: Vec::new(),
+            patience: Duration::from_secs(20),
+            share_words: true,
+        }
+    }
+}
+
 /// One server that takes our mail for others.
 #[derive(Clone)]
 pub struct Relay {
@@ -103,6 +156,9 @@ impl Policy {
             max_received: 50,
             max_received_by_us: 10,
             check_from: true,
+            judging: Judging::default(),
+            sign: true,
+            reports: Reporting::default(),
             smarthost: None,
             routes: BTreeMap::new(),
             smtp_port: 25,

@@ -17,13 +17,17 @@ use waxwing_message::dsn::{Action, RecipientReport, Report, Returned};
 use waxwing_message::journey::{Event, Source, Step};
 use waxwing_message::trace::{self, Edited};
 use waxwing_message::{
-    Address, DsnReturn, Envelope, JourneyId, Recipient, ReversePath, submission,
+    Address, BodyKind, DsnReturn, Envelope, JourneyId, Recipient, ReversePath, submission,
 };
-use waxwing_store::{Acceptance, Deposit, Flags, Spool, Store, StoreError};
+use waxwing_store::{Acceptance, Beside, Spool, Store, StoreError};
 
 use crate::accept::plan;
+use crate::accept::taking::Taking;
+use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::policy::Policy;
+use crate::reports;
+use crate::sign::{Leaving, Signers};
 
 /// Without RET a failed message goes back whole up to this size.
 const RETURN_WHOLE_OCTETS: u64 = 64 * 1024;
@@ -54,6 +58,8 @@ pub(crate) struct Draft {
     to: Address,
     octets: Vec<u8>,
     message_id: String,
+    /// The domain whose keys sign it.
+    signed_by: String,
     smtputf8: bool,
     require_tls: bool,
     at: Timestamp,
@@ -106,7 +112,8 @@ pub(crate) fn draft(
     let octets = report.to_bytes(dice.sixteen());
     let to = subject.to.clone();
     let (smtputf8, require_tls) = (subject.smtputf8, subject.require_tls);
-    Draft { journey, to, octets, message_id, smtputf8, require_tls, at: now }
+    let signed_by = policy.host_name.clone();
+    Draft { journey, to, octets, message_id, signed_by, smtputf8, require_tls, at: now }
 }
 
 /// Whom reports are from, for people; the envelope says nobody.
@@ -120,21 +127,44 @@ fn sender(policy: &Policy) -> Mailbox {
 }
 
 impl Draft {
+    /// Another message of our own that nobody answers, to be signed by a domain of ours.
+    pub fn of_our_own(
+        journey: JourneyId,
+        to: Address,
+        octets: Vec<u8>,
+        message_id: String,
+        signed_by: String,
+        at: Timestamp,
+    ) -> Draft {
+        let smtputf8 = to.needs_smtputf8();
+        Draft { journey, to, octets, message_id, signed_by, smtputf8, require_tls: false, at }
+    }
+
     /// The report as a message to be accepted. `None` when its addressee is nowhere (any more).
-    pub async fn acceptance(
+    pub async fn acceptance<C: Clock>(
         &self,
         store: &Store,
         policy: &Policy,
+        signers: &Signers,
+        clock: &C,
     ) -> Result<Option<Acceptance>, StoreError> {
         let now = self.at;
         let mut envelope = Envelope::plain(ReversePath::Null, vec![self.to.clone()]);
         envelope.smtputf8 = self.smtputf8;
         envelope.require_tls = self.require_tls;
+        if !self.octets.is_ascii() {
+            envelope.body = BodyKind::EightBitMime;
+        }
         // RFC 3461 §4.1 and §6.2: nobody is told what becomes of a report, so nothing is asked for.
         let recipients = [Recipient::plain(self.to.clone())];
         let plan = plan::plan(store, policy, &recipients, now).await?;
         if plan.deposits.is_empty() && plan.queue.is_empty() {
             return Ok(None);
+        }
+        let mut queued = Edited { header: Vec::new(), rest: 0 };
+        if !plan.queue.is_empty() && policy.sign {
+            let signers = signers.of(store, clock, &self.signed_by).await?;
+            queued.header = Leaving::new(&self.octets, &queued).signatures(&signers, now);
         }
         let source = Source { ip: None, helo: None, tls: None, login: None };
         let accepted = Step::Accepted {
@@ -147,42 +177,24 @@ impl Draft {
             size_octets: self.octets.len() as u64,
             repairs: Vec::new(),
         };
-        let mut events = vec![Event { at: now, step: accepted }];
-        events.extend(plan.events);
-        let spool = Spool::from_bytes(self.octets.clone());
-        let mut deposits = Vec::new();
-        if !plan.deposits.is_empty() {
-            let header = trace::return_path_field(&ReversePath::Null);
-            let stored = Edited { header, rest: 0 };
-            let summary = crate::accept::summary(&self.octets, &stored);
-            let blob = store.stage(stored.header, &spool, stored.rest).await?;
-            deposits.extend(plan.deposits.into_iter().map(|deposit| Deposit {
-                account: deposit.account,
-                mailbox: deposit.mailbox,
-                blob: blob.clone(),
-                summary: summary.clone(),
-                received_at: now,
-                flags: Flags::default(),
-                recipient: deposit.recipient,
-                // Its size is bounded, and a sender must hear of what is lost.
-                despite_quota: true,
-            }));
-        }
-        let queue_blob = match plan.queue.is_empty() {
-            true => None,
-            false => Some(store.stage(Vec::new(), &spool, 0).await?),
-        };
-        let (journey, queue) = (self.journey, plan.queue);
-        let message_id = Some(self.message_id.clone());
-        Ok(Some(Acceptance {
-            journey,
+        let taking = Taking {
+            journey: self.journey,
             now,
             envelope,
-            message_id,
-            deposits,
-            queue,
-            queue_blob,
-            events,
-        }))
+            message_id: Some(self.message_id.clone()),
+            spool: Spool::from_bytes(self.octets.clone()),
+            stored: Edited { header: trace::return_path_field(&ReversePath::Null), rest: 0 },
+            queued,
+            plan,
+            events: vec![Event { at: now, step: accepted }],
+            author: None,
+            // Its size is bounded, and a sender must hear of what is lost.
+            despite_quota: true,
+            beside: Beside {
+                may_be_report: reports::may_be_report(&self.octets),
+                ..Beside::default()
+            },
+        };
+        taking.acceptance(store).await.map(Some)
     }
 }

@@ -4,36 +4,57 @@
 //! ```text
 //! RCPT TO ── check_recipient ── local? exists? room? may this client relay?
 //! MAIL FROM ─ check_sender ──── may this login send as that address?
-//! end of data ─ accept ──────── loop? → Received → repairs (submission) → places → one transaction
+//! end of data ─ accept ──────── loop? → examine, judge (other servers) → header → rules → one transaction
 //! ```
 //!
-//! After `Ok` the message is durable and `250` may be said; after a [`Refusal`] nothing was stored.
-//! Not here: judging content (evidence, verdict), and connections.
+//! After `Ok` the message is durable and `250` may be said; after a [`Refusal`] nothing was stored
+//! but the journey of a message that was judged and refused.
+//! Not here: connections, and what is observed of a message ([`crate::examine`]).
+//!
+//! | module | its job |
+//! |---|---|
+//! | `plan` | from recipients to places |
+//! | `verdict` | the verdict for each reader, and refusals |
+//! | `rules` | readers' own scripts, between the verdict and the transaction |
+//! | `header` | the header block that the message will have |
+//! | `taking` | octets staged and everything put together, for reports too |
 
+mod header;
 mod octets;
 pub(crate) mod plan;
 mod refusal;
+mod rules;
+pub(crate) mod taking;
+mod verdict;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use waxwing_dns::Resolve;
+use waxwing_mailauth::dkim::Verifier;
 use waxwing_message::dsn::{Action, RecipientReport};
 use waxwing_message::journey::{Event, Source, Step};
-use waxwing_message::submission::{self, FromError, Submission};
-use waxwing_message::trace::{self, Edited, Received};
+use waxwing_message::submission::{self, FromError};
 use waxwing_message::{Address, Envelope, JourneyId, Recipient, ReversePath};
 use waxwing_smtp::reply::Reply;
-use waxwing_store::{Acceptance, AccountId, Deposit, Destination, Flags, Resolution, Spool, Store};
+use waxwing_store::{
+    AcceptError, Acceptance, AccountId, Beside, Destination, Resolution, Spool, Store,
+};
 
 use crate::clock::Clock;
 use crate::dice::Dice;
+use crate::examine::Examiner;
 use crate::policy::Policy;
 use crate::report::{self, Draft, Subject};
+use crate::reports;
+use crate::rules::Rulebook;
+use crate::sign::Signers;
+use header::Prepared;
 use plan::Plan;
+use taking::Taking;
+use verdict::Judged;
 
 pub use refusal::Refusal;
-
-pub(crate) use octets::summary;
 
 /// In what role the message comes to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +90,9 @@ pub struct Incoming {
     pub envelope: Envelope,
     /// Its octets.
     pub spool: Spool,
+    /// Fed with these octets while they came, so that signatures are verified without reading them
+    /// again; `None`: they are read again.
+    pub verifier: Option<Verifier>,
 }
 
 /// Responsibility taken.
@@ -92,17 +116,28 @@ impl Accepted {
 }
 
 /// Takes messages in.
-pub struct Acceptor<C> {
+pub struct Acceptor<R, C> {
     store: Store,
     policy: Arc<Policy>,
     clock: C,
     dice: Arc<Dice>,
+    examiner: Examiner<R>,
+    signers: Signers,
+    rulebook: Rulebook,
 }
 
-impl<C: Clock> Acceptor<C> {
+impl<R: Resolve, C: Clock> Acceptor<R, C> {
     /// One for the whole program.
-    pub fn new(store: Store, policy: Arc<Policy>, clock: C, dice: Arc<Dice>) -> Acceptor<C> {
-        Acceptor { store, policy, clock, dice }
+    pub fn new(
+        store: Store,
+        policy: Arc<Policy>,
+        clock: C,
+        dice: Arc<Dice>,
+        resolver: R,
+    ) -> Acceptor<R, C> {
+        let examiner = Examiner::new(resolver);
+        let (signers, rulebook) = (Signers::default(), Rulebook::default());
+        Acceptor { store, policy, clock, dice, examiner, signers, rulebook }
     }
 
     /// At MAIL FROM: whether this sender may stand there (RFC 6409 §6.1).
@@ -129,7 +164,8 @@ impl<C: Clock> Acceptor<C> {
         entrance: Entrance,
         recipient: &Recipient,
     ) -> Result<(), Refusal> {
-        match plan::resolve(&self.store, &self.policy, &recipient.address).await? {
+        let now = self.clock.now();
+        match plan::resolve(&self.store, &self.policy, &recipient.address, now).await? {
             Resolution::NotLocal if entrance.may_relay() => Ok(()),
             Resolution::NotLocal => Err(Reply::relaying_denied().into()),
             Resolution::NoSuchRecipient => Err(Reply::no_such_mailbox().into()),
@@ -156,7 +192,7 @@ impl<C: Clock> Acceptor<C> {
     }
 
     /// Takes the message, whole and durable, or refuses it.
-    pub async fn accept(&self, incoming: Incoming) -> Result<Accepted, Refusal> {
+    pub async fn accept(&self, mut incoming: Incoming) -> Result<Accepted, Refusal> {
         let now = self.clock.now();
         let journey = self.dice.journey_id(now);
         if incoming.envelope.recipients.is_empty() {
@@ -167,16 +203,18 @@ impl<C: Clock> Acceptor<C> {
             self.check_from(account, incoming.spool.as_bytes()).await?;
         }
         let recipients = &incoming.envelope.recipients;
-        let plan = plan::plan(&self.store, &self.policy, recipients, now).await?;
+        let mut plan = plan::plan(&self.store, &self.policy, recipients, now).await?;
         if !plan.nowhere.is_empty() || (!incoming.entrance.may_relay() && plan.relays(recipients)) {
             return Err(Refusal::recipient_changed());
         }
-        let prepared = self.prepare(&incoming, journey, now);
-        let (deposited, queued) = (plan.deposits.len(), plan.queue.len());
+        let mut judged = self.judge(&mut incoming, &mut plan, journey, now).await?;
+        let prepared = self.prepare(&incoming, &plan, judged.as_ref(), journey, now).await?;
+        self.sort(&incoming, &mut plan, &mut judged, &prepared, (journey, now)).await?;
         let repairs = prepared.repairs.clone();
         let success = self.success_report(&incoming, journey, now, &plan);
-        let acceptance = self.acceptance(incoming, journey, now, prepared, plan).await?;
-        self.store.accept(acceptance).await?;
+        let entrance = incoming.entrance;
+        let acceptance = self.acceptance(incoming, journey, now, prepared, plan, judged).await?;
+        let (deposited, queued) = self.store_all(entrance, acceptance).await?;
         tracing::info!(%journey, deposited, queued, "accepted");
         if let Some(success) = success {
             self.send_success(journey, success).await;
@@ -184,16 +222,41 @@ impl<C: Clock> Acceptor<C> {
         Ok(Accepted { journey, deposited, queued, repairs })
     }
 
+    /// Stores it; gives how many mailboxes it is in and how many recipients it waits for. A mailbox
+    /// that has just become full makes its recipient wait, and not the others; by LMTP each
+    /// recipient has an answer, so that the client does the waiting.
+    async fn store_all(
+        &self,
+        entrance: Entrance,
+        mut acceptance: Acceptance,
+    ) -> Result<(usize, usize), Refusal> {
+        loop {
+            let (deposited, queued) = (acceptance.deposits.len(), acceptance.queue.len());
+            if deposited + queued <= 1 || entrance == Entrance::Lmtp {
+                self.store.accept(acceptance).await?;
+                return Ok((deposited, queued));
+            }
+            match self.store.accept(acceptance.clone()).await {
+                Ok(()) => return Ok((deposited, queued)),
+                Err(AcceptError::OverQuota(who)) => {
+                    taking::put_off(&self.policy, &mut acceptance, &who);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// LMTP: each recipient has an answer of its own (RFC 2033 §4.2). All together if that works,
     /// else one by one, in the order of the envelope.
     pub async fn accept_each(&self, incoming: Incoming) -> Vec<Result<Accepted, Refusal>> {
-        let Incoming { entrance, source, protocol, envelope, spool } = incoming;
+        let Incoming { entrance, source, protocol, envelope, spool, .. } = incoming;
         let part = |recipients: Vec<Recipient>| Incoming {
             entrance,
             source: source.clone(),
             protocol: protocol.clone(),
             envelope: Envelope { recipients, ..envelope.clone() },
             spool: spool.clone(),
+            verifier: None,
         };
         let together = self.accept(part(envelope.recipients.clone())).await;
         if together.is_ok() || envelope.recipients.len() == 1 {
@@ -262,58 +325,6 @@ impl<C: Clock> Acceptor<C> {
         Ok(())
     }
 
-    /// The header block that the message will have, and what was changed.
-    fn prepare(&self, incoming: &Incoming, journey: JourneyId, now: Timestamp) -> Prepared {
-        let raw = incoming.spool.as_bytes();
-        let id = journey.to_string();
-        let source = &incoming.source;
-        let received = Received {
-            helo: source.helo.as_deref(),
-            ip: source.ip,
-            host: None,
-            by: &self.policy.host_name,
-            with: &incoming.protocol,
-            tls: source.tls.as_ref().map(|tls| (tls.version.as_str(), tls.cipher.as_str())),
-            id: &id,
-            recipient: match incoming.envelope.recipients.as_slice() {
-                [only] => Some(&only.address),
-                _ => None,
-            },
-            at: now,
-        };
-        let received = received.to_field();
-        if !incoming.entrance.may_relay() {
-            let stored = trace::for_delivery(raw, &incoming.envelope.reverse_path, &received);
-            return Prepared {
-                stored,
-                queued: trace::prepend(raw, &received),
-                message_id: trace::message_id(raw),
-                repairs: Vec::new(),
-            };
-        }
-        let sender = incoming.envelope.reverse_path.address().or(source.login.as_ref());
-        let repaired = submission::repair(
-            raw,
-            &Submission {
-                now,
-                domain: sender.map_or(&*self.policy.host_name, Address::domain),
-                random: self.dice.sixteen(),
-                from: sender,
-            },
-        );
-        let before = |before: &[&[u8]]| Edited {
-            header: [before.concat(), repaired.edited.header.clone()].concat(),
-            rest: repaired.edited.rest,
-        };
-        let return_path = trace::return_path_field(&incoming.envelope.reverse_path);
-        Prepared {
-            stored: before(&[&return_path, &received]),
-            queued: before(&[&received]),
-            message_id: Some(repaired.message_id.clone()),
-            repairs: repaired.repairs.iter().map(ToString::to_string).collect(),
-        }
-    }
-
     /// For recipients in mailboxes here whose sender asked for it (RFC 3461 §4.1).
     fn success_report(
         &self,
@@ -359,7 +370,8 @@ impl<C: Clock> Acceptor<C> {
     /// what it lacks.
     async fn send_success(&self, journey: JourneyId, success: Success) {
         let report = success.draft.journey;
-        match success.draft.acceptance(&self.store, &self.policy).await {
+        match success.draft.acceptance(&self.store, &self.policy, &self.signers, &self.clock).await
+        {
             Ok(Some(acceptance)) => {
                 if let Err(error) = self.store.accept(acceptance).await {
                     return tracing::warn!(%journey, %error, "a delivery report was lost");
@@ -385,8 +397,9 @@ impl<C: Clock> Acceptor<C> {
         now: Timestamp,
         prepared: Prepared,
         plan: Plan,
+        judged: Option<Judged>,
     ) -> Result<Acceptance, Refusal> {
-        let Incoming { source, protocol, envelope, spool, .. } = incoming;
+        let Incoming { entrance, source, protocol, envelope, spool, .. } = incoming;
         let accepted = Step::Accepted {
             by: self.policy.host_name.clone(),
             protocol,
@@ -397,34 +410,46 @@ impl<C: Clock> Acceptor<C> {
             size_octets: spool.as_bytes().len() as u64,
             repairs: prepared.repairs,
         };
-        let mut events = vec![Event { at: now, step: accepted }];
-        events.extend(plan.events);
-        let mut deposits = Vec::with_capacity(plan.deposits.len());
-        if !plan.deposits.is_empty() {
-            let summary = summary(spool.as_bytes(), &prepared.stored);
-            let Edited { header, rest } = prepared.stored;
-            let blob = self.store.stage(header, &spool, rest).await?;
-            deposits.extend(plan.deposits.into_iter().map(|deposit| Deposit {
-                account: deposit.account,
-                mailbox: deposit.mailbox,
-                blob: blob.clone(),
-                summary: summary.clone(),
-                received_at: now,
-                flags: Flags::default(),
-                recipient: deposit.recipient,
-                despite_quota: false,
-            }));
-        }
-        let queue_blob = match plan.queue.is_empty() {
-            true => None,
-            false => {
-                let Edited { header, rest } = prepared.queued;
-                Some(self.store.stage(header, &spool, rest).await?)
+        let written_to = match entrance {
+            Entrance::Submission { account } => {
+                let to = envelope.recipients.iter();
+                Some((account, to.map(|to| to.address.to_string().to_lowercase()).collect()))
             }
+            _ => None,
         };
-        let message_id = prepared.message_id;
-        let queue = plan.queue;
-        Ok(Acceptance { journey, now, envelope, message_id, deposits, queue, queue_blob, events })
+        let mut events = vec![Event { at: now, step: accepted }];
+        let (mut author, mut observed) = (None, Vec::new());
+        if let Some(judged) = judged {
+            author = judged.author;
+            events.extend(judged.events);
+            observed.extend(judged.observed);
+        }
+        let queue_reverse_path = prepared.queue_reverse_path;
+        // What our own people write is no report of others.
+        let may_be_report = matches!(entrance, Entrance::Mx | Entrance::Lmtp)
+            && !plan.deposits.is_empty()
+            && reports::may_be_report(spool.as_bytes());
+        let taking = Taking {
+            journey,
+            now,
+            envelope,
+            message_id: prepared.message_id,
+            spool,
+            stored: prepared.stored,
+            queued: prepared.queued,
+            plan,
+            events,
+            author,
+            despite_quota: false,
+            beside: Beside {
+                queue_reverse_path,
+                observed,
+                written_to,
+                may_be_report,
+                ..Beside::default()
+            },
+        };
+        Ok(taking.acceptance(&self.store).await?)
     }
 }
 
@@ -432,16 +457,6 @@ impl<C: Clock> Acceptor<C> {
 struct Success {
     draft: Draft,
     recipients: Vec<Address>,
-}
-
-/// A message as it will be stored and sent.
-struct Prepared {
-    /// In mailboxes: with Return-Path.
-    stored: Edited,
-    /// In the queue.
-    queued: Edited,
-    message_id: Option<String>,
-    repairs: Vec<String>,
 }
 
 impl Plan {

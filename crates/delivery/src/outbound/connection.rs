@@ -20,12 +20,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use waxwing_message::journey::TlsUsed;
 use waxwing_smtp::client::{
-    ClientAction, ClientSession, ClientSettings, Report, SessionError, Stage, TlsPolicy,
-    Transaction,
+    ClientAction, ClientSession, ClientSettings, Report, SessionError, Stage, Transaction,
 };
 use waxwing_store::Content;
 
-use super::{BoxStream, Connect, Verify};
+use super::{BoxStream, Connect, Demand, TlsFailure, Verify};
 use crate::clock::Clock;
 use crate::policy::Policy;
 use crate::route::Host;
@@ -40,6 +39,7 @@ pub struct Connection {
     stream: BoxStream,
     session: ClientSession,
     tls: Option<TlsUsed>,
+    doubt: Option<TlsFailure>,
     peer: SocketAddr,
     /// Messages sent over it.
     sent: u32,
@@ -54,7 +54,7 @@ pub enum OpenError {
     Unreachable(String),
     /// The TLS handshake failed. Without a demand for TLS the same host may be tried in clear.
     #[error("TLS handshake failed: {0}")]
-    Handshake(String),
+    Handshake(TlsFailure),
     /// The server, or the connection to it, ended the session before a message could be offered.
     #[error("{0}")]
     Session(SessionError),
@@ -91,13 +91,13 @@ enum Progress {
 }
 
 impl Connection {
-    /// Connects to one address of a host and gets ready to send. `tls` may be more or less than
-    /// what the host's route says.
+    /// Connects to one address of a host and gets ready to send. The demand may be more or less
+    /// than what the host's route says.
     pub async fn open<N: Connect, C: Clock>(
         opening: &Opening<'_, N, C>,
         host: &Host,
         to: SocketAddr,
-        tls: TlsPolicy,
+        demand: &Demand,
     ) -> Result<Connection, OpenError> {
         let Opening { net, clock, policy, nonce } = opening;
         let from = policy.source_for(to.ip());
@@ -105,25 +105,24 @@ impl Connection {
         let stream = connected
             .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
             .map_err(|error| OpenError::Unreachable(error.to_string()))?;
-        let verify = if tls == TlsPolicy::Required { Verify::Require } else { Verify::Record };
         let settings = Arc::new(ClientSettings {
             hello_name: policy.host_name.clone(),
             lmtp: false,
-            tls,
+            tls: demand.tls,
             credentials: host.credentials.clone(),
             timeouts: policy.client_timeouts,
         });
-        let (stream, used, session_tls) = match host.implicit_tls {
-            false => (stream, None, None),
+        let (stream, used, session_tls, doubt) = match host.implicit_tls {
+            false => (stream, None, None, None),
             true => {
-                let secured = handshake(opening, stream, &host.name, verify).await?;
-                (secured.stream, Some(secured.used), Some(secured.session))
+                let secured = handshake(opening, stream, &host.name, &demand.verify).await?;
+                (secured.stream, Some(secured.used), Some(secured.session), secured.doubt)
             }
         };
         let session = ClientSession::new(settings, session_tls, *nonce, clock.instant());
         let mut connection =
-            Connection { stream, session, tls: used, peer: to, sent: 0, closed: None };
-        connection.greet(opening, host, verify).await?;
+            Connection { stream, session, tls: used, doubt, peer: to, sent: 0, closed: None };
+        connection.greet(opening, host, &demand.verify).await?;
         Ok(connection)
     }
 
@@ -132,7 +131,7 @@ impl Connection {
         &mut self,
         opening: &Opening<'_, N, C>,
         host: &Host,
-        verify: Verify,
+        verify: &Verify,
     ) -> Result<(), OpenError> {
         loop {
             match self.progress(opening.clock).await {
@@ -143,6 +142,7 @@ impl Connection {
                     let secured = handshake(opening, stream, &host.name, verify).await?;
                     self.stream = secured.stream;
                     self.tls = Some(secured.used);
+                    self.doubt = secured.doubt;
                     self.session.tls_established(opening.clock.instant(), secured.session);
                 }
                 Progress::Closed => return Err(self.open_error()),
@@ -227,6 +227,11 @@ impl Connection {
     /// TLS, if it is in use.
     pub fn tls(&self) -> Option<&TlsUsed> {
         self.tls.as_ref()
+    }
+
+    /// Why the certificate does not fit the host's name, when it was not demanded that it does.
+    pub fn doubt(&self) -> Option<&TlsFailure> {
+        self.doubt.as_ref()
     }
 
     /// Who is at the other end.
@@ -360,13 +365,18 @@ enum Exchanged {
 async fn handshake<N: Connect, C: Clock>(
     opening: &Opening<'_, N, C>,
     stream: BoxStream,
-    server_name: &str,
-    verify: Verify,
+    host_name: &str,
+    verify: &Verify,
 ) -> Result<super::Secured, OpenError> {
-    let securing = opening.net.secure(stream, server_name, verify);
+    let server_name = match verify {
+        // RFC 7672 §8.1: the name at which the records were found.
+        Verify::Dane(dane) => dane.base(),
+        _ => host_name,
+    };
+    let securing = opening.net.secure(stream, server_name, verify.clone());
     within(opening.clock, opening.policy.tls_timeout, securing)
         .await
-        .unwrap_or_else(|| Err("it took too long".to_owned()))
+        .unwrap_or_else(|| Err("it took too long".to_owned().into()))
         .map_err(OpenError::Handshake)
 }
 

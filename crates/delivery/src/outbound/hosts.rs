@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Connection;
+use super::{Connection, Demand};
 use crate::policy::Policy;
 use crate::route::Host;
 
@@ -26,13 +26,13 @@ const REMEMBERED_HOSTS: usize = 10_000;
 struct Key {
     name: String,
     port: u16,
-    /// Connections whose certificate was verified serve messages that demand it.
-    verified: bool,
+    /// What was demanded when they were opened: they serve messages that demand the same.
+    demand: Demand,
 }
 
 impl Key {
-    fn new(host: &Host, verified: bool) -> Key {
-        Key { name: host.name.clone(), port: host.port, verified }
+    fn new(host: &Host, demand: &Demand) -> Key {
+        Key { name: host.name.clone(), port: host.port, demand: demand.clone() }
     }
 }
 
@@ -92,8 +92,8 @@ impl Hosts {
     }
 
     /// A connection that waits for another message, if there is one.
-    pub fn take_idle(&self, host: &Host, verified: bool, now: Instant) -> Option<Connection> {
-        let key = Key::new(host, verified);
+    pub fn take_idle(&self, host: &Host, demand: &Demand, now: Instant) -> Option<Connection> {
+        let key = Key::new(host, demand);
         let mut state = self.lock();
         let idle = state.idle.get_mut(&key)?;
         // The freshest first; the others run out.
@@ -110,7 +110,7 @@ impl Hosts {
     pub fn keep(
         &self,
         host: &Host,
-        verified: bool,
+        demand: &Demand,
         mut connection: Connection,
         now: Instant,
     ) -> Option<Connection> {
@@ -119,7 +119,7 @@ impl Hosts {
             return Some(connection);
         }
         let mut state = self.lock();
-        let idle = state.idle.entry(Key::new(host, verified)).or_default();
+        let idle = state.idle.entry(Key::new(host, demand)).or_default();
         if idle.len() >= self.per_host {
             return Some(connection);
         }

@@ -9,8 +9,9 @@
 //!
 //! The next address is tried when a host could not be reached, ended the session before a message,
 //! or failed a demanded TLS handshake. Once a host has answered for a recipient, that answer counts
-//! for this attempt. A failed *opportunistic* handshake is followed by one try in clear on a new
-//! connection (RFC 7435 §3), which is recorded; with TLS demanded it never is.
+//! for this attempt. What TLS must be is decided for each host by
+//! [`tls_policy`](crate::outbound::tls_policy). A failed *opportunistic* handshake is followed by one
+//! try in clear on a new connection (RFC 7435 §3), which is recorded; with TLS demanded it never is.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,19 +21,30 @@ use std::time::Instant;
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use waxwing_dns::Resolve;
-use waxwing_message::journey::{Event, RecipientOutcome, ReplySeen, Source, Step, TlsUsed};
-use waxwing_message::{Envelope, trace};
+use waxwing_mailauth::policy::mta_sts;
+use waxwing_message::Envelope;
+use waxwing_message::journey::{
+    Event, RecipientOutcome, ReplySeen, Source, Step, TlsPolicySeen, TlsUsed,
+};
+use waxwing_message::trace::{self, Edited};
 use waxwing_smtp::client::{Disposition, TlsPolicy, Transaction};
-use waxwing_store::{Acceptance, Content, Deposit, Flags, QueueEntry, Spool, Store, StoreError};
+use waxwing_store::{Acceptance, Beside, Content, QueueEntry, Spool, Store, StoreError};
 
 use super::outcome::{Fate, NextHop, Outcome};
 use crate::accept::plan;
+use crate::accept::taking::Taking;
 use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::outbound::connection::Opening;
-use crate::outbound::{Connect, Connection, Hosts, OpenError};
+use crate::outbound::sts::Found;
+use crate::outbound::tls_policy::{self, Grounds, Reported, Rule, Skip};
+use crate::outbound::{
+    Connect, Connection, Demand, Hosts, OpenError, TlsOutcome, TlsResult, TlsRules,
+};
 use crate::policy::Policy;
 use crate::route::{self, Host, Route, RouteError};
+use crate::rules::{Arrival, Rulebook, Sorter};
+use crate::sign::Signers;
 
 /// Everything that sending needs.
 pub struct Courier<R, N, C> {
@@ -50,6 +62,10 @@ pub struct Courier<R, N, C> {
     pub dice: Arc<Dice>,
     /// What is remembered of hosts.
     pub hosts: Hosts,
+    /// Keys, for the reports that leave.
+    pub signers: Signers,
+    /// How policies about TLS are found, and who is told how it went.
+    pub tls: TlsRules,
 }
 
 /// What came of an attempt.
@@ -108,6 +124,8 @@ impl<R: Resolve, N: Connect, C: Clock> Courier<R, N, C> {
                 let mut journey = Sending::new(self, entries, &content, rng);
                 journey.utf8_header = entries[0].smtputf8 && has_utf8_header(&content).await?;
                 journey.routed(domain, &route);
+                journey.find_policy(&route, domain).await;
+                journey.heed_wish(&route).await?;
                 journey.through(route).await;
                 Ok(journey.into_attempted(domain))
             }
@@ -154,6 +172,7 @@ impl<R: Resolve, N: Connect, C: Clock> Courier<R, N, C> {
             host: self.policy.host_name.clone(),
             ip: None,
             tls: None,
+            tls_policy: None,
             recipients,
             took_millis: 0,
         };
@@ -166,46 +185,60 @@ impl<R: Resolve, N: Connect, C: Clock> Courier<R, N, C> {
         &self,
         envelope: Envelope,
         content: &Content,
-        plan: plan::Plan,
+        mut plan: plan::Plan,
         now: Timestamp,
     ) -> Result<Acceptance, StoreError> {
+        let journey = self.dice.journey_id(now);
         let spool = Spool::from_bytes(content.read_all().await?);
         let message_id = trace::message_id(spool.as_bytes());
         let source = Source { ip: None, helo: None, tls: None, login: None };
         let accepted = Step::Accepted {
             by: self.policy.host_name.clone(),
             protocol: "local".to_owned(),
-            source,
+            source: source.clone(),
             reverse_path: envelope.reverse_path.clone(),
             recipients: envelope.recipients.iter().map(|r| r.address.clone()).collect(),
             message_id: message_id.clone(),
             size_octets: content.size_octets,
             repairs: Vec::new(),
         };
-        let mut events = vec![Event { at: now, step: accepted }];
-        events.extend(plan.events);
-        let mut deposits = Vec::new();
-        if !plan.deposits.is_empty() {
-            let stored = trace::for_delivery(spool.as_bytes(), &envelope.reverse_path, b"");
-            let summary = crate::accept::summary(spool.as_bytes(), &stored);
-            let blob = self.store.stage(stored.header, &spool, stored.rest).await?;
-            deposits.extend(plan.deposits.into_iter().map(|deposit| Deposit {
-                account: deposit.account,
-                mailbox: deposit.mailbox,
-                blob: blob.clone(),
-                summary: summary.clone(),
-                received_at: now,
-                flags: Flags::default(),
-                recipient: deposit.recipient,
-                despite_quota: false,
-            }));
-        }
-        let queue_blob = match plan.queue.is_empty() {
-            true => None,
-            false => Some(self.store.stage(Vec::new(), &spool, 0).await?),
+        let stored = trace::for_delivery(spool.as_bytes(), &envelope.reverse_path, b"");
+        let arrival = Arrival {
+            journey,
+            now,
+            envelope: &envelope,
+            source: &source,
+            spool: &spool,
+            stored: &stored,
+            found: None,
+            is_ours: false,
+            may_refuse: false,
         };
-        let (journey, queue) = (self.dice.journey_id(now), plan.queue);
-        Ok(Acceptance { journey, now, envelope, message_id, deposits, queue, queue_blob, events })
+        let sorter = Sorter {
+            store: &self.store,
+            policy: &self.policy,
+            clock: &*self.clock,
+            dice: &self.dice,
+            signers: &self.signers,
+            rulebook: &Rulebook::default(),
+        };
+        // Nobody waits for an answer any more: what is rejected is reported.
+        sorter.sort(&arrival, &mut plan).await?;
+        let taking = Taking {
+            journey,
+            now,
+            envelope,
+            message_id,
+            spool,
+            stored,
+            queued: Edited { header: Vec::new(), rest: 0 },
+            plan,
+            events: vec![Event { at: now, step: accepted }],
+            author: None,
+            despite_quota: false,
+            beside: Beside::default(),
+        };
+        taking.acceptance(&self.store).await
     }
 
     fn opening(&self) -> Opening<'_, N, C> {
@@ -240,6 +273,15 @@ async fn has_utf8_header(content: &Content) -> Result<bool, StoreError> {
     Ok(!start[..waxwing_message::parse::field::header_end(&start)].is_ascii())
 }
 
+/// Whether the header says `TLS-Required: No` (RFC 8689 §3).
+async fn waives_tls(content: &Content) -> Result<bool, StoreError> {
+    let start = content.read(0, crate::report::HEADER_OCTETS).await?;
+    let mut fields = waxwing_message::parse::field::fields(&start);
+    Ok(fields.any(|field| {
+        field.is("TLS-Required") && field.unfolded().trim_ascii().eq_ignore_ascii_case(b"no")
+    }))
+}
+
 /// An attempt under way.
 struct Sending<'a, R, N, C> {
     courier: &'a Courier<R, N, C>,
@@ -253,6 +295,12 @@ struct Sending<'a, R, N, C> {
     problem: Option<Outcome>,
     addresses_tried: usize,
     require_tls: bool,
+    /// The message says that it is to arrive whatever the domain demands of TLS.
+    ignore_policies: bool,
+    /// Whose policy about TLS counts, and who would be told; `None` for hosts that are the operator's.
+    policy_domain: Option<String>,
+    /// Its MTA-STS policy.
+    sts: Found,
     /// RFC 6531 §3.6: what the message is decides where it can go, not what its client announced.
     utf8_header: bool,
 }
@@ -285,8 +333,61 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
             problem,
             addresses_tried,
             require_tls,
+            ignore_policies: false,
+            policy_domain: None,
+            sts: Found::default(),
             utf8_header: false,
         }
+    }
+
+    /// Finds the domain's MTA-STS policy.
+    async fn find_policy(&mut self, route: &Route, domain: &str) {
+        let courier = self.courier;
+        let domain = tls_policy::policy_domain(route, domain);
+        self.policy_domain = domain.map(str::to_owned);
+        if let (Some(sts), Some(domain)) = (&courier.tls.sts, domain) {
+            self.sts = sts.find(&courier.resolver, domain, courier.clock.now()).await;
+        }
+        if let Some(trouble) = self.sts.trouble.clone() {
+            let kept = self.sts.policy.as_ref().map(|kept| Reported::sts(&kept.policy));
+            let none =
+                Reported { policy_type: crate::outbound::PolicyType::Sts, ..Reported::nothing() };
+            self.report(kept.unwrap_or(none), None, (trouble.result, trouble.reason));
+        }
+    }
+
+    /// RFC 8689 §3: REQUIRETLS goes before the field. The message is only opened when there may be a
+    /// policy to be ignored.
+    async fn heed_wish(&mut self, route: &Route) -> Result<(), StoreError> {
+        let may_matter = route.by.is_from_dns() && route.dnssec.is_secure();
+        if !self.require_tls && (may_matter || self.sts.policy.is_some()) {
+            self.ignore_policies = waives_tls(self.content).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells how TLS went, if there is a domain to be told.
+    fn report(
+        &self,
+        reported: Reported,
+        tried: Option<(&Host, Option<SocketAddr>)>,
+        (result, reason): (TlsResult, String),
+    ) {
+        let Some(policy_domain) = self.policy_domain.clone() else { return };
+        let courier = self.courier;
+        let receiving_ip = tried.and_then(|(_, address)| address).map(|address| address.ip());
+        courier.tls.sink.record(TlsOutcome {
+            at: courier.clock.now(),
+            policy_domain,
+            policy_type: reported.policy_type,
+            policy_strings: reported.policy_strings,
+            mx_patterns: reported.mx_patterns,
+            mx_host: tried.map(|(host, _)| host.name.clone()),
+            sending_ip: receiving_ip.and_then(|ip| courier.policy.source_for(ip)),
+            receiving_ip,
+            result,
+            reason,
+        });
     }
 
     fn record(&mut self, step: Step) {
@@ -324,12 +425,37 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
         (0..self.entries.len()).filter(|index| !self.outcomes.contains_key(index)).collect()
     }
 
+    /// REQUIRETLS: why no host of this route may be tried.
+    fn unnamed(&self, route: &Route) -> Option<Outcome> {
+        // RFC 8689 §4.2.1: the next server must be named by more than an answer anyone can forge.
+        let enforced = |sts: &Found| {
+            sts.policy.as_ref().is_some_and(|kept| kept.policy.mode == mta_sts::Mode::Enforce)
+        };
+        if !self.require_tls
+            || !route.by.is_from_dns()
+            || route.dnssec.is_secure()
+            || enforced(&self.sts)
+        {
+            return None;
+        }
+        let unsigned = "REQUIRETLS: the domain's mail exchangers are not signed by DNSSEC";
+        Some(match &self.sts.trouble {
+            None => {
+                let reason = format!("{unsigned}, and it has no MTA-STS policy that is enforced");
+                Outcome::found(Fate::Failed, (5, 7, 10), reason)
+            }
+            Some(trouble) => {
+                let reason =
+                    format!("{unsigned}, and its MTA-STS policy cannot be had: {}", trouble.reason);
+                Outcome::found(Fate::Deferred, (4, 7, 10), reason)
+            }
+        })
+    }
+
     /// Tries host after host.
     async fn through(&mut self, route: Route) {
-        // RFC 8689 §4.2.1: the next server must be named by more than an answer anyone can forge.
-        if self.require_tls && route.by.is_from_dns() && !route.dnssec.is_secure() {
-            let reason = "REQUIRETLS: the domain's mail exchangers are not signed by DNSSEC";
-            return self.has_problem(Outcome::found(Fate::Failed, (5, 7, 10), reason));
+        if let Some(problem) = self.unnamed(&route) {
+            return self.has_problem(problem);
         }
         let courier = self.courier;
         let mut cut = None;
@@ -338,19 +464,31 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
             if cut.is_some_and(|cut| host.preference >= cut) {
                 break;
             }
-            let addresses = match route::addresses(&courier.resolver, host, &mut self.rng).await {
-                Ok(addresses) => addresses,
+            let located = match route::addresses(&courier.resolver, host, &mut self.rng).await {
+                Ok(located) => located,
                 Err(error) => {
                     self.has_problem(Outcome::from(&error));
                     continue;
                 }
             };
             let own = |address: &SocketAddr| courier.policy.own_addresses.contains(&address.ip());
-            if route.by.is_from_dns() && addresses.iter().any(own) {
+            if route.by.is_from_dns() && located.addresses.iter().any(own) {
                 cut = Some(host.preference);
                 continue;
             }
-            if let Tried::Answered = self.host(host, addresses).await {
+            let (sts, domain) = (self.sts.policy.clone(), self.policy_domain.clone());
+            let grounds = Grounds {
+                route: &route,
+                domain: domain.as_deref().unwrap_or_default(),
+                sts: sts.as_ref().map(|kept| &kept.policy),
+                require_tls: self.require_tls,
+                ignore_policies: self.ignore_policies,
+            };
+            let tried = match grounds.rule(&courier.resolver, host, &located).await {
+                Ok(rule) => self.host(host, &rule, located.addresses).await,
+                Err(skip) => self.skipped(host, skip),
+            };
+            if let Tried::Answered = tried {
                 return;
             }
         }
@@ -360,13 +498,21 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
         }
     }
 
+    /// A policy forbids the host.
+    fn skipped(&mut self, host: &Host, skip: Skip) -> Tried {
+        let Skip { seen, reported, result, status, reason } = skip;
+        self.report(reported, Some((host, None)), (result, reason.clone()));
+        let started = self.courier.clock.instant();
+        self.failed(host, None, seen, started, Outcome::found(Fate::Deferred, status, reason));
+        Tried::Next
+    }
+
     /// Tries address after address.
-    async fn host(&mut self, host: &Host, addresses: Vec<SocketAddr>) -> Tried {
+    async fn host(&mut self, host: &Host, rule: &Rule, addresses: Vec<SocketAddr>) -> Tried {
         let courier = self.courier;
-        let verified = self.require_tls || host.tls == TlsPolicy::Required;
         let _slot = courier.hosts.slot(host).await;
-        if let Some(idle) = courier.hosts.take_idle(host, verified, courier.clock.instant())
-            && let Tried::Answered = self.over(idle, host, true).await
+        if let Some(idle) = courier.hosts.take_idle(host, &rule.demand, courier.clock.instant())
+            && let Tried::Answered = self.over(idle, host, rule, true).await
         {
             return Tried::Answered;
         }
@@ -384,7 +530,7 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
                 return Tried::Answered;
             }
             self.addresses_tried += 1;
-            if let Tried::Answered = self.address(host, address).await {
+            if let Tried::Answered = self.address(host, rule, address).await {
                 return Tried::Answered;
             }
         }
@@ -392,28 +538,31 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
     }
 
     /// Opens a connection to one address and sends over it.
-    async fn address(&mut self, host: &Host, address: SocketAddr) -> Tried {
-        let tls = if self.require_tls { TlsPolicy::Required } else { host.tls };
+    async fn address(&mut self, host: &Host, rule: &Rule, address: SocketAddr) -> Tried {
         let started = self.courier.clock.instant();
-        match self.open_connection(host, address, tls).await {
-            Ok(connection) => self.over(connection, host, false).await,
+        let opened = self.open_connection(host, address, &rule.demand).await;
+        let result = match &opened {
+            Ok(connection) => Some(rule.result_of(connection)),
+            Err(error) => tls_policy::result_of_failure(error),
+        };
+        if let Some(result) = result {
+            self.report(rule.reported.clone(), Some((host, Some(address))), result);
+        }
+        match opened {
+            Ok(connection) => self.over(connection, host, rule, false).await,
             Err(OpenError::Handshake(why))
-                if tls == TlsPolicy::Opportunistic && !host.implicit_tls =>
+                if rule.demand.tls == TlsPolicy::Opportunistic && !host.implicit_tls =>
             {
                 let reason = format!("TLS handshake failed: {why}; trying again without TLS");
-                self.failed(
-                    host,
-                    address,
-                    started,
-                    Outcome::found(Fate::Deferred, (4, 7, 5), reason),
-                );
+                let outcome = Outcome::found(Fate::Deferred, (4, 7, 5), reason);
+                self.failed(host, Some(address), rule.seen(None), started, outcome);
                 let started = self.courier.clock.instant();
-                match self.open_connection(host, address, TlsPolicy::Off).await {
-                    Ok(connection) => self.over(connection, host, false).await,
-                    Err(error) => self.not_opened(host, address, started, error),
+                match self.open_connection(host, address, &Demand::none()).await {
+                    Ok(connection) => self.over(connection, host, rule, false).await,
+                    Err(error) => self.not_opened(host, rule, address, started, error),
                 }
             }
-            Err(error) => self.not_opened(host, address, started, error),
+            Err(error) => self.not_opened(host, rule, address, started, error),
         }
     }
 
@@ -421,10 +570,10 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
         &self,
         host: &Host,
         address: SocketAddr,
-        tls: TlsPolicy,
+        demand: &Demand,
     ) -> Result<Connection, OpenError> {
         let courier = self.courier;
-        let opened = Connection::open(&courier.opening(), host, address, tls).await;
+        let opened = Connection::open(&courier.opening(), host, address, demand).await;
         match &opened {
             Ok(_) => courier.hosts.reachable(address),
             Err(error) if error.is_unreachable() => {
@@ -438,11 +587,12 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
     fn not_opened(
         &mut self,
         host: &Host,
+        rule: &Rule,
         address: SocketAddr,
         started: Instant,
         error: OpenError,
     ) -> Tried {
-        let outcome = match &error {
+        let mut outcome = match &error {
             OpenError::Unreachable(_) => {
                 Outcome::found(Fate::Deferred, (4, 4, 1), error.to_string())
             }
@@ -455,24 +605,48 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
                 outcome
             }
         };
-        self.failed(host, address, started, outcome);
+        if tls_policy::result_of_failure(&error).is_some() && rule.is_a_domains() {
+            outcome.reason = match &outcome.reply {
+                Some(reply) => rule.refusal(&format!("{} ({})", outcome.reason, reply.text)),
+                None => rule.refusal(&outcome.reason),
+            };
+            // Why it waits is the policy, not what the server said.
+            outcome.reply = None;
+        }
+        self.failed(host, Some(address), rule.seen(None), started, outcome);
         Tried::Next
     }
 
     /// An address was tried and the message could not even be offered.
-    fn failed(&mut self, host: &Host, address: SocketAddr, started: Instant, mut outcome: Outcome) {
+    fn failed(
+        &mut self,
+        host: &Host,
+        address: Option<SocketAddr>,
+        policy: TlsPolicySeen,
+        started: Instant,
+        mut outcome: Outcome,
+    ) {
         outcome.remote = Some(host.name.clone());
         let open = self.open();
         let outcomes: Vec<_> = open.into_iter().map(|index| (index, outcome.clone())).collect();
-        self.attempted(host, address, None, started, &outcomes);
+        self.attempted(host, address, (None, policy), started, &outcomes);
         self.has_problem(outcome);
     }
 
     /// Sends over an open connection, in as many transactions as the server wants.
-    async fn over(&mut self, mut connection: Connection, host: &Host, reused: bool) -> Tried {
+    async fn over(
+        &mut self,
+        mut connection: Connection,
+        host: &Host,
+        rule: &Rule,
+        reused: bool,
+    ) -> Tried {
         let courier = self.courier;
-        let verified = self.require_tls || host.tls == TlsPolicy::Required;
         let (peer, tls) = (connection.peer(), connection.tls().cloned());
+        let secured = (tls.clone(), rule.seen(tls.as_ref()));
+        if self.require_tls && !connection.capabilities().require_tls {
+            return self.cannot_require(connection, host, secured);
+        }
         let mut answered = false;
         loop {
             let started = courier.clock.instant();
@@ -495,7 +669,7 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
                     _ => told.push((index, Outcome::told(outcome, &host.name, dsn))),
                 }
             }
-            self.attempted(host, peer, tls.clone(), started, &told);
+            self.attempted(host, Some(peer), secured.clone(), started, &told);
             // Lost before the message: another address may do better.
             if sent.lost_before_data && !answered {
                 told.into_iter().for_each(|(_, outcome)| self.has_problem(outcome));
@@ -509,7 +683,7 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
             }
         }
         let now = courier.clock.instant();
-        if let Some(connection) = courier.hosts.keep(host, verified, connection, now) {
+        if let Some(connection) = courier.hosts.keep(host, &rule.demand, connection, now) {
             courier.close(connection);
         }
         if self.open().is_empty() {
@@ -521,11 +695,31 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
         Tried::Answered
     }
 
+    /// RFC 8689 §4.2.1: a host without REQUIRETLS is left for the next.
+    fn cannot_require(
+        &mut self,
+        connection: Connection,
+        host: &Host,
+        secured: (Option<TlsUsed>, TlsPolicySeen),
+    ) -> Tried {
+        let (peer, started) = (connection.peer(), self.courier.clock.instant());
+        self.courier.close(connection);
+        let reason =
+            "the sender requires TLS all the way (REQUIRETLS), which the server does not offer";
+        let mut outcome = Outcome::found(Fate::Failed, (5, 7, 30), reason);
+        outcome.remote = Some(host.name.clone());
+        let outcomes: Vec<_> =
+            self.open().into_iter().map(|index| (index, outcome.clone())).collect();
+        self.attempted(host, Some(peer), secured, started, &outcomes);
+        self.has_problem(outcome);
+        Tried::Next
+    }
+
     fn attempted(
         &mut self,
         host: &Host,
-        address: SocketAddr,
-        tls: Option<TlsUsed>,
+        address: Option<SocketAddr>,
+        (tls, policy): (Option<TlsUsed>, TlsPolicySeen),
         started: Instant,
         outcomes: &[(usize, Outcome)],
     ) {
@@ -537,8 +731,9 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
         let step = Step::Attempted {
             attempt: self.entries[0].attempts.saturating_add(1),
             host: host.name.clone(),
-            ip: Some(address.ip()),
+            ip: address.map(|address| address.ip()),
             tls,
+            tls_policy: Some(policy),
             recipients: recipients.collect(),
             took_millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         };

@@ -16,6 +16,7 @@ use waxwing_store::{AcceptError, Lease, QueueEntry, QueueId, SettleError, Settle
 use super::courier::{Attempted, Courier};
 use super::outcome::{Fate, Outcome};
 use super::settle::{Decisions, decide};
+use crate::accept::plan;
 use crate::clock::{Clock, later, until};
 use crate::outbound::Connect;
 use crate::report::{self, Draft, Subject};
@@ -306,13 +307,13 @@ where
     }
 
     async fn try_settle(&self, lease: Lease, settling: &Settling) -> Result<(), SettleError> {
-        let Courier { store, clock, policy, .. } = &*self.courier;
+        let Courier { store, clock, policy, signers, .. } = &*self.courier;
         let mut events = settling.attempted.events.clone();
         events.extend(settling.decisions.events.iter().cloned());
         let mut reports = settling.attempted.local.clone();
         for (notice, draft) in settling.decisions.notices.iter().zip(&settling.drafts) {
             let acceptance = match draft {
-                Some(draft) => draft.acceptance(store, policy).await?,
+                Some(draft) => draft.acceptance(store, policy, signers, &**clock).await?,
                 None => None,
             };
             let report = draft.as_ref().filter(|_| acceptance.is_some()).map(|draft| draft.journey);
@@ -330,8 +331,11 @@ where
         let Courier { store, clock, policy, dice, .. } = &*self.courier;
         let first = &entries[0];
         let ReversePath::Address(to) = &first.reverse_path else { return Vec::new() };
+        // Of mail that we forwarded, the sender is told, not the address that we made for it.
+        let sender = plan::rewritten_sender(store, to, clock.now()).await;
+        let sender = sender.ok().flatten().and_then(Result::ok).unwrap_or_else(|| to.clone());
         let subject = Subject {
-            to,
+            to: &sender,
             journey: first.journey,
             envelope_id: first.envelope_id.as_deref(),
             dsn_return: first.dsn_return,

@@ -19,7 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use rand::Rng;
 use rand::seq::SliceRandom;
-use waxwing_dns::{Dnssec, LookupError, Resolve};
+use waxwing_dns::{Answer, Dnssec, LookupError, Resolve};
 use waxwing_message::address::literal_ip;
 use waxwing_smtp::client::{Credentials, TlsPolicy};
 use waxwing_smtp::reply::EnhancedStatus;
@@ -40,6 +40,22 @@ pub struct Route {
     pub by: RouteKind,
     /// What DNSSEC says of the hosts' names.
     pub dnssec: Dnssec,
+    /// The domain that the hosts were found for, and what it is an alias of: names that a host's
+    /// certificate may bear under DANE (RFC 7672 §3.2.2).
+    pub next_hop: Vec<String>,
+}
+
+/// Where a host is.
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// In the order to be tried; never empty.
+    pub addresses: Vec<SocketAddr>,
+    /// The name that has them: the host's own, or what it is an alias of.
+    pub name: String,
+    /// What DNSSEC says of the addresses and every alias on the way to them.
+    pub dnssec: Dnssec,
+    /// What DNSSEC says of the first alias, when the host's name is one.
+    pub first_alias: Option<Dnssec>,
 }
 
 /// How a route was found.
@@ -160,7 +176,12 @@ pub async fn find(
         }
         let hosts = vec![exchanger(policy, ip.to_string(), 0)];
         // Nobody was asked, so nobody can have lied.
-        return Ok(Route { hosts, by: RouteKind::AddressLiteral, dnssec: Dnssec::Secure });
+        return Ok(Route {
+            hosts,
+            by: RouteKind::AddressLiteral,
+            dnssec: Dnssec::Secure,
+            next_hop: Vec::new(),
+        });
     }
     mx::find(resolver, policy, domain, rng).await
 }
@@ -175,7 +196,7 @@ fn through(relay: &Relay, by: RouteKind) -> Route {
         implicit_tls: relay.implicit_tls,
         credentials: relay.credentials.clone(),
     };
-    Route { hosts: vec![host], by, dnssec: Dnssec::Secure }
+    Route { hosts: vec![host], by, dnssec: Dnssec::Secure, next_hop: Vec::new() }
 }
 
 /// A mail exchanger on the policy's port with opportunistic TLS.
@@ -191,10 +212,11 @@ pub async fn addresses(
     resolver: &impl Resolve,
     host: &Host,
     rng: &mut (impl Rng + Send),
-) -> Result<Vec<SocketAddr>, RouteError> {
+) -> Result<Located, RouteError> {
     let literal = host.name.trim_start_matches('[').trim_end_matches(']');
     if let Ok(ip) = literal.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, host.port)]);
+        let (addresses, name) = (vec![SocketAddr::new(ip, host.port)], host.name.clone());
+        return Ok(Located { addresses, name, dnssec: Dnssec::Indeterminate, first_alias: None });
     }
     let (v6, v4) =
         futures_util::future::join(resolver.aaaa(&host.name), resolver.a(&host.name)).await;
@@ -208,6 +230,7 @@ pub async fn addresses(
         }
         return Err(RouteError::Unusable(host.name.clone()));
     }
+    let mut located = locate(host, [v6.as_ref().ok().map(origin), v4.as_ref().ok().map(origin)]);
     let mut v6: Vec<IpAddr> =
         v6.map(|answer| answer.records.into_iter().map(IpAddr::V6).collect()).unwrap_or_default();
     let mut v4: Vec<IpAddr> =
@@ -215,15 +238,35 @@ pub async fn addresses(
     v6.shuffle(rng);
     v4.shuffle(rng);
     let (mut v6, mut v4) = (v6.into_iter(), v4.into_iter());
-    let mut all = Vec::new();
+    let all = &mut located.addresses;
     loop {
         let pair = [v6.next(), v4.next()];
         if pair == [None, None] || all.len() >= MAX_ADDRESSES_PER_HOST {
             all.truncate(MAX_ADDRESSES_PER_HOST);
-            return Ok(all);
+            return Ok(located);
         }
         all.extend(pair.into_iter().flatten().map(|ip| SocketAddr::new(ip, host.port)));
     }
+}
+
+/// Whose addresses an answer holds: the name, the status, and that of the first alias.
+type Origin<'a> = (&'a str, Dnssec, Option<Dnssec>);
+
+fn origin<T>(answer: &Answer<T>) -> Origin<'_> {
+    (&answer.name, answer.dnssec, answer.aliases.first().map(|alias| alias.dnssec))
+}
+
+/// What both families' answers say together; no addresses yet.
+fn locate(host: &Host, origins: [Option<Origin<'_>>; 2]) -> Located {
+    let mut known = origins.into_iter().flatten();
+    let first = known.next().unwrap_or((&host.name, Dnssec::Indeterminate, None));
+    let (name, dnssec, first_alias) = match known.next() {
+        // Two names for one host cannot be a zone's doing: nothing is known of it.
+        Some((name, ..)) if name != first.0 => (&*host.name, Dnssec::Indeterminate, None),
+        Some((name, dnssec, _)) => (name, dnssec.and(first.1), first.2),
+        None => first,
+    };
+    Located { addresses: Vec::new(), name: name.to_owned(), dnssec, first_alias }
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ pub(super) async fn find(
                 return Err(RouteError::Loop(domain.to_owned()));
             }
             let hosts = vec![exchanger(policy, domain.to_owned(), 0)];
-            Ok(Route { hosts, by: RouteKind::ImplicitMx, dnssec })
+            let next_hop = vec![domain.to_owned()];
+            Ok(Route { hosts, by: RouteKind::ImplicitMx, dnssec, next_hop })
         }
         Err(LookupError::NxDomain { .. } | LookupError::BadName) => {
             Err(RouteError::NoSuchDomain(domain.to_owned()))
@@ -57,7 +58,11 @@ fn from_records(
     if hosts.is_empty() {
         return Err(RouteError::Loop(domain.to_owned()));
     }
-    Ok(Route { hosts, by: RouteKind::Mx, dnssec: answer.dnssec })
+    let mut next_hop = vec![domain.to_owned()];
+    if answer.name != domain {
+        next_hop.push(answer.name);
+    }
+    Ok(Route { hosts, by: RouteKind::Mx, dnssec: answer.dnssec, next_hop })
 }
 
 /// By preference, equals in random order (RFC 5321 §5.1), each host once at its best preference.

@@ -174,7 +174,7 @@ async fn literals_and_configured_routes_ask_nobody() {
 async fn addresses_of(zone: &FakeZone, name: &str) -> Result<Vec<IpAddr>, RouteError> {
     let host = exchanger(&policy(), format!("{name}.example.test"), 10);
     let found = addresses(zone, &host, &mut StdRng::seed_from_u64(1)).await?;
-    Ok(found.into_iter().map(|address| address.ip()).collect())
+    Ok(found.addresses.into_iter().map(|address| address.ip()).collect())
 }
 
 #[tokio::test]

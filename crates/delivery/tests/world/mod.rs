@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::io::DuplexStream;
-use waxwing_delivery::outbound::Hosts;
+use waxwing_delivery::outbound::{Hosts, TlsResult};
 use waxwing_delivery::{
     Accepted, Acceptor, BoxStream, Clock, Connect, Courier, Dice, Entrance, Incoming, Policy,
-    Refusal, Runner, Secured, Verify, VirtualClock,
+    Refusal, Runner, Secured, Signers, TlsFailure, TlsRules, Verify, VirtualClock,
 };
 use waxwing_dns::{FakeZone, Zone};
 use waxwing_message::journey::{Event, Source, Step, TlsUsed};
@@ -36,6 +36,8 @@ pub enum PlayedTls {
     Verified,
     /// Encrypted, but the certificate does not fit.
     Unverified,
+    /// Encrypted, with a certificate that TLSA records name and no public root signed.
+    Dane,
     Fails,
 }
 
@@ -92,20 +94,29 @@ impl Connect for Net {
         stream: BoxStream,
         server_name: &str,
         verify: Verify,
-    ) -> Result<Secured, String> {
-        self.handshakes.lock().unwrap().push((server_name.to_owned(), verify));
+    ) -> Result<Secured, TlsFailure> {
+        self.handshakes.lock().unwrap().push((server_name.to_owned(), verify.clone()));
         let tls = self.tls.lock().unwrap().get(server_name).copied();
         let peer_verified = match (tls.unwrap_or(PlayedTls::Unverified), verify) {
-            (PlayedTls::Fails, _) => return Err("bad record MAC".to_owned()),
-            (PlayedTls::Unverified, Verify::Require) => {
-                return Err("the certificate does not fit the name".to_owned());
+            (PlayedTls::Fails, _) => return Err("bad record MAC".to_owned().into()),
+            (PlayedTls::Unverified | PlayedTls::Dane, Verify::Require) => return Err(misfit()),
+            (PlayedTls::Unverified | PlayedTls::Verified, Verify::Dane(_)) => {
+                let reason = "no record fits".to_owned();
+                return Err(TlsFailure { result: TlsResult::CertificateNotTrusted, reason });
             }
+            (PlayedTls::Dane, Verify::Dane(_)) => true,
             (tls, _) => tls == PlayedTls::Verified,
         };
+        let doubt = (!peer_verified).then(misfit);
         let (version, cipher) = ("TLSv1.3".to_owned(), "TLS13_AES_256_GCM_SHA384".to_owned());
         let used = TlsUsed { version, cipher, peer_verified };
-        Ok(Secured { stream, used, session: waxwing_smtp::Tls::default() })
+        Ok(Secured { stream, used, session: waxwing_smtp::Tls::default(), doubt })
     }
+}
+
+fn misfit() -> TlsFailure {
+    let reason = "the certificate does not fit the name".to_owned();
+    TlsFailure { result: TlsResult::CertificateHostMismatch, reason }
 }
 
 /// Everything at once: our server is `mx.wax.test` with the domain `wax.test`.
@@ -114,7 +125,7 @@ pub struct World {
     pub clock: Arc<VirtualClock>,
     pub net: Arc<Net>,
     pub zone: Arc<FakeZone>,
-    pub acceptor: Acceptor<Arc<VirtualClock>>,
+    pub acceptor: Acceptor<Arc<FakeZone>, Arc<VirtualClock>>,
     pub runner: Arc<TestRunner>,
     pub alice: AccountId,
     folder: tempfile::TempDir,
@@ -122,6 +133,7 @@ pub struct World {
 
 /// What everybody else's DNS says.
 const ELSEWHERE: &str = "
+client   A 192.0.2.200
 wing     MX 10 mx.wing
 mx.wing  A 192.0.2.1
 two      MX 10 mx1.two
@@ -139,6 +151,10 @@ impl World {
     }
 
     pub async fn with(choose: impl FnOnce(&mut Policy)) -> World {
+        World::under(TlsRules::dane_only(), choose).await
+    }
+
+    pub async fn under(tls: TlsRules, choose: impl FnOnce(&mut Policy)) -> World {
         let folder = tempfile::tempdir().unwrap();
         let settings = OpenSettings {
             database_url: format!("sqlite:{}", folder.path().join("wax.db").display()),
@@ -162,12 +178,15 @@ impl World {
         let zone = Arc::new(zone);
         let mut policy = Policy::new("mx.wax.test");
         policy.own_addresses = vec!["192.0.2.99".parse().unwrap()];
+        // What is found out about senders is tested by itself.
+        policy.judging.examine = false;
         policy.schedule.jitter_percent = 0;
         policy.lease_for = 4 * PEERS_ANSWER_WITHIN;
         choose(&mut policy);
         let policy = Arc::new(policy);
         let dice = Arc::new(Dice::seeded(1));
-        let acceptor = Acceptor::new(store.clone(), policy.clone(), clock.clone(), dice.clone());
+        let acceptor =
+            Acceptor::new(store.clone(), policy.clone(), clock.clone(), dice.clone(), zone.clone());
         let runner = Runner::new(Courier {
             store: store.clone(),
             resolver: zone.clone(),
@@ -176,9 +195,22 @@ impl World {
             policy: policy.clone(),
             dice,
             hosts: Hosts::new(&policy),
+            signers: Signers::default(),
+            tls,
         });
         let alice = account(&store, "alice@wax.test").await;
         World { store, clock, net, zone, acceptor, runner, alice, folder }
+    }
+
+    /// Another handle on the same database, as another process has it.
+    pub async fn second_store(&self) -> Store {
+        let settings = OpenSettings {
+            database_url: format!("sqlite:{}", self.folder.path().join("wax.db").display()),
+            blobs: None,
+            spool_folder: self.folder.path().to_owned(),
+            node: "second".to_owned(),
+        };
+        Store::open(settings).await.unwrap()
     }
 
     /// The database itself, to be broken.
@@ -354,6 +386,7 @@ pub fn incoming(entrance: Entrance, envelope: Envelope, octets: &[u8]) -> Incomi
         protocol: "ESMTP".to_owned(),
         envelope,
         spool: Spool::from_bytes(octets.to_vec()),
+        verifier: None,
     }
 }
 
@@ -364,6 +397,7 @@ pub fn kinds(steps: &[Step]) -> Vec<&'static str> {
         .map(|step| match step {
             Step::Accepted { .. } => "accepted",
             Step::Expanded { .. } => "expanded",
+            Step::Sorted { .. } => "sorted",
             Step::Deposited { .. } => "deposited",
             Step::Queued { .. } => "queued",
             Step::Routed { .. } => "routed",
@@ -373,6 +407,11 @@ pub fn kinds(steps: &[Step]) -> Vec<&'static str> {
             Step::Bounced { .. } => "bounced",
             Step::SuccessReported { .. } => "success reported",
             Step::Operator { .. } => "operator",
+            Step::Examined { .. } => "examined",
+            Step::Judged { .. } => "judged",
+            Step::Refused { .. } => "refused",
+            Step::ReportRead { .. } => "report read",
+            Step::ReportNotRead { .. } => "report not read",
         })
         .collect()
 }

@@ -1,0 +1,139 @@
+//! What one reader's account knows of a sender and of the words of a message.
+
+use waxwing_filter::spam::absurd::{FromFacts, examine_from};
+use waxwing_filter::spam::reputation::History;
+use waxwing_filter::spam::words::{Corpus, Counts};
+use waxwing_filter::spam::{
+    Authenticity, Known, Token, WordsOutcome, judge_reputation, judge_words, tokens,
+};
+use waxwing_message::Message;
+use waxwing_store::{
+    AccountId, HamSpam, SenderIdentity, SenderKind, SenderRecord, Store, StoreError,
+};
+
+use super::{CONTENT_OCTETS, Evidence, Examination};
+
+/// Addresses written to that authors' names are compared with.
+const CONTACTS_MAX: usize = 200;
+
+/// The words of a message, cut when they are first wanted.
+pub(crate) struct Content<'a> {
+    raw: &'a [u8],
+    words: Option<Vec<Token>>,
+}
+
+impl<'a> Content<'a> {
+    pub fn new(raw: &'a [u8]) -> Content<'a> {
+        Content { raw: &raw[..raw.len().min(CONTENT_OCTETS)], words: None }
+    }
+
+    fn words(&mut self) -> &[Token] {
+        let raw = self.raw;
+        self.words.get_or_insert_with(|| tokens(&Message::parse(raw)))
+    }
+}
+
+impl Examination {
+    /// The evidence as it is for one reader.
+    pub async fn for_reader(
+        &self,
+        store: &Store,
+        account: AccountId,
+        content: &mut Content<'_>,
+        now: jiff::Timestamp,
+    ) -> Result<Evidence, StoreError> {
+        let mut evidence = self.evidence.clone();
+        evidence.from.extend(self.likeness_to_contacts(store, account, content.raw).await?);
+        let known = self.known(store, account, now).await?;
+        let reputation = judge_reputation(&known, &Authenticity::from(&evidence));
+        // Words only when the sender says nothing: most mail is from people who are known.
+        if reputation.leaning().is_none() {
+            evidence.words = words(store, account, content).await?;
+        }
+        evidence.reputation = Some(reputation);
+        Ok(evidence)
+    }
+
+    async fn known(
+        &self,
+        store: &Store,
+        account: AccountId,
+        now: jiff::Timestamp,
+    ) -> Result<Known, StoreError> {
+        // Whether anything ever came from there is asked whatever is proven.
+        let mut asked = self.identities.clone();
+        let author = self
+            .author
+            .as_ref()
+            .map(|name| SenderIdentity { kind: SenderKind::Address, name: name.clone() });
+        let proven = author.as_ref().is_some_and(|author| asked.contains(author));
+        asked.extend(author.filter(|_| !proven));
+        let records = store.sender_records(account, asked.clone()).await?;
+        let mut known = Known { first_contact: true, ..Known::default() };
+        for (identity, record) in asked.into_iter().zip(records) {
+            let history =
+                History { ham: record.ham, spam: record.spam, last: record.last_at }.faded(now);
+            match identity.kind {
+                SenderKind::Address => {
+                    known.written_to = record.written > 0;
+                    known.first_contact = record == SenderRecord::default();
+                    known.sender = history;
+                }
+                SenderKind::Domain => known.domain = history,
+                SenderKind::OrganizationalDomain => known.org_domain = history,
+                SenderKind::DkimDomain => known.dkim_domains.push((identity.name, history)),
+                SenderKind::SpfDomain => known.spf_domain = history,
+                SenderKind::Ip => known.ip = history,
+                SenderKind::Network => known.network = history,
+            }
+        }
+        Ok(known)
+    }
+
+    /// Authors that look like somebody the reader writes to.
+    async fn likeness_to_contacts(
+        &self,
+        store: &Store,
+        account: AccountId,
+        raw: &[u8],
+    ) -> Result<Vec<waxwing_message::journey::Finding>, StoreError> {
+        let contacts = store.written_to(account, CONTACTS_MAX).await?;
+        if contacts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let contacts: Vec<_> = contacts.into_iter().map(|at| (String::new(), at)).collect();
+        let facts = FromFacts { contacts: &contacts, ..FromFacts::default() };
+        let mut found = examine_from(&Message::parse(raw), &facts);
+        found.retain(|one| one.result == "like-contact" || one.result == "name-of-contact");
+        Ok(found)
+    }
+}
+
+async fn words(
+    store: &Store,
+    account: AccountId,
+    content: &mut Content<'_>,
+) -> Result<Option<WordsOutcome>, StoreError> {
+    let words = content.words();
+    let keys = words.iter().map(word_key).collect();
+    let counts = store.word_counts(account, keys).await?;
+    if counts.own_corpus == HamSpam::default() && counts.shared_corpus == HamSpam::default() {
+        return Ok(None);
+    }
+    let of = |known: &std::collections::HashMap<i64, HamSpam>, token: &Token| {
+        let HamSpam { ham, spam } = known.get(&word_key(token)).copied().unwrap_or_default();
+        Counts { ham, spam }
+    };
+    let corpus = |HamSpam { ham, spam }: HamSpam| Corpus { ham, spam };
+    Ok(Some(judge_words(
+        words,
+        |token| (of(&counts.own, token), of(&counts.shared, token)),
+        corpus(counts.own_corpus),
+        corpus(counts.shared_corpus),
+    )))
+}
+
+/// What the store knows a word by.
+pub(crate) fn word_key(token: &Token) -> i64 {
+    i64::from_be_bytes(token.key)
+}
