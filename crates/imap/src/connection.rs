@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::deflate::Deflate;
 use crate::wire::out::Out;
 
 /// What a session talks over.
@@ -46,6 +47,8 @@ pub struct Connection<'s> {
     write_timeout: Duration,
     /// Whatever is sent must be taken by then, too.
     pub write_by: Option<Instant>,
+    /// COMPRESS is active.
+    deflate: Option<Box<Deflate>>,
 }
 
 impl<'s> Connection<'s> {
@@ -56,7 +59,22 @@ impl<'s> Connection<'s> {
         write_timeout: Duration,
     ) -> Connection<'s> {
         let (input, out) = (Vec::new(), Out::default());
-        Connection { stream, input, used: 0, out, stop, write_timeout, write_by: None }
+        let (write_by, deflate) = (None, None);
+        Connection { stream, input, used: 0, out, stop, write_timeout, write_by, deflate }
+    }
+
+    /// From here on both directions are compressed (RFC 4978). What waits is sent before.
+    pub async fn compress(&mut self) -> Result<(), Lost> {
+        self.flush().await?;
+        let ahead = self.input().to_vec(); // a client that did not wait for the answer
+        self.consume(ahead.len());
+        self.deflate = Some(Box::new(Deflate::new(ahead)));
+        Ok(())
+    }
+
+    /// Whether they are.
+    pub fn is_compressed(&self) -> bool {
+        self.deflate.is_some()
     }
 
     /// What was read and not yet consumed.
@@ -86,21 +104,39 @@ impl<'s> Connection<'s> {
         if deadline <= Instant::now() {
             return Err(Lost::Silent);
         }
-        let Connection { stream, input, stop, .. } = self;
-        let read = tokio::select! {
-            biased;
-            read = stream.read_buf(input) => read,
-            () = stopped(stop) => return Err(Lost::Stopping),
-            () = tokio::time::sleep_until(deadline) => return Err(Lost::Silent),
-        };
-        match read {
-            Ok(1..) => Ok(()),
-            Ok(0) | Err(_) => Err(Lost::Gone),
+        loop {
+            if self.unpack()? {
+                return Ok(());
+            }
+            let Connection { stream, input, stop, deflate, .. } = self;
+            let into = deflate.as_mut().map_or(&mut *input, |deflate| &mut deflate.received);
+            into.reserve(READ_LEAST);
+            let read = tokio::select! {
+                biased;
+                read = stream.read_buf(into) => read,
+                () = stopped(stop) => return Err(Lost::Stopping),
+                () = tokio::time::sleep_until(deadline) => return Err(Lost::Silent),
+            };
+            match read {
+                Ok(1..) if self.deflate.is_none() => return Ok(()),
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Err(Lost::Gone),
+            }
         }
+    }
+
+    /// Decompresses a piece of what was received. Gives whether there was any.
+    fn unpack(&mut self) -> Result<bool, Lost> {
+        let Some(deflate) = &mut self.deflate else { return Ok(false) };
+        let given = deflate.unpack(&mut self.input, READ_MOST).map_err(|_| Lost::Gone)?;
+        Ok(given > 0)
     }
 
     fn make_room(&mut self) {
         self.out.release();
+        if let Some(deflate) = &mut self.deflate {
+            deflate.release();
+        }
         if self.used > 0 {
             self.input.drain(..self.used);
             self.used = 0;
@@ -129,9 +165,13 @@ impl<'s> Connection<'s> {
     }
 
     async fn send(&mut self) -> Result<(), Lost> {
-        let Connection { stream, out, .. } = self;
+        let Connection { stream, out, deflate, .. } = self;
+        let octets = match deflate {
+            Some(deflate) => deflate.pack(out.waiting()).map_err(|_| Lost::Gone)?,
+            None => out.waiting(),
+        };
         let sending = async {
-            stream.write_all(out.waiting()).await?;
+            stream.write_all(octets).await?;
             stream.flush().await
         };
         let timeout = Instant::now() + self.write_timeout;

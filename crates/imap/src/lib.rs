@@ -11,23 +11,28 @@
 //! | `selected` | what a client has been told of its mailbox: sequence numbers |
 //! | `news` | telling the client what changed, when that is allowed |
 //! | `connection` | buffers, deadlines, back-pressure |
+//! | `deflate` | COMPRESS, without I/O |
 //! | `name` | mailbox names between the wire and the store |
 //! | `pattern` | which names a LIST pattern means |
+//! | `threading` | messages as trees of replies, pure |
+//! | `progress` | what long work says meanwhile |
 //! | `reply` | tagged responses and how errors become them |
 //!
-//! Not here yet: QRESYNC, SORT, THREAD, NOTIFY, METADATA, ACL, QUOTA, COMPRESS, CATENATE,
-//! MULTIAPPEND, OBJECTID. Each has its place: a file in `commands`, a grammar in `wire`, a word in
+//! Not here yet: NOTIFY, METADATA, ACL, CATENATE. Each has its place: a file in `commands`, a grammar in `wire`, a word in
 //! `commands/capability.rs`. `docs/rfc.md` says what holds of each specification.
 
 mod commands;
 mod connection;
+mod deflate;
 mod name;
 mod news;
 mod pattern;
+mod progress;
 mod reply;
 mod selected;
 mod session;
 mod settings;
+mod threading;
 pub mod wire;
 
 pub use session::{Ended, Session, serve};
@@ -36,8 +41,11 @@ pub use settings::{Settings, TlsFacts};
 /// Entry points for fuzzing.
 #[doc(hidden)]
 pub mod fuzzing {
+    use crate::deflate::Deflate;
+    use crate::threading::{self, Item};
     use crate::wire::frame::{Frame, Framer};
-    use crate::wire::{parse, utf7};
+    use crate::wire::out::Out;
+    use crate::wire::{collate, message_id, parse, parse_append, subject, threads, utf7};
 
     /// A connection's octets: framed, every literal accepted, every command parsed.
     pub fn fuzz_parse(data: &[u8]) {
@@ -48,7 +56,7 @@ pub mod fuzzing {
                 match framer.advance(rest) {
                     Frame::Incomplete => break 'commands,
                     Frame::Literal(mark) => {
-                        let _ = parse::append_head(&rest[..mark.data_at]);
+                        let _ = parse_append::append_head(&rest[..mark.data_at]);
                         framer.accept_literal();
                     }
                     Frame::Complete { text, next } => {
@@ -60,5 +68,39 @@ pub mod fuzzing {
             }
         }
         let _ = utf7::decode(data);
+        let _ = parse_append::after_message(data, data.first() == Some(&b')'));
+    }
+
+    /// What threading makes of header fields: ids, subjects, and a mailbox whose messages are the
+    /// lines, each with its ids and its subject.
+    pub fn fuzz_threads(data: &[u8]) {
+        let item = |line: &[u8]| {
+            let mut references: Vec<String> = message_id::all(line).collect();
+            let text = subject::collapsed(&String::from_utf8_lossy(line));
+            let base = subject::base_subject(&text);
+            Item {
+                message_id: references.pop(),
+                references,
+                subject: collate::key(base.text),
+                is_reply: base.is_reply,
+                ..Item::default()
+            }
+        };
+        let items: Vec<Item> = data.split(|&b| b == b'\n').map(item).collect();
+        let mut out = Out::default();
+        threads::write(&mut out, &threading::by_references(&items));
+        threads::write(&mut out, &threading::by_subject(&items));
+        let told = out.waiting().iter().filter(|b| b.is_ascii_digit()).count();
+        assert_eq!(told, 2 * items.len(), "each message has one place");
+    }
+
+    /// What a client sends after COMPRESS.
+    pub fn fuzz_inflate(data: &[u8]) {
+        let mut deflate = Deflate::new(data.to_vec());
+        let mut input = Vec::new();
+        while deflate.unpack(&mut input, 4096).is_ok_and(|given| given > 0) {
+            assert!(input.len() <= 4096);
+            input.clear();
+        }
     }
 }

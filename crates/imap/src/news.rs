@@ -1,4 +1,4 @@
-//! Telling the client what has changed in its mailbox: EXPUNGE, EXISTS, FETCH, FLAGS.
+//! Telling the client what has changed in its mailbox: EXPUNGE (or VANISHED), EXISTS, FETCH, FLAGS.
 //!
 //! EXPUNGE alters sequence numbers, so that it is told only when the client cannot be in the
 //! middle of using them: not in answer to FETCH, STORE or SEARCH (RFC 9051 §7.5.1, RFC 3501
@@ -10,7 +10,7 @@ use crate::connection::Connection;
 use crate::reply::Fail;
 use crate::selected::view::News;
 use crate::selected::{Selected, View};
-use crate::session::{Session, State};
+use crate::session::{Enabled, Session, State};
 use crate::wire::out::Out;
 
 /// Asks the store what has happened in the selected mailbox, if one is selected, and writes it.
@@ -19,17 +19,16 @@ pub async fn tell(
     session: &mut Session,
     expunge: bool,
 ) -> Result<(), Fail> {
-    let condstore = session.enabled.condstore;
-    let rev2 = session.enabled.rev2;
+    let enabled = session.enabled;
     let store = session.store.clone();
     let State::Selected(_, selected) = &mut session.state else { return Ok(()) };
-    let Some(news) = gather(&store, selected, condstore).await? else {
+    let Some(news) = gather(&store, selected, enabled.condstore).await? else {
         // RFC 2180 §3.3: there is no response that says so to a client and keeps it.
         connection.out.raw("* BYE The selected mailbox was deleted\r\n");
         session.state = State::Logout;
         return Ok(());
     };
-    write(&mut connection.out, &mut selected.view, &news, expunge, condstore, rev2);
+    write(&mut connection.out, &mut selected.view, &news, expunge, enabled);
     connection.relieve().await?;
     Ok(())
 }
@@ -52,22 +51,27 @@ async fn gather(
     Ok(Some(view.apply_whole(&entries, modseq, condstore)))
 }
 
-fn write(out: &mut Out, view: &mut View, news: &News, expunge: bool, condstore: bool, rev2: bool) {
+fn write(out: &mut Out, view: &mut View, news: &News, expunge: bool, enabled: Enabled) {
     if view.take_untold_keywords() {
         flags_response(out, view);
     }
     // Flags first: the places in `news` are those from before any row is taken out.
     for &place in &news.altered {
         if view.row(place).is_some_and(|row| !view.is_gone(row.uid())) {
-            flags_of(out, view, place, condstore);
+            flags_of(out, view, place, enabled.condstore);
         }
     }
     // RFC 3501 §7.3.1: EXISTS never makes a mailbox smaller. Before EXPUNGE it counts what is to be
     // expunged.
     if news.more {
-        exists(out, view, rev2);
+        exists(out, view, enabled.rev2);
     }
-    if expunge {
+    if expunge && enabled.qresync {
+        let gone = view.take_gone_uids();
+        if !gone.is_empty() {
+            out.raw("* VANISHED ").set(gone).line_end(); // RFC 7162 §3.2.10.2
+        }
+    } else if expunge {
         for number in view.take_gone() {
             out.raw("* ").number(number).raw(" EXPUNGE\r\n");
         }

@@ -25,7 +25,7 @@ use crate::selected::Selected;
 use crate::settings::{Settings, TlsFacts};
 use crate::wire::command::Command;
 use crate::wire::frame::{Frame, Framer, LiteralMark};
-use crate::wire::parse;
+use crate::wire::{parse, parse_append};
 
 /// A command without APPEND's message, with its literals (RFC 9051 §4: at least 8,192).
 const MAX_COMMAND_OCTETS: usize = 64 * 1024;
@@ -76,6 +76,8 @@ pub(crate) struct Enabled {
     pub rev2: bool,
     pub utf8: bool,
     pub condstore: bool,
+    /// With condstore.
+    pub qresync: bool,
 }
 
 impl Enabled {
@@ -331,7 +333,7 @@ async fn read_command(
 /// Whether the literal is APPEND's message (or APPEND is malformed before it, which its own file
 /// answers) rather than a mailbox name.
 fn is_message(text: &[u8]) -> bool {
-    parse::is_append(text) && !matches!(parse::append_head(text), Ok(None))
+    parse_append::is_append(text) && !matches!(parse_append::append_head(text), Ok(None))
 }
 
 /// RFC 7888 §4: a literal that nobody asked for cannot be told from commands once it is refused,
@@ -352,6 +354,7 @@ async fn answer(
     command: Command,
 ) -> Result<Next, Lost> {
     let is_starttls = command == Command::StartTls;
+    let is_compress = matches!(command, Command::Compress { .. });
     let done = match command {
         // Not in the same box as the others: IDLE lasts long, and should be small.
         Command::Idle => Box::pin(commands::idle::run(connection, session)).await,
@@ -363,6 +366,9 @@ async fn answer(
     };
     tagged.write(&mut connection.out, &tag);
     connection.out.set_utf8(session.enabled.reads_utf8());
+    if is_compress && tagged.status == Status::Ok {
+        connection.compress().await?;
+    }
     connection.relieve().await?;
     if matches!(session.state, State::Logout) {
         return Ok(Next::Close);

@@ -1,7 +1,7 @@
 //! The parser on what nobody planned: any octets, and commands with a few octets changed.
 
 use proptest::prelude::*;
-use waxwing_imap::fuzzing::fuzz_parse;
+use waxwing_imap::fuzzing::{fuzz_inflate, fuzz_parse, fuzz_threads};
 
 /// Commands that parse, from RFC 3501, RFC 9051 and the extensions.
 const SOUND: &[&str] = &[
@@ -25,6 +25,14 @@ const SOUND: &[&str] = &[
     "C: AUTHENTICATE PLAIN dGVzdAB0ZXN0AHRlc3Q=",
     "t1 CREATE MySpecial (USE (\\Drafts \\Sent))",
     "A FETCH 3 BINARY.PEEK[1.2]<0.2048>",
+    "B04 SELECT INBOX (QRESYNC (67890007 90060115194045000 1:29997 (5000,7500 15000,22500)))",
+    "s100 UID FETCH 300:500 (FLAGS EMAILID SAVEDATE) (CHANGEDSINCE 12345 VANISHED PARTIAL -1:-30)",
+    "A01 UID SEARCH RETURN (PARTIAL -1:-100) UNDELETED UNKEYWORD $Junk",
+    "27 search emailid M6d99ac3275bb4e SAVEDBEFORE 1-Feb-2020",
+    "A283 SORT RETURN (MIN) (SUBJECT REVERSE DATE) UTF-8 ALL",
+    "A285 UID THREAD REFERENCES UTF-8 SINCE 5-MAR-2000",
+    "A003 GETQUOTAROOT INBOX",
+    "c compress deflate",
 ];
 
 #[test]
@@ -41,6 +49,13 @@ proptest! {
     #[test]
     fn any_octets(data: Vec<u8>) {
         fuzz_parse(&data);
+        fuzz_inflate(&data);
+    }
+
+    /// Few ids, so that they refer to each other.
+    #[test]
+    fn threads_of_anything(text in "(<[a-c]@x>|re: |\\[|\\]|[a-c]|\n){0,60}") {
+        fuzz_threads(text.as_bytes());
     }
 
     /// Sound commands with octets replaced, removed and doubled.

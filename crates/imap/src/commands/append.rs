@@ -1,29 +1,36 @@
-//! APPEND (RFC 9051 §6.3.12) with APPENDUID, literal8 (RFC 3516 §4.4) and UTF8 (RFC 6855 §4).
+//! APPEND (RFC 9051 §6.3.12) with APPENDUID, several messages at once (RFC 3502), literal8 (RFC 3516
+//! §4.4) and UTF8 (RFC 6855 §4); REPLACE (RFC 8508), which is APPEND and EXPUNGE in one.
 //!
-//! The message goes from the socket into a spool: a large one is never whole on the heap. What can
-//! be refused is refused before it is sent, when the client waits to be asked for it.
+//! A message goes from the socket into a spool: a large one is never whole on the heap. What can
+//! be refused is refused before it is sent, when the client waits to be asked for it. All messages
+//! of a command are added in one transaction, or none.
 
 use jiff::Timestamp;
 use waxwing_message::{Message, Summary};
-use waxwing_store::{MailboxId, NewMessage, Spool};
+use waxwing_store::{Appended, MailboxId, NewMessage, Spool, Uid};
 
-use super::mailbox_name;
 use super::store::to_flags;
+use super::{expunge, mailbox_name};
 use crate::connection::{Connection, Lost};
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::Session;
-use crate::wire::command::AppendHead;
-use crate::wire::frame::LiteralMark;
+use crate::wire::command::{AppendHead, MessageHead};
+use crate::wire::cursor::Bad;
+use crate::wire::frame::{LiteralMark, literal_mark};
+use crate::wire::out::set_text;
 use crate::wire::parse;
+use crate::wire::parse_append::{self, Replaced};
 
-/// What follows the message is not longer than this.
-const MAX_TAIL_OCTETS: usize = 256;
+/// What stands between two messages, or behind the last, is not longer than this.
+const MAX_TAIL_OCTETS: usize = 20 * 1024;
+/// Messages in one APPEND.
+const MAX_MESSAGES: usize = 1000;
 /// Messages up to this size are parsed where they are; larger ones off the async threads.
 const PARSE_HERE_OCTETS: usize = 64 * 1024;
 
-/// The command, whose beginning, up to the message's literal mark, is at the front of the input.
-/// Writes its own tagged response.
+/// The command, whose beginning, up to the first message's literal mark, is at the front of the
+/// input. Writes its own tagged response.
 pub async fn run(
     connection: &mut Connection<'_>,
     session: &mut Session,
@@ -31,7 +38,7 @@ pub async fn run(
 ) -> Result<(), Lost> {
     let text = &connection.input()[..mark.data_at];
     let tag = parse::tag_of(text).unwrap_or_else(|| "*".into());
-    let head = parse::append_head(text);
+    let head = parse_append::append_head(text);
     connection.consume(mark.data_at);
     let done = match head {
         Ok(Some(head)) => append(connection, session, mark, head).await,
@@ -49,63 +56,135 @@ pub async fn run(
     Ok(())
 }
 
+/// Where messages go, and which one they are for.
+struct Destination {
+    mailbox: MailboxId,
+    replaces: Option<(MailboxId, Uid)>,
+}
+
 async fn append(
     connection: &mut Connection<'_>,
     session: &mut Session,
     mark: LiteralMark,
     head: AppendHead,
 ) -> Done {
-    let mailbox = match destination(session, mark, &head).await {
-        Ok(mailbox) => mailbox,
+    let to = match destination(session, &head).await {
+        Ok(to) => to,
         Err(fail) => return refuse(connection, session, mark, fail).await,
     };
-    if mark.synchronizing {
-        connection.out.raw("+ Send the message\r\n");
+    let mut messages = Vec::new();
+    let mut next = Some((mark, head.message));
+    while let Some((mark, head)) = next {
+        if let Err(fail) = may_come(session, mark, &head, &to, messages.len()) {
+            return refuse(connection, session, mark, fail).await;
+        }
+        if mark.synchronizing {
+            connection.out.raw("+ Send the message\r\n");
+        }
+        let received = receive(connection, session, mark).await?;
+        next = after_message(connection, session, head.utf8).await?;
+        match kept(session, received, &head).await {
+            Ok(message) => messages.push(message),
+            Err(fail) => {
+                return match next {
+                    Some((mark, _)) => refuse(connection, session, mark, fail).await,
+                    None => Err(fail),
+                };
+            }
+        }
     }
-    let spool = receive(connection, session, mark, head.utf8).await?;
-    let blob = session.store.stage(Vec::new(), &spool, 0).await?;
-    let summary = summarize(spool).await?;
-    let received_at = head.received_at.unwrap_or_else(Timestamp::now);
-    let flags = to_flags(&head.flags);
-    let message = NewMessage { blob, summary, received_at, flags, journey: None };
-    let appended = session.store.append(mailbox, vec![message]).await?;
-    let tagged = Tagged::ok("Appended");
-    Ok(match appended.first() {
-        Some(at) => tagged.with(format!("APPENDUID {} {}", at.uid_validity, at.uid.0)),
-        None => tagged,
-    })
+    match to.replaces {
+        Some(old) => replace(connection, session, old, to.mailbox, messages).await,
+        None => {
+            let appended = session.store.append(to.mailbox, messages).await?;
+            Ok(Tagged::ok("Appended").with(append_uid(&appended)))
+        }
+    }
 }
 
-/// Where the message goes, and whether it may.
-async fn destination(
+/// RFC 4315 §3, RFC 3502: UIDs of one transaction ascend.
+fn append_uid(appended: &[Appended]) -> String {
+    let validity = appended.first().map_or(0, |first| first.uid_validity);
+    format!("APPENDUID {validity} {}", set_text(appended.iter().map(|at| at.uid.0)))
+}
+
+/// RFC 8508 §4.3: the APPENDUID comes before the EXPUNGE, which is written with the news.
+async fn replace(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    (from, uid): (MailboxId, Uid),
+    to: MailboxId,
+    messages: Vec<NewMessage>,
+) -> Done {
+    let gone = || Fail::no("EXPUNGEISSUED", "The message to be replaced is gone");
+    let message = messages.into_iter().next().ok_or_else(gone)?;
+    let appended = session.store.replace(from, uid, to, message).await?.ok_or_else(gone)?;
+    connection.out.raw("* OK [").raw(append_uid(&[appended])).raw("] The new message is there\r\n");
+    Ok(expunge::with_modseq(session, Tagged::ok("Replaced"), Some(appended.modseq)))
+}
+
+/// Where the command's messages go.
+async fn destination(session: &mut Session, head: &AppendHead) -> Result<Destination, Fail> {
+    let account = session.account()?;
+    let replaces = match head.replaces {
+        Some(replaced) => Some(to_replace(session, replaced)?),
+        None => None,
+    };
+    let name = mailbox_name(session, &head.mailbox)?;
+    let mailbox = session.store.mailbox_by_name(account, &name).await?;
+    let mailbox = mailbox.ok_or_else(|| Fail::no("TRYCREATE", "No such mailbox"))?.id;
+    Ok(Destination { mailbox, replaces })
+}
+
+fn to_replace(session: &mut Session, replaced: Replaced) -> Result<(MailboxId, Uid), Fail> {
+    let selected = session.writable()?;
+    let view = &selected.view;
+    let place = match replaced {
+        Replaced::Number(number) => number.checked_sub(1),
+        Replaced::Uid(uid) => view.place_of(Uid(uid)),
+    };
+    match place.and_then(|place| view.row(place)) {
+        Some(row) => Ok((selected.mailbox, row.uid())),
+        None if matches!(replaced, Replaced::Number(_)) => {
+            Err(Fail::bad("There is no message of that number"))
+        }
+        None => Err(Fail::no("", "There is no message of that UID")),
+    }
+}
+
+/// Whether a message may be sent, as far as that is known before.
+fn may_come(
     session: &Session,
     mark: LiteralMark,
-    head: &AppendHead,
-) -> Result<MailboxId, Fail> {
-    let account = session.account()?;
+    head: &MessageHead,
+    to: &Destination,
+    before: usize,
+) -> Result<(), Fail> {
     if mark.octets > session.settings.max_message_octets {
         return Err(Fail::no("TOOBIG", "That message is too large")); // RFC 7889 §5
     }
     if mark.octets == 0 {
-        return Err(Fail::no("CANNOT", "That message is empty"));
+        return Err(Fail::no("CANNOT", "That message is empty")); // RFC 3502: cancels all
     }
     if head.utf8 && !session.enabled.reads_utf8() {
         return Err(Fail::bad("ENABLE UTF8=ACCEPT first")); // RFC 6855 §4
     }
-    let name = mailbox_name(session, &head.mailbox)?;
-    let mailbox = session.store.mailbox_by_name(account, &name).await?;
-    mailbox.map(|mailbox| mailbox.id).ok_or_else(|| Fail::no("TRYCREATE", "No such mailbox"))
+    if to.replaces.is_some() && before == 1 {
+        return Err(Fail::bad("REPLACE takes one message")); // RFC 8508 §4.7
+    }
+    if before == MAX_MESSAGES {
+        return Err(Fail::no("LIMIT", "Those are too many messages at once"));
+    }
+    Ok(())
 }
 
-/// The message, and the line's end after it.
+/// A message's octets; within, why they could not be kept.
 async fn receive(
     connection: &mut Connection<'_>,
     session: &Session,
     mark: LiteralMark,
-    utf8: bool,
-) -> Result<Spool, Fail> {
-    let mut writer = Some(session.store.spool());
-    let mut trouble = None;
+) -> Result<Result<Spool, Fail>, Lost> {
+    let mut writer = Ok(session.store.spool());
     let mut left = mark.octets;
     while left > 0 {
         if connection.input().is_empty() {
@@ -113,27 +192,50 @@ async fn receive(
         }
         let piece = first(connection.input(), left);
         let octets = piece.len();
-        if let Some(spool) = &mut writer
+        if let Ok(spool) = &mut writer
             && let Err(error) = spool.write(piece)
         {
-            // The rest is still the message, and not commands.
-            trouble = Some(error);
-            writer = None;
+            writer = Err(error); // the rest is still the message, and not commands
         }
         connection.consume(octets);
         left -= octets as u64;
     }
+    Ok(writer.and_then(|writer| writer.finish()).map_err(Fail::from))
+}
+
+/// What follows a message: another, or nothing.
+async fn after_message(
+    connection: &mut Connection<'_>,
+    session: &Session,
+    utf8: bool,
+) -> Result<Option<(LiteralMark, MessageHead)>, Fail> {
     let tail = connection.line(MAX_TAIL_OCTETS, session.deadline()).await?;
-    if let Some(error) = trouble {
-        return Err(error.into());
+    let Some(tail) = tail else {
+        connection.out.raw("* BYE [TOOBIG] That command is too long\r\n");
+        let _ = connection.flush().await;
+        return Err(Fail::Lost(Lost::Gone));
+    };
+    let mark = literal_mark(&tail, 0);
+    match (parse_append::after_message(&tail, utf8), mark) {
+        (Ok(None), _) => Ok(None),
+        (Ok(Some(head)), Some(mark)) => Ok(Some((mark, head))),
+        (Err(bad), Some(mark)) => refuse(connection, session, mark, bad.into()).await.map(|_| None),
+        (Ok(Some(_)), None) => Err(Bad("A message is missing").into()),
+        (Err(bad), None) => Err(bad.into()),
     }
-    let expected: &[u8] = if utf8 { b")" } else { b"" };
-    match tail {
-        Some(tail) if tail == expected => {}
-        _ => return Err(Fail::bad("One message, and nothing after it")),
-    }
-    let writer = writer.ok_or_else(|| Fail::no("UNAVAILABLE", "The message was not kept"))?;
-    Ok(writer.finish()?)
+}
+
+/// A message that was received, staged in the store.
+async fn kept(
+    session: &Session,
+    received: Result<Spool, Fail>,
+    head: &MessageHead,
+) -> Result<NewMessage, Fail> {
+    let spool = received?;
+    let blob = session.store.stage(Vec::new(), &spool, 0).await?;
+    let summary = summarize(spool).await?;
+    let received_at = head.received_at.unwrap_or_else(Timestamp::now);
+    Ok(NewMessage { blob, summary, received_at, flags: to_flags(&head.flags), journey: None })
 }
 
 fn first(input: &[u8], octets: u64) -> &[u8] {
@@ -152,30 +254,34 @@ async fn summarize(spool: Spool) -> Result<Summary, Fail> {
     })
 }
 
-/// Passes over a message that is not wanted, if it is on its way all the same, and refuses.
+/// Passes over the messages that are not wanted, as far as they are on their way all the same, and
+/// refuses.
 async fn refuse(
     connection: &mut Connection<'_>,
     session: &Session,
     mark: LiteralMark,
     fail: Fail,
 ) -> Done {
-    if mark.synchronizing {
-        return Err(fail);
-    }
-    if mark.octets > session.settings.max_message_octets.saturating_mul(2) {
-        connection.out.raw("* BYE [TOOBIG] Nobody wants to wait for that\r\n");
-        let _ = connection.flush().await;
-        return Err(Fail::Lost(Lost::Gone));
-    }
-    let mut left = mark.octets;
-    while left > 0 {
-        if connection.input().is_empty() {
-            connection.fill(session.deadline()).await?;
+    let mut patience = session.settings.max_message_octets.saturating_mul(2);
+    let mut next = Some(mark);
+    while let Some(mark) = next.filter(|mark| !mark.synchronizing) {
+        if mark.octets > patience {
+            connection.out.raw("* BYE [TOOBIG] Nobody wants to wait for that\r\n");
+            let _ = connection.flush().await;
+            return Err(Fail::Lost(Lost::Gone));
         }
-        let octets = first(connection.input(), left).len();
-        connection.consume(octets);
-        left -= octets as u64;
+        patience -= mark.octets;
+        let mut left = mark.octets;
+        while left > 0 {
+            if connection.input().is_empty() {
+                connection.fill(session.deadline()).await?;
+            }
+            let octets = first(connection.input(), left).len();
+            connection.consume(octets);
+            left -= octets as u64;
+        }
+        let tail = connection.line(MAX_TAIL_OCTETS, session.deadline()).await?;
+        next = tail.and_then(|tail| literal_mark(&tail, 0));
     }
-    let _rest_of_line = connection.line(MAX_TAIL_OCTETS, session.deadline()).await?;
     Err(fail)
 }

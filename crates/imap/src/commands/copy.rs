@@ -2,7 +2,7 @@
 
 use waxwing_store::{Copied, MailboxId, Uid};
 
-use super::{mailbox_name, pick};
+use super::{expunge, mailbox_name, pick};
 use crate::connection::Connection;
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
@@ -52,7 +52,8 @@ pub async fn move_messages(
     if let Some(code) = copy_uid(&moved) {
         connection.out.raw("* OK [").raw(code).raw("] Moved\r\n");
     }
-    Ok(Tagged::ok("Moved"))
+    let modseq = (!moved.uids.is_empty()).then_some(moved.modseq);
+    Ok(expunge::with_modseq(session, Tagged::ok("Moved"), modseq))
 }
 
 /// The messages, as they are now. One that is named by its number and is gone keeps the others from

@@ -13,6 +13,10 @@ pub fn run(connection: &mut Connection<'_>, session: &mut Session, names: &[Stri
         let enabled = match name.as_str() {
             "IMAP4REV2" => Some((&mut session.enabled.rev2, "IMAP4rev2")),
             "UTF8=ACCEPT" => Some((&mut session.enabled.utf8, "UTF8=ACCEPT")),
+            "QRESYNC" => {
+                session.enabled.condstore = true; // RFC 7162 §3.2.3
+                Some((&mut session.enabled.qresync, "QRESYNC"))
+            }
             "CONDSTORE" => Some((&mut session.enabled.condstore, "CONDSTORE")),
             _ => None,
         };

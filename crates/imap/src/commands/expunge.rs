@@ -1,7 +1,7 @@
 //! EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9). The EXPUNGE responses are written with the
 //! rest of the news.
 
-use waxwing_store::{SystemFlags, Uid};
+use waxwing_store::{ModSeq, SystemFlags, Uid};
 
 use super::pick;
 use crate::reply::{Done, Fail, Tagged};
@@ -14,12 +14,24 @@ const SLICE: usize = 1000;
 /// Either command.
 pub async fn run(session: &mut Session, set: Option<SequenceSet>) -> Done {
     session.writable()?;
-    expunge(session, set.as_ref()).await?;
-    Ok(Tagged::ok("Expunged"))
+    let modseq = expunge(session, set.as_ref()).await?;
+    Ok(with_modseq(session, Tagged::ok("Expunged"), modseq))
 }
 
-/// Removes the messages with \Deleted, of a set of UIDs or of all.
-pub async fn expunge(session: &mut Session, set: Option<&SequenceSet>) -> Result<(), Fail> {
+/// RFC 7162 §3.2.7, §3.2.9: after the news, the client is up to date to here.
+pub fn with_modseq(session: &Session, tagged: Tagged, modseq: Option<ModSeq>) -> Tagged {
+    match modseq.filter(|_| session.enabled.qresync) {
+        Some(modseq) => tagged.with(format!("HIGHESTMODSEQ {}", modseq.0)),
+        None => tagged,
+    }
+}
+
+/// Removes the messages with \Deleted, of a set of UIDs or of all. Gives the modseq of the last
+/// removal, if there was one.
+pub async fn expunge(
+    session: &mut Session,
+    set: Option<&SequenceSet>,
+) -> Result<Option<ModSeq>, Fail> {
     let picked = set.map(|set| pick(session, set, true)).transpose()?;
     let store = session.store.clone();
     let selected = session.selected()?;
@@ -38,8 +50,12 @@ pub async fn expunge(session: &mut Session, set: Option<&SequenceSet>) -> Result
             uids.push(row.uid());
         }
     }
+    let mut last = None;
     for uids in uids.chunks(SLICE) {
-        store.expunge_if_deleted(selected.mailbox, uids).await?;
+        let (gone, modseq) = store.expunge_if_deleted(selected.mailbox, uids).await?;
+        if !gone.is_empty() {
+            last = Some(modseq);
+        }
     }
-    Ok(())
+    Ok(last)
 }

@@ -70,8 +70,8 @@ pub async fn run(connection: &mut Connection<'_>, session: &Session, list: &List
         }
         line(&mut connection.out, list, name, node);
         if let (Some(items), Some(mailbox)) = (&list.returns.status, node.mailbox) {
-            let limit = session.settings.max_message_octets;
-            status::write(&mut connection.out, mailbox, items, limit);
+            let beside = status::beside(session, mailbox, items).await?;
+            status::write(&mut connection.out, mailbox, items, beside);
         }
         connection.relieve().await?;
     }

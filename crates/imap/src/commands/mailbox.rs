@@ -7,6 +7,7 @@ use crate::connection::Connection;
 use crate::name::without_trailing_delimiter;
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::{Session, State};
+use crate::wire::object_id;
 
 /// CREATE. `special_use`: `Some(None)` asks for one that is not supported.
 pub async fn create(session: &Session, name: &[u8], special_use: Option<Option<Role>>) -> Done {
@@ -24,8 +25,10 @@ pub async fn create(session: &Session, name: &[u8], special_use: Option<Option<R
             return Err(Fail::no("USEATTR", "Another mailbox has that special use"));
         }
     }
-    session.store.create_mailbox(account, name, role).await?;
-    Ok(Tagged::ok("Created"))
+    let mailbox = session.store.create_mailbox(account, name, role).await?;
+    // RFC 8474 §4.1
+    let id = object_id::of_mailbox(mailbox.id);
+    Ok(Tagged::ok("Created").with(format!("MAILBOXID ({id})")))
 }
 
 /// DELETE. When the mailbox is the selected one, the session leaves it.

@@ -5,6 +5,7 @@ pub mod append;
 mod authenticate;
 pub mod capability;
 mod close;
+mod compress;
 mod copy;
 mod enable;
 mod expunge;
@@ -14,11 +15,15 @@ pub mod idle;
 mod list;
 mod login;
 mod mailbox;
+mod quota;
+mod resync;
 mod search;
 mod select;
+mod sort;
 mod starttls;
 mod status;
 mod store;
+mod thread;
 
 use crate::connection::Connection;
 use crate::name;
@@ -26,7 +31,7 @@ use crate::news;
 use crate::reply::{Done, Fail, Tagged};
 use crate::selected::Picked;
 use crate::session::{Session, State};
-use crate::wire::command::Command;
+use crate::wire::command::{Command, SearchKey, Sort, Thread};
 use crate::wire::sequence::SequenceSet;
 
 /// Runs a command, then tells the client what changed in its mailbox meanwhile, as far as the
@@ -37,13 +42,7 @@ pub async fn run(
     tag: &str,
     command: Command,
 ) -> Done {
-    // RFC 3501 §7.4.1: only these three; RFC 9051 §7.5.1: "UID FETCH" is another command.
-    let expunge = !matches!(
-        command,
-        Command::Fetch { uid: false, .. }
-            | Command::Store { uid: false, .. }
-            | Command::Search { uid: false, .. }
-    );
+    let expunge = may_renumber(&command);
     let done = act(connection, session, tag, command).await;
     if matches!(done, Err(Fail::Lost(_))) {
         return done;
@@ -52,6 +51,21 @@ pub async fn run(
     match news::tell(connection, session, expunge).await {
         Err(Fail::Lost(lost)) => Err(Fail::Lost(lost)),
         _ => done,
+    }
+}
+
+/// Whether EXPUNGE may be told in answer to it. RFC 3501 §7.4.1: all but three commands; RFC 9051
+/// §7.5.1: "UID FETCH" is another command than "FETCH". RFC 5256 §3: nor in answer to SORT and THREAD.
+fn may_renumber(command: &Command) -> bool {
+    match command {
+        Command::Fetch { uid, .. } | Command::Store { uid, .. } => *uid,
+        // RFC 7162 §3.2.10.2: not where the keys have numbers.
+        Command::Search { uid, search }
+        | Command::Sort { uid, sort: Sort { search, .. } }
+        | Command::Thread { uid, thread: Thread { search, .. } } => {
+            *uid && !search.keys.iter().any(SearchKey::mentions_numbers)
+        }
+        _ => true,
     }
 }
 
@@ -74,9 +88,7 @@ async fn act(
             login::run(connection, session, &user, &password).await
         }
         Command::Enable(names) => enable::run(connection, session, &names),
-        Command::Select { mailbox, read_only, condstore } => {
-            select::run(connection, session, &mailbox, read_only, condstore).await
-        }
+        Command::Select(select) => select::run(connection, session, &select).await,
         Command::Create { mailbox, special_use } => {
             mailbox::create(session, &mailbox, special_use).await
         }
@@ -89,12 +101,19 @@ async fn act(
         Command::Status { mailbox, items } => {
             status::run(connection, session, &mailbox, &items).await
         }
+        Command::GetQuota(root) => quota::of_root(connection, session, &root).await,
+        Command::GetQuotaRoot(name) => quota::of_mailbox(connection, session, &name).await,
+        Command::Compress { deflate } => compress::run(connection, session, deflate),
         Command::Idle => Err(Fail::bad("IDLE is not for here")), // `idle` runs on its own
         Command::Close => close::close(session).await,
         Command::Unselect => close::unselect(session),
         Command::Expunge(set) => expunge::run(session, set).await,
         Command::Search { uid, search } => {
             search::run(connection, session, tag, uid, &search).await
+        }
+        Command::Sort { uid, sort } => sort::run(connection, session, tag, uid, &sort).await,
+        Command::Thread { uid, thread } => {
+            thread::run(connection, session, tag, uid, &thread).await
         }
         Command::Fetch { uid, fetch } => fetch::run(connection, session, uid, &fetch).await,
         Command::Store { uid, store } => store::run(connection, session, uid, &store).await,

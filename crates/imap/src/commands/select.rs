@@ -1,32 +1,31 @@
-//! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3; RFC 7162 §3.1.2).
+//! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3; RFC 7162 §3.1.2, §3.2.5).
 
 use std::sync::Arc;
 
 use waxwing_store::{Mailbox, SystemFlags};
 
-use super::{list, mailbox_name};
+use super::{list, mailbox_name, resync};
 use crate::connection::Connection;
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
 use crate::selected::{Selected, View};
 use crate::session::{Session, State};
+use crate::wire::command::Select;
+use crate::wire::object_id;
 use crate::wire::out::Out;
 
 /// Either command.
-pub async fn run(
-    connection: &mut Connection<'_>,
-    session: &mut Session,
-    name: &[u8],
-    read_only: bool,
-    condstore: bool,
-) -> Done {
+pub async fn run(connection: &mut Connection<'_>, session: &mut Session, select: &Select) -> Done {
     let account = session.account()?;
+    if select.qresync.is_some() && !session.enabled.qresync {
+        return Err(Fail::bad("ENABLE QRESYNC first")); // RFC 7162 §3.2.5
+    }
     // RFC 9051 §6.3.2: whatever comes of it, the former mailbox is selected no more.
     if session.deselect() {
         connection.out.raw("* OK [CLOSED] The former mailbox is closed\r\n");
     }
-    session.enabled.condstore |= condstore;
-    let name = mailbox_name(session, name)?;
+    session.enabled.condstore |= select.condstore;
+    let name = mailbox_name(session, &select.mailbox)?;
     let watch = session.store.watch(account); // first, so that nothing is missed
     let mailbox = session.store.mailbox_by_name(account, &name).await?;
     let mailbox = mailbox.ok_or_else(|| Fail::no("NONEXISTENT", "No such mailbox"))?;
@@ -35,7 +34,11 @@ pub async fn run(
     drop(entries);
     let keywords = session.store.mailbox_keywords(mailbox.id).await?;
     view.tell_keywords(keywords.into_iter().map(Arc::from));
+    let read_only = select.read_only;
     describe(&mut connection.out, session, &mailbox, &view, read_only);
+    if let Some(known) = &select.qresync {
+        resync::after_select(connection, &session.store, &mailbox, &view, known).await?;
+    }
     let selected = Selected { mailbox: mailbox.id, read_only, view, saved: Vec::new(), watch };
     session.state = State::Selected(account, Box::new(selected));
     Ok(match read_only {
@@ -69,6 +72,9 @@ fn describe(out: &mut Out, session: &Session, mailbox: &Mailbox, view: &View, re
     let after_last = view.rows().last().map_or(1, |row| row.uid().0.saturating_add(1));
     let next = mailbox.uid_next.0.max(after_last);
     out.raw("* OK [UIDNEXT ").number(next).raw("] The next UID\r\n");
+    // RFC 8474 §4.2
+    let id = object_id::of_mailbox(mailbox.id);
+    out.raw("* OK [MAILBOXID (").raw(id).raw(")] Its name for ever\r\n");
     let modseq = view.modseq().0.max(1); // RFC 7162 §7: not 0
     out.raw("* OK [HIGHESTMODSEQ ").number(modseq).raw("] The last change\r\n");
     if rev2 {

@@ -22,6 +22,7 @@ use waxwing_store::{Entry, Flags, MailboxChanges, ModSeq, Uid};
 
 use super::keywords::Keywords;
 use super::row::{Row, RowParts};
+use crate::wire::partial::PartialRange;
 use crate::wire::sequence::SequenceSet;
 
 /// See above.
@@ -208,6 +209,15 @@ impl View {
         numbers
     }
 
+    /// The same for VANISHED responses: UIDs, ascending.
+    pub fn take_gone_uids(&mut self) -> Vec<u32> {
+        let gone = std::mem::take(&mut self.gone);
+        if !gone.is_empty() {
+            self.rows.retain(|row| !gone.contains(&row.uid()));
+        }
+        gone.into_iter().map(|uid| uid.0).collect()
+    }
+
     /// The messages of a set. `saved` is what `$` stands for: UID ranges.
     ///
     /// A UID that is not there is passed over (RFC 9051 §6.4.9); a sequence number that is not
@@ -275,6 +285,19 @@ impl Picked {
             joined
         });
         Picked { ranges }
+    }
+
+    /// That part of it.
+    pub fn part(&self, part: PartialRange) -> Picked {
+        let length = self.ranges.iter().map(|range| range.len()).sum();
+        let Range { mut start, mut end } = part.of(length);
+        let mut ranges = Vec::new();
+        for range in &self.ranges {
+            let (from, to) = (start.min(range.len()), end.min(range.len()));
+            ranges.push(range.start + from as u32..range.start + to as u32);
+            (start, end) = (start - from, end - to);
+        }
+        Picked::from_ranges(ranges)
     }
 
     /// The places, ascending.
@@ -373,6 +396,16 @@ mod tests {
         assert_eq!(picked(&view, "2:3,1,3", false), Ok(vec![0, 1, 2]));
         assert_eq!(picked(&view, "*", false), Ok(vec![3]));
         assert_eq!(picked(&view, "3:100", false), Ok(vec![2, 3]));
+        let part = |text: &str| {
+            let set = SequenceSet::parse(&mut Cursor::new(b"1,3:4")).unwrap();
+            let part = PartialRange::parse(&mut Cursor::new(text.as_bytes())).unwrap();
+            view.pick(&set, false, &[]).unwrap().part(part).iter().collect::<Vec<u32>>()
+        };
+        assert_eq!(part("1:2"), [0, 2]);
+        assert_eq!(part("-1:-2"), [2, 3]);
+        assert_eq!(part("2:9"), [2, 3]);
+        assert_eq!(part("-3:-9"), [0]);
+        assert_eq!(part("4:9"), [0u32; 0]);
         assert_eq!(picked(&view, "5", false), Err(NoSuchNumber));
         assert_eq!(picked(&view, "3:9,100:*", true), Ok(vec![1, 2, 3]));
         assert_eq!(picked(&view, "6", true), Ok(vec![]));

@@ -1,16 +1,17 @@
 //! What a client can ask: the commands of RFC 3501 and RFC 9051 and of the announced extensions,
-//! as data. Parsing them is next door: [`super::parse`], [`super::parse_fetch`],
-//! [`super::parse_search`], [`super::parse_list`].
+//! as data. Parsing them is next door: [`super::parse`] and its neighbours.
 //!
 //! Mailbox names and search strings are octets here: what they mean depends on what the session
 //! has enabled.
 
-use jiff::Timestamp;
 use waxwing_store::{Role, SystemFlags};
 
+pub use super::parse_append::{AppendHead, MessageHead};
 pub use super::parse_fetch::{Fetch, FetchItem, Partial, Section, SectionText};
 pub use super::parse_list::{List, ListReturn, ListSelect, StatusItem};
 pub use super::parse_search::{Search, SearchKey, SearchReturn};
+pub use super::parse_select::{Qresync, Select};
+pub use super::parse_sort::{Algorithm, Criterion, Sort, SortKey, Thread};
 use super::sequence::SequenceSet;
 
 /// One command without its tag.
@@ -43,14 +44,7 @@ pub enum Command {
     /// ENABLE (RFC 5161): names in upper case.
     Enable(Vec<String>),
     /// SELECT or EXAMINE.
-    Select {
-        /// Which.
-        mailbox: Vec<u8>,
-        /// EXAMINE.
-        read_only: bool,
-        /// `(CONDSTORE)` (RFC 7162 §3.1.8).
-        condstore: bool,
-    },
+    Select(Select),
     /// CREATE, perhaps with `(USE (\Sent))` (RFC 6154 §3).
     Create {
         /// Which.
@@ -82,6 +76,15 @@ pub enum Command {
         /// What to tell.
         items: Vec<StatusItem>,
     },
+    /// GETQUOTA (RFC 9208): the root.
+    GetQuota(Vec<u8>),
+    /// GETQUOTAROOT: the mailbox.
+    GetQuotaRoot(Vec<u8>),
+    /// COMPRESS (RFC 4978): whether it is DEFLATE.
+    Compress {
+        /// It is.
+        deflate: bool,
+    },
     /// IDLE.
     Idle,
     /// CLOSE.
@@ -96,6 +99,20 @@ pub enum Command {
         uid: bool,
         /// The rest.
         search: Search,
+    },
+    /// SORT and UID SORT (RFC 5256).
+    Sort {
+        /// Answer with UIDs.
+        uid: bool,
+        /// The rest.
+        sort: Sort,
+    },
+    /// THREAD and UID THREAD (RFC 5256).
+    Thread {
+        /// Answer with UIDs.
+        uid: bool,
+        /// The rest.
+        thread: Thread,
     },
     /// FETCH and UID FETCH.
     Fetch {
@@ -129,19 +146,6 @@ pub enum Command {
         /// Where to.
         mailbox: Vec<u8>,
     },
-}
-
-/// The beginning of APPEND, up to the message's literal.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AppendHead {
-    /// Where to.
-    pub mailbox: Vec<u8>,
-    /// Its flags.
-    pub flags: FlagList,
-    /// INTERNALDATE; now when absent.
-    pub received_at: Option<Timestamp>,
-    /// The message is in `UTF8 (~{…}` (RFC 6855 §4): `)` follows the literal.
-    pub utf8: bool,
 }
 
 /// STORE.

@@ -92,7 +92,7 @@ impl Framer {
 
 /// RFC 9051 §9 `literal`, RFC 7888 §8: `{n}` or `{n+}` at the end of a line, after `~` for a
 /// literal8.
-fn literal_mark(line: &[u8], data_at: usize) -> Option<LiteralMark> {
+pub fn literal_mark(line: &[u8], data_at: usize) -> Option<LiteralMark> {
     let inner = line.strip_suffix(b"}")?;
     let open = inner.len() - inner.iter().rev().take(21).position(|&b| b == b'{')? - 1;
     let number = &inner[open + 1..];

@@ -181,6 +181,20 @@ impl Out {
         self
     }
 
+    /// A sequence set of ranges.
+    pub fn ranges(&mut self, ranges: &[(u32, u32)]) -> &mut Self {
+        for (i, &(first, last)) in ranges.iter().enumerate() {
+            if i > 0 {
+                self.raw(",");
+            }
+            self.number(first);
+            if last != first {
+                self.raw(":").number(last);
+            }
+        }
+        self
+    }
+
     /// A sequence set of ascending numbers: neighbours become ranges.
     pub fn set(&mut self, numbers: impl IntoIterator<Item = u32>) -> &mut Self {
         let mut numbers = numbers.into_iter().peekable();

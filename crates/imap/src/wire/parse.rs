@@ -5,10 +5,10 @@
 
 use waxwing_store::{Role, SystemFlags};
 
-use super::command::{AppendHead, Command, FlagList, Secret, StoreFlags, StoreHow};
+use super::command::{Command, FlagList, Secret, StoreFlags, StoreHow};
 use super::cursor::{Bad, Cursor, Parse, is_tag_char};
 use super::sequence::SequenceSet;
-use super::{date, parse_fetch, parse_list, parse_search};
+use super::{parse_fetch, parse_list, parse_search, parse_select, parse_sort};
 
 /// A keyword may have this many octets.
 pub const MAX_KEYWORD_OCTETS: usize = 128;
@@ -41,54 +41,8 @@ pub fn tag_of(text: &[u8]) -> Option<String> {
     tag(&mut Cursor::new(text)).ok()
 }
 
-/// Whether `text` is the beginning of APPEND, whose last literal is a message.
-pub fn is_append(text: &[u8]) -> bool {
-    let mut cursor = Cursor::new(text);
-    tag(&mut cursor).is_ok() && cursor.eat_word("APPEND ")
-}
-
-/// Reads APPEND up to a literal mark that the line ends in. `Ok(None)`: the mark belongs to the
-/// mailbox name, so the command goes on after that literal.
-pub fn append_head(text: &[u8]) -> Result<Option<AppendHead>, BadCommand> {
-    let mut cursor = Cursor::new(text);
-    let tag = tag(&mut cursor).map_err(|why| BadCommand { tag: None, why })?;
-    append_arguments(&mut cursor).map_err(|why| BadCommand { tag: Some(tag), why })
-}
-
-fn append_arguments(cursor: &mut Cursor<'_>) -> Parse<Option<AppendHead>> {
-    if !cursor.eat_word("APPEND ") {
-        return Err(Bad("APPEND is missing"));
-    }
-    if is_last_mark(cursor.rest()) {
-        return Ok(None);
-    }
-    let mailbox = cursor.astring()?.into_owned();
-    cursor.space()?;
-    let mut head =
-        AppendHead { mailbox, flags: FlagList::default(), received_at: None, utf8: false };
-    if cursor.peek() == Some(b'(') {
-        head.flags = flag_list(cursor)?;
-        cursor.space()?;
-    }
-    if cursor.peek() == Some(b'"') {
-        head.received_at = Some(date::date_time(cursor)?);
-        cursor.space()?;
-    }
-    if cursor.eat_word("UTF8 (") {
-        head.utf8 = true;
-    }
-    let _ = cursor.eat(b'~');
-    if is_last_mark(cursor.rest()) { Ok(Some(head)) } else { Err(Bad("A message is missing")) }
-}
-
-/// `{n}` and nothing behind it but the line end.
-fn is_last_mark(rest: &[u8]) -> bool {
-    let rest = rest.strip_suffix(b"\n").unwrap_or(rest);
-    let rest = rest.strip_suffix(b"\r").unwrap_or(rest);
-    rest.first() == Some(&b'{') && rest.iter().position(|&b| b == b'}') == Some(rest.len() - 1)
-}
-
-fn tag(cursor: &mut Cursor<'_>) -> Parse<String> {
+/// RFC 9051 §9 `tag`, and the space after it.
+pub fn tag(cursor: &mut Cursor<'_>) -> Parse<String> {
     let tag = cursor.ascii(is_tag_char, "A tag is missing")?.to_owned();
     if tag.len() > 64 {
         return Err(Bad("That tag is too long"));
@@ -125,6 +79,7 @@ fn uid_command(cursor: &mut Cursor<'_>) -> Parse<Command> {
     let name = cursor.keyword()?;
     cursor.space()?;
     match name.as_str() {
+        "REPLACE" => Err(Bad("A message is missing")),
         "EXPUNGE" => SequenceSet::parse(cursor).map(|set| Command::Expunge(Some(set))),
         name => on_messages(name, true, cursor),
     }
@@ -136,6 +91,8 @@ fn on_messages(name: &str, uid: bool, cursor: &mut Cursor<'_>) -> Parse<Command>
         "FETCH" => Ok(Command::Fetch { uid, fetch: parse_fetch::fetch(cursor)? }),
         "STORE" => Ok(Command::Store { uid, store: store(cursor)? }),
         "SEARCH" => Ok(Command::Search { uid, search: parse_search::search(cursor)? }),
+        "SORT" => Ok(Command::Sort { uid, sort: parse_sort::sort(cursor)? }),
+        "THREAD" => Ok(Command::Thread { uid, thread: parse_sort::thread(cursor)? }),
         "COPY" | "MOVE" => {
             let set = SequenceSet::parse(cursor)?;
             cursor.space()?;
@@ -155,7 +112,9 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parse<Command> {
         "AUTHENTICATE" => authenticate(cursor),
         "ID" => id(cursor),
         "ENABLE" => enable(cursor),
-        "SELECT" | "EXAMINE" => select(name == "EXAMINE", cursor),
+        "SELECT" | "EXAMINE" => {
+            parse_select::select(name == "EXAMINE", cursor).map(Command::Select)
+        }
         "CREATE" => create(cursor),
         "DELETE" => mailbox(cursor).map(Command::Delete),
         "RENAME" => {
@@ -165,6 +124,9 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parse<Command> {
         }
         "SUBSCRIBE" => mailbox(cursor).map(Command::Subscribe),
         "UNSUBSCRIBE" => mailbox(cursor).map(Command::Unsubscribe),
+        "GETQUOTA" => mailbox(cursor).map(Command::GetQuota),
+        "GETQUOTAROOT" => mailbox(cursor).map(Command::GetQuotaRoot),
+        "COMPRESS" => Ok(Command::Compress { deflate: cursor.keyword()? == "DEFLATE" }),
         "LIST" => parse_list::list(cursor).map(Command::List),
         "LSUB" => parse_list::lsub(cursor).map(Command::List),
         "STATUS" => {
@@ -172,7 +134,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parse<Command> {
             cursor.space()?;
             Ok(Command::Status { mailbox, items: parse_list::status_items(cursor)? })
         }
-        "APPEND" => Err(Bad("A message is missing")),
+        "APPEND" | "REPLACE" => Err(Bad("A message is missing")),
         name => on_messages(name, false, cursor),
     }
 }
@@ -217,20 +179,6 @@ fn enable(cursor: &mut Cursor<'_>) -> Parse<Command> {
         names.push(cursor.keyword()?);
     }
     Ok(Command::Enable(names))
-}
-
-fn select(read_only: bool, cursor: &mut Cursor<'_>) -> Parse<Command> {
-    let mailbox = mailbox(cursor)?;
-    let mut condstore = false;
-    if cursor.eat(b' ') {
-        for parameter in cursor.list(|cursor| cursor.keyword())? {
-            match parameter.as_str() {
-                "CONDSTORE" => condstore = true,
-                _ => return Err(Bad("That parameter of SELECT is not known")),
-            }
-        }
-    }
-    Ok(Command::Select { mailbox, read_only, condstore })
 }
 
 fn create(cursor: &mut Cursor<'_>) -> Parse<Command> {
@@ -337,6 +285,7 @@ fn flag(cursor: &mut Cursor<'_>, flags: &mut FlagList) -> Parse<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::command::Select;
     use crate::wire::sequence::SetNumber;
 
     fn read(text: &str) -> Command {
@@ -362,7 +311,12 @@ mod tests {
         );
         assert_eq!(
             read("a SELECT INBOX (CONDSTORE)"),
-            Command::Select { mailbox: b"INBOX".into(), read_only: false, condstore: true }
+            Command::Select(Select {
+                mailbox: b"INBOX".into(),
+                read_only: false,
+                condstore: true,
+                qresync: None
+            })
         );
         assert_eq!(
             read("a CREATE Away (USE (\\Sent))"),
@@ -425,21 +379,5 @@ mod tests {
         ] {
             assert!(!why_not(text).is_empty());
         }
-    }
-
-    #[test]
-    fn the_head_of_append() {
-        let head = append_head(b"a APPEND saved (\\Seen) \" 7-Feb-1994 21:52:25 -0800\" {310}");
-        let head = head.unwrap().unwrap();
-        assert_eq!(head.mailbox, b"saved");
-        assert_eq!(head.flags.system, SystemFlags::SEEN);
-        assert_eq!(head.received_at.map(|t| t.as_second()), Some(760_686_745));
-        assert_eq!(append_head(b"a append {5+}\r\n"), Ok(None));
-        let head = append_head(b"a append {5}\r\nsaved UTF8 (~{310+}\r\n").unwrap().unwrap();
-        assert!(head.utf8);
-        assert_eq!(head.mailbox, b"saved");
-        assert!(append_head(b"a APPEND x (\\Seen {3}").is_err());
-        assert!(append_head(b"a APPEND x y {3}").is_err());
-        assert!(is_append(b"a append x") && !is_append(b"a NOOP"));
     }
 }

@@ -1,7 +1,8 @@
 //! FETCH: items, sections, partials (RFC 9051 §6.4.5, RFC 3501 §6.4.5, RFC 3516, RFC 7162 §3.1.4,
-//! RFC 8970).
+//! RFC 8970, RFC 8474, RFC 8514).
 
 use super::cursor::{Bad, Cursor, Parse};
+use super::partial::PartialRange;
 use super::sequence::SequenceSet;
 
 /// A section may name this many levels: deeper than any message that is parsed.
@@ -18,8 +19,19 @@ pub struct Fetch {
     pub set: SequenceSet,
     /// What of each; macros are spelled out.
     pub items: Vec<FetchItem>,
+    /// Which of these messages, and what of those that are gone.
+    pub modifiers: Modifiers,
+}
+
+/// What may stand behind the items.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Modifiers {
     /// CHANGEDSINCE (RFC 7162 §3.1.4.1).
     pub changed_since: Option<u64>,
+    /// VANISHED (RFC 7162 §3.2.6).
+    pub vanished: bool,
+    /// PARTIAL (RFC 9394 §3.3).
+    pub partial: Option<PartialRange>,
 }
 
 /// One item. Those of rev1 only (RFC822 and so on) keep their names for the answer.
@@ -43,6 +55,12 @@ pub enum FetchItem {
     ModSeq,
     /// PREVIEW (RFC 8970).
     Preview,
+    /// EMAILID (RFC 8474).
+    EmailId,
+    /// THREADID (RFC 8474): NIL.
+    ThreadId,
+    /// SAVEDATE (RFC 8514).
+    SaveDate,
     /// BODY[…], BODY.PEEK[…].
     Section {
         /// Which octets.
@@ -132,15 +150,28 @@ pub fn fetch(cursor: &mut Cursor<'_>) -> Parse<Fetch> {
     if items.is_empty() {
         return Err(Bad("FETCH needs an item"));
     }
-    let mut changed_since = None;
-    if cursor.eat(b' ') {
-        if !cursor.eat_word("(CHANGEDSINCE ") {
-            return Err(Bad("That modifier of FETCH is not known"));
+    let modifiers = if cursor.eat(b' ') { modifiers(cursor)? } else { Modifiers::default() };
+    Ok(Fetch { set, items, modifiers })
+}
+
+fn modifiers(cursor: &mut Cursor<'_>) -> Parse<Modifiers> {
+    let mut modifiers = Modifiers::default();
+    cursor.list(|cursor| {
+        match cursor.keyword()?.as_str() {
+            "CHANGEDSINCE" if modifiers.changed_since.is_none() => {
+                cursor.space()?;
+                modifiers.changed_since = Some(cursor.number64()?);
+            }
+            "VANISHED" => modifiers.vanished = true,
+            "PARTIAL" if modifiers.partial.is_none() => {
+                cursor.space()?;
+                modifiers.partial = Some(PartialRange::parse(cursor)?);
+            }
+            _ => return Err(Bad("That modifier of FETCH is not known")),
         }
-        changed_since = Some(cursor.number64()?);
-        cursor.expect(b')', "A modifier list is not closed")?;
-    }
-    Ok(Fetch { set, items, changed_since })
+        Ok(())
+    })?;
+    Ok(modifiers)
 }
 
 /// RFC 9051 §6.4.5: macros stand alone.
@@ -187,6 +218,9 @@ fn item(cursor: &mut Cursor<'_>) -> Parse<FetchItem> {
         ("BODY", false) => FetchItem::Body,
         ("BODYSTRUCTURE", false) => FetchItem::BodyStructure,
         ("MODSEQ", false) => FetchItem::ModSeq,
+        ("EMAILID", false) => FetchItem::EmailId,
+        ("THREADID", false) => FetchItem::ThreadId,
+        ("SAVEDATE", false) => FetchItem::SaveDate,
         ("RFC822", false) => FetchItem::Rfc822,
         ("RFC822.HEADER", false) => FetchItem::Rfc822Header,
         ("RFC822.TEXT", false) => FetchItem::Rfc822Text,

@@ -43,7 +43,7 @@ pub struct ListReturn {
     pub status: Option<Vec<StatusItem>>,
 }
 
-/// RFC 9051 §6.3.11, RFC 7162, RFC 7889, and rev1's RECENT.
+/// RFC 9051 §6.3.11, RFC 7162, RFC 7889, RFC 8474, RFC 9208, and rev1's RECENT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusItem {
     /// MESSAGES.
@@ -64,6 +64,10 @@ pub enum StatusItem {
     HighestModSeq,
     /// APPENDLIMIT.
     AppendLimit,
+    /// MAILBOXID (RFC 8474).
+    MailboxId,
+    /// DELETED-STORAGE (RFC 9208).
+    DeletedStorage,
 }
 
 /// Reads the arguments of LIST.
@@ -156,6 +160,8 @@ pub fn status_items(cursor: &mut Cursor<'_>) -> Parse<Vec<StatusItem>> {
             "SIZE" => StatusItem::Size,
             "HIGHESTMODSEQ" => StatusItem::HighestModSeq,
             "APPENDLIMIT" => StatusItem::AppendLimit,
+            "DELETED-STORAGE" => StatusItem::DeletedStorage,
+            "MAILBOXID" => StatusItem::MailboxId,
             _ => return Err(Bad("No such STATUS item")),
         };
         if !items.contains(&item) {

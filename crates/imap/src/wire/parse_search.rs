@@ -1,11 +1,13 @@
 //! SEARCH: keys, return options, charset (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 5032 WITHIN,
-//! RFC 7162 §3.1.5 MODSEQ).
+//! RFC 7162 §3.1.5 MODSEQ, RFC 8474 §6, RFC 8514 §4.3).
 
 use jiff::civil::Date;
 use waxwing_store::SystemFlags;
 
 use super::cursor::{Bad, Cursor, Parse, is_atom_char};
 use super::date;
+use super::object_id;
+use super::partial::PartialRange;
 use super::sequence::SequenceSet;
 
 /// Keys may be nested this deep.
@@ -37,6 +39,8 @@ pub struct SearchReturn {
     pub count: bool,
     /// SAVE.
     pub save: bool,
+    /// PARTIAL (RFC 9394).
+    pub partial: Option<PartialRange>,
 }
 
 /// What a message must be like. Strings are octets in the charset of the command.
@@ -66,6 +70,10 @@ pub enum SearchKey {
     Received(When, Date),
     /// SENTBEFORE, SENTON, SENTSINCE.
     Sent(When, Date),
+    /// SAVEDBEFORE, SAVEDON, SAVEDSINCE (RFC 8514).
+    Saved(When, Date),
+    /// EMAILID (RFC 8474): as written.
+    EmailId(String),
     /// YOUNGER: received within this many seconds.
     Younger(u32),
     /// OLDER.
@@ -102,12 +110,26 @@ pub enum When {
 impl SearchKey {
     /// Whether MODSEQ occurs: then the answer carries one, and CONDSTORE is enabled.
     pub fn mentions_modseq(&self) -> bool {
+        self.any(&|key| matches!(key, SearchKey::ModSeq(_)))
+    }
+
+    /// Whether it asks for what only the store's entries have.
+    pub fn needs_entries(&self) -> bool {
+        self.any(&|key| matches!(key, SearchKey::EmailId(_) | SearchKey::Saved(..)))
+    }
+
+    /// Whether messages are named by their sequence numbers.
+    pub fn mentions_numbers(&self) -> bool {
+        self.any(&|key| matches!(key, SearchKey::Sequence(SequenceSet::Ranges(_))))
+    }
+
+    /// Whether a key that is not made of others is so.
+    fn any(&self, wanted: &impl Fn(&SearchKey) -> bool) -> bool {
         match self {
-            SearchKey::ModSeq(_) => true,
-            SearchKey::Not(key) => key.mentions_modseq(),
-            SearchKey::Or(a, b) => a.mentions_modseq() || b.mentions_modseq(),
-            SearchKey::And(keys) => keys.iter().any(SearchKey::mentions_modseq),
-            _ => false,
+            SearchKey::Not(key) => key.any(wanted),
+            SearchKey::Or(a, b) => a.any(wanted) || b.any(wanted),
+            SearchKey::And(keys) => keys.iter().any(|key| key.any(wanted)),
+            key => wanted(key),
         }
     }
 }
@@ -121,20 +143,31 @@ pub fn search(cursor: &mut Cursor<'_>) -> Parse<Search> {
     }
     let mut charset = None;
     if cursor.eat_word("CHARSET ") {
-        let name = cursor.astring()?.to_ascii_uppercase();
-        charset = Some(String::from_utf8(name).map_err(|_| Bad("A charset is malformed"))?);
+        charset = Some(self::charset(cursor)?);
         cursor.space()?;
     }
+    Ok(Search { returns, charset, keys: keys(cursor)? })
+}
+
+/// A charset, in upper case.
+pub(super) fn charset(cursor: &mut Cursor<'_>) -> Parse<String> {
+    let name = cursor.astring()?.to_ascii_uppercase();
+    String::from_utf8(name).map_err(|_| Bad("A charset is malformed"))
+}
+
+/// The keys, to the end.
+pub(super) fn keys(cursor: &mut Cursor<'_>) -> Parse<Vec<SearchKey>> {
     let mut parser = Keys { cursor, count: 0 };
     let mut keys = vec![parser.key(0)?];
     while parser.cursor.peek() == Some(b' ') && parser.cursor.rest() != b" " {
         parser.cursor.space()?;
         keys.push(parser.key(0)?);
     }
-    Ok(Search { returns, charset, keys })
+    Ok(keys)
 }
 
-fn return_options(cursor: &mut Cursor<'_>) -> Parse<SearchReturn> {
+/// What stands behind RETURN, for ESEARCH and ESORT.
+pub(super) fn return_options(cursor: &mut Cursor<'_>) -> Parse<SearchReturn> {
     let mut returns = SearchReturn::default();
     cursor.list(|cursor| {
         let option = match cursor.keyword()?.as_str() {
@@ -143,13 +176,21 @@ fn return_options(cursor: &mut Cursor<'_>) -> Parse<SearchReturn> {
             "ALL" => &mut returns.all,
             "COUNT" => &mut returns.count,
             "SAVE" => &mut returns.save,
+            "PARTIAL" if returns.partial.is_none() => {
+                cursor.space()?;
+                returns.partial = Some(PartialRange::parse(cursor)?);
+                return Ok(());
+            }
             _ => return Err(Bad("No such option of RETURN")),
         };
         *option = true;
         Ok(())
     })?;
-    let SearchReturn { min, max, all, count, save } = returns;
-    if !(min || max || all || count || save) {
+    let SearchReturn { min, max, all, count, save, partial } = returns;
+    if all && partial.is_some() {
+        return Err(Bad("Either ALL or PARTIAL")); // RFC 9394 §3.1
+    }
+    if !(min || max || all || count || save || partial.is_some()) {
         returns.all = true; // RFC 9051 §6.4.4: RETURN () is RETURN (ALL)
     }
     Ok(returns)
@@ -216,6 +257,14 @@ impl Keys<'_, '_> {
             "SENTBEFORE" => SearchKey::Sent(When::Before, date::date(self.cursor)?),
             "SENTON" => SearchKey::Sent(When::On, date::date(self.cursor)?),
             "SENTSINCE" => SearchKey::Sent(When::Since, date::date(self.cursor)?),
+            "SAVEDBEFORE" => SearchKey::Saved(When::Before, date::date(self.cursor)?),
+            "SAVEDON" => SearchKey::Saved(When::On, date::date(self.cursor)?),
+            "SAVEDSINCE" => SearchKey::Saved(When::Since, date::date(self.cursor)?),
+            "EMAILID" => SearchKey::EmailId(self.object_id()?),
+            "THREADID" => {
+                self.object_id()?;
+                SearchKey::Never // RFC 8474 §5.2: where no message has one
+            }
             "YOUNGER" => SearchKey::Younger(self.cursor.nz_number()?),
             "OLDER" => SearchKey::Older(self.cursor.nz_number()?),
             "LARGER" => SearchKey::Larger(self.cursor.number64()?),
@@ -228,6 +277,15 @@ impl Keys<'_, '_> {
             "MODSEQ" => self.modseq()?,
             _ => return Err(Bad("No such search key")),
         })
+    }
+
+    /// RFC 8474 §7 `objectid`.
+    fn object_id(&mut self) -> Parse<String> {
+        let id = self.cursor.ascii(object_id::is_char, "An object identifier is missing")?;
+        match id.len() {
+            ..=object_id::MAX_OCTETS => Ok(id.to_owned()),
+            _ => Err(Bad("That object identifier is too long")),
+        }
     }
 
     fn astring(&mut self) -> Parse<Vec<u8>> {
@@ -257,6 +315,8 @@ fn flag_key(name: &str) -> Option<SearchKey> {
         // Deviates: RFC 3501 §2.3.2. \Recent is not kept (rev2 has done away with it), so no
         // message is recent and every message is old.
         "ALL" | "OLD" => SearchKey::All,
+        // RFC 8514 §4.3: every mailbox here keeps the date.
+        "SAVEDATESUPPORTED" => SearchKey::All,
         "RECENT" | "NEW" => SearchKey::Never,
         "ANSWERED" => SearchKey::Flag(SystemFlags::ANSWERED),
         "DELETED" => SearchKey::Flag(SystemFlags::DELETED),

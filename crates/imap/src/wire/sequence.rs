@@ -43,6 +43,14 @@ impl SequenceSet {
         }
     }
 
+    /// Whether `*` stands in it.
+    pub fn has_largest(&self) -> bool {
+        let largest = |&(first, last): &(SetNumber, SetNumber)| {
+            first == SetNumber::Largest || last == SetNumber::Largest
+        };
+        matches!(self, SequenceSet::Ranges(ranges) if ranges.iter().any(largest))
+    }
+
     /// The ranges with `*` known, each with the smaller end first. `largest` is 0 when there are
     /// no messages: then `*` is no number at all and ranges with it are empty, but for a range
     /// such as `5:*` in a mailbox of three, which has message 3 (RFC 9051 §9 `seq-range`).
@@ -62,6 +70,54 @@ impl SequenceSet {
     }
 }
 
+/// Ranges, ascending, none touching another.
+pub fn merged(ranges: impl IntoIterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
+    let mut ranges: Vec<(u32, u32)> = ranges.into_iter().collect();
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, kept| {
+        let joined = next.0 <= kept.1.saturating_add(1);
+        if joined {
+            kept.1 = kept.1.max(next.1);
+        }
+        joined
+    });
+    ranges
+}
+
+/// What is in both, if both are as [`merged`] gives them.
+pub fn in_both(a: &[(u32, u32)], b: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    let mut both = Vec::new();
+    while let (Some(&&(a_first, a_last)), Some(&&(b_first, b_last))) = (a.peek(), b.peek()) {
+        let (first, last) = (a_first.max(b_first), a_last.min(b_last));
+        if first <= last {
+            both.push((first, last));
+        }
+        if a_last <= b_last {
+            a.next();
+        } else {
+            b.next();
+        }
+    }
+    both
+}
+
+/// The numbers from 1 to `last` that are not among `numbers`, which ascend.
+pub fn gaps(numbers: impl IntoIterator<Item = u32>, last: u32) -> Vec<(u32, u32)> {
+    let mut gaps = Vec::new();
+    let mut next = 1u32;
+    for number in numbers.into_iter().take_while(|&number| number <= last) {
+        if number > next {
+            gaps.push((next, number - 1));
+        }
+        next = number.saturating_add(1);
+    }
+    if next <= last {
+        gaps.push((next, last));
+    }
+    gaps
+}
+
 impl SetNumber {
     fn parse(cursor: &mut Cursor<'_>) -> Parse<SetNumber> {
         if cursor.eat(b'*') {
@@ -74,6 +130,8 @@ impl SetNumber {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     fn read(text: &str, largest: u32) -> Vec<(u32, u32)> {
         SequenceSet::parse(&mut Cursor::new(text.as_bytes())).unwrap().resolved(largest).collect()
@@ -91,5 +149,27 @@ mod tests {
             assert!(refused(text), "{text}");
         }
         assert!(refused(&"1,".repeat(MAX_RANGES + 1)));
+    }
+
+    fn all(ranges: &[(u32, u32)]) -> BTreeSet<u32> {
+        ranges.iter().flat_map(|&(first, last)| first..=last).collect()
+    }
+
+    fn some_ranges() -> impl Strategy<Value = Vec<(u32, u32)>> {
+        let range = (1u32..60, 0u32..8).prop_map(|(first, more)| (first, first + more));
+        proptest::collection::vec(range, 0..12)
+    }
+
+    proptest! {
+        /// As sets of numbers have it.
+        #[test]
+        fn ranges_are_sets(a in some_ranges(), b in some_ranges(), last in 0u32..70) {
+            let (a, b) = (merged(a.clone()), merged(b));
+            prop_assert!(a.windows(2).all(|two| two[0].1 + 1 < two[1].0));
+            let both: BTreeSet<u32> = all(&a).intersection(&all(&b)).copied().collect();
+            prop_assert_eq!(all(&in_both(&a, &b)), both);
+            let others: BTreeSet<u32> = (1..=last).filter(|n| !all(&a).contains(n)).collect();
+            prop_assert_eq!(all(&gaps(all(&a), last)), others);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use waxwing_message::Summary;
 use waxwing_message::summary::{Extent, PartInfo};
-use waxwing_store::Content;
+use waxwing_store::{Content, Entry};
 
 use super::body;
 use crate::connection::Connection;
@@ -11,6 +11,7 @@ use crate::selected::View;
 use crate::selected::row::Row;
 use crate::session::Enabled;
 use crate::wire::command::{FetchItem, Partial, Section, SectionText};
+use crate::wire::object_id;
 use crate::wire::out::Out;
 use crate::wire::section;
 use crate::wire::structure;
@@ -23,6 +24,7 @@ pub struct Message<'a> {
     pub enabled: Enabled,
     pub summary: Option<&'a Summary>,
     pub content: Option<&'a Content>,
+    pub entry: Option<&'a Entry>,
     /// This FETCH has set \Seen, which the client must hear of.
     pub newly_seen: bool,
 }
@@ -109,6 +111,23 @@ impl Message<'_> {
             }
             (FetchItem::Preview, Some(summary)) => {
                 out.raw("PREVIEW ").string(summary.preview.as_bytes());
+            }
+            (FetchItem::ThreadId, _) => {
+                out.raw("THREADID NIL"); // RFC 8474 §5.2
+            }
+            _ => return self.entry_item(out, item),
+        }
+        true
+    }
+
+    /// Items that the view has not kept. Gives whether it was one.
+    fn entry_item(&self, out: &mut Out, item: &FetchItem) -> bool {
+        match (item, self.entry) {
+            (FetchItem::EmailId, Some(entry)) => {
+                out.raw("EMAILID (").raw(object_id::of_message(entry.message)).raw(")");
+            }
+            (FetchItem::SaveDate, Some(entry)) => {
+                out.raw("SAVEDATE ").date_time(entry.saved_at.as_second());
             }
             _ => return false,
         }

@@ -11,11 +11,13 @@ mod message;
 use waxwing_message::Summary;
 use waxwing_store::{FlagChange, Flags, MailboxId, Store, SystemFlags, Uid};
 
-use super::pick;
+use super::{pick, resync};
 use crate::connection::Connection;
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::Session;
 use crate::wire::command::{Fetch, FetchItem, SectionText};
+use crate::wire::parse_fetch::Modifiers;
+use crate::wire::sequence::{SequenceSet, merged};
 
 /// How many messages at a time.
 const SLICE: usize = 200;
@@ -25,6 +27,8 @@ struct Plan {
     items: Vec<FetchItem>,
     summary: bool,
     content: bool,
+    /// What the view has not kept of the store's entries.
+    entry: bool,
     sets_seen: bool,
 }
 
@@ -44,14 +48,24 @@ pub async fn run(
     uid: bool,
     fetch: &Fetch,
 ) -> Done {
-    let picked = pick(session, &fetch.set, uid)?;
+    let Modifiers { changed_since: since, vanished, partial } = fetch.modifiers;
+    if (vanished || partial.is_some()) && !uid {
+        return Err(Fail::bad("That modifier is for UID FETCH")); // RFC 7162 §3.2.6, RFC 9394 §3.3
+    }
+    if vanished {
+        tell_vanished(connection, session, fetch).await?;
+    }
+    let mut picked = pick(session, &fetch.set, uid)?;
+    if let Some(partial) = partial {
+        picked = picked.part(partial);
+    }
     let plan = Plan::new(uid, fetch);
-    session.enabled.condstore |= plan.items.contains(&FetchItem::ModSeq); // RFC 7162 §3.1
+    // RFC 7162 §3.1; CHANGEDSINCE asks for it too.
+    session.enabled.condstore |= plan.items.contains(&FetchItem::ModSeq);
     let mut shortfall = Shortfall::default();
     let mut places = picked.iter();
     loop {
         let view = &session.selected()?.view;
-        let since = fetch.changed_since;
         let changed = |place: &u32| {
             since.is_none_or(|since| view.row(*place).is_some_and(|row| row.modseq().0 > since))
         };
@@ -71,6 +85,27 @@ pub async fn run(
     Ok(Tagged::ok("Fetched"))
 }
 
+/// RFC 7162 §3.2.6.
+async fn tell_vanished(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    fetch: &Fetch,
+) -> Result<(), Fail> {
+    let Some(since) = fetch.modifiers.changed_since else {
+        return Err(Fail::bad("VANISHED needs CHANGEDSINCE"));
+    };
+    if !session.enabled.qresync {
+        return Err(Fail::bad("ENABLE QRESYNC first"));
+    }
+    let store = session.store.clone();
+    let selected = session.selected()?;
+    let asked = match &fetch.set {
+        SequenceSet::Saved => merged(selected.saved.iter().copied()),
+        set => merged(set.resolved(u32::MAX)), // `*` is above all that vanished
+    };
+    resync::before_fetch(connection, &store, selected.mailbox, &selected.view, since, &asked).await
+}
+
 impl Plan {
     fn new(uid: bool, fetch: &Fetch) -> Plan {
         let mut items = Vec::with_capacity(fetch.items.len() + 2);
@@ -78,12 +113,15 @@ impl Plan {
             items.push(FetchItem::Uid); // RFC 9051 §6.4.9
         }
         items.extend(fetch.items.iter().filter(|item| !(uid && **item == FetchItem::Uid)).cloned());
-        if fetch.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {
+        if fetch.modifiers.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {
             items.push(FetchItem::ModSeq); // RFC 7162 §3.1.4.1
         }
         Plan {
             summary: items.iter().any(needs_summary),
             content: items.iter().any(needs_content),
+            entry: items
+                .iter()
+                .any(|item| matches!(item, FetchItem::EmailId | FetchItem::SaveDate)),
             sets_seen: items.iter().any(FetchItem::sets_seen),
             items,
         }
@@ -135,6 +173,10 @@ async fn fetch_slice(
         false => Vec::new(),
     };
     let mut summaries = summaries.into_iter().peekable();
+    let entries = match plan.entry {
+        true => store.entries_of(mailbox, &uids).await?,
+        false => Vec::new(),
+    };
     for (&place, &uid) in places.iter().zip(&uids) {
         while summaries.next_if(|(at, _)| *at < uid).is_some() {}
         let summary = summaries.next_if(|(at, _)| *at == uid).map(|(_, summary)| summary);
@@ -142,7 +184,12 @@ async fn fetch_slice(
             true => store.content(mailbox, uid).await?,
             false => None,
         };
-        if (plan.summary && summary.is_none()) || (plan.content && content.is_none()) {
+        let entry =
+            entries.binary_search_by_key(&uid, |entry| entry.uid).ok().map(|at| &entries[at]);
+        let lacks = (plan.summary && summary.is_none())
+            || (plan.content && content.is_none())
+            || (plan.entry && entry.is_none());
+        if lacks {
             shortfall.gone = true;
             continue;
         }
@@ -152,6 +199,7 @@ async fn fetch_slice(
             enabled,
             summary: summary.as_ref(),
             content: content.as_ref(),
+            entry,
             newly_seen: newly_seen.binary_search(&uid).is_ok(),
         };
         match message.write(connection, &plan.items).await {

@@ -8,7 +8,7 @@ use waxwing_message::Summary;
 use waxwing_message::parse::field::fields;
 use waxwing_message::parse::words::decode_text;
 use waxwing_message::summary::{Overview, OverviewAddress};
-use waxwing_store::{SystemFlags, Uid};
+use waxwing_store::{Entry, MessageId, SystemFlags, Uid};
 
 use crate::selected::row::Row;
 use crate::selected::{Picked, View};
@@ -29,6 +29,10 @@ pub enum Test {
     /// Days since 1970.
     Received(When, i64),
     Sent(When, i64),
+    /// Days since 1970.
+    Saved(When, i64),
+    /// `None`: no message has it.
+    Message(Option<MessageId>),
     /// Seconds since 1970.
     ReceivedAfter(i64),
     Larger(u64),
@@ -62,6 +66,7 @@ pub struct Candidate<'a> {
     pub view: &'a View,
     pub place: u32,
     pub row: &'a Row,
+    pub entry: Option<&'a Entry>,
     pub summary: Option<&'a Summary>,
     pub texts: Option<&'a Texts>,
 }
@@ -158,6 +163,10 @@ pub fn decide(test: &Test, message: &Candidate<'_>) -> Option<bool> {
         Test::OneOf(uids) => uids.binary_search(&row.uid()).is_ok(),
         Test::Places(places) => places.contains(message.place),
         Test::Received(when, day) => on(*when, row.received_secs().div_euclid(86_400), *day),
+        Test::Saved(when, day) => {
+            on(*when, message.entry?.saved_at.as_second().div_euclid(86_400), *day)
+        }
+        Test::Message(id) => *id == Some(message.entry?.message),
         Test::ReceivedAfter(secs) => row.received_secs() >= *secs,
         Test::Larger(octets) => row.size_octets() > *octets,
         Test::Smaller(octets) => row.size_octets() < *octets,
@@ -255,7 +264,7 @@ fn addresses(list: &[OverviewAddress]) -> Vec<String> {
 mod tests {
     use super::*;
     use jiff::Timestamp;
-    use waxwing_store::{Entry, Flags, MessageId, ModSeq};
+    use waxwing_store::{Flags, ModSeq};
 
     fn view() -> View {
         let entry = Entry {
@@ -310,7 +319,8 @@ mod tests {
         let some = Texts::new(&wanted, &summary.overview);
         let mut all = Texts::new(&wanted, &summary.overview);
         all.add_header(&wanted, b"X-A: d\r\nx-A: b C\r\n\r\n");
-        let bare = Candidate { view: &view, place: 0, row, summary: None, texts: None };
+        let bare =
+            Candidate { view: &view, place: 0, row, entry: None, summary: None, texts: None };
         let known = Candidate { summary: Some(&summary), texts: Some(&some), ..bare };
         let full = Candidate { texts: Some(&all), ..known };
         assert_eq!(decide(&seen(), &bare), Some(true));
@@ -334,8 +344,14 @@ mod tests {
         let view = view();
         let row = &view.rows()[0];
         let summary = summary();
-        let message =
-            Candidate { view: &view, place: 0, row, summary: Some(&summary), texts: None };
+        let message = Candidate {
+            view: &view,
+            place: 0,
+            row,
+            entry: None,
+            summary: Some(&summary),
+            texts: None,
+        };
         for (test, fits) in [
             (Test::Keyword("$JUNK".into()), true),
             (Test::Keyword("Junk".into()), false),

@@ -1,27 +1,30 @@
-//! SEARCH (RFC 9051 §6.4.4) with ESEARCH (RFC 4731), SEARCHRES (RFC 5182), WITHIN (RFC 5032) and
-//! MODSEQ (RFC 7162 §3.1.5).
+//! SEARCH (RFC 9051 §6.4.4) with ESEARCH (RFC 4731), SEARCHRES (RFC 5182), WITHIN (RFC 5032),
+//! MODSEQ (RFC 7162 §3.1.5) and PARTIAL (RFC 9394).
 //!
 //! A search is first made into a [`Test`], whose sets are places in the view and whose words the
 //! store has looked up. Then each message is tested with as little as decides it: its row; its
 //! stored summary, read for a slice of messages at once; the message's header, for fields that no
 //! summary has.
 
+mod answer;
 mod evaluate;
 mod prepare;
 
 use jiff::Timestamp;
 use waxwing_message::Summary;
-use waxwing_store::{MailboxId, Store, Uid};
+use waxwing_store::{Entry, MailboxId, Store, Uid};
 
+use self::answer::{Answer, what_is_saved};
 use self::evaluate::{Candidate, Fields, Test, Texts, decide};
 use crate::commands::fetch::header_of;
 use crate::connection::Connection;
 use crate::news;
+use crate::progress::Progress;
 use crate::reply::{Done, Fail, Status, Tagged};
 use crate::selected::View;
+use crate::selected::row::Row;
 use crate::session::Session;
 use crate::wire::command::{Search, SearchKey, SearchReturn};
-use crate::wire::out::Out;
 
 /// How many messages at a time.
 const SLICE: usize = 200;
@@ -40,35 +43,52 @@ pub async fn run(
 ) -> Done {
     session.selected()?;
     session.enabled.condstore |= search.keys.iter().any(SearchKey::mentions_modseq);
-    // What is found should be what is there.
-    news::tell(connection, session, uid).await?;
-    let places = match find(connection, session, search).await {
+    // What is found should be what is there; but numbers in the keys are to mean what they did.
+    let renumber = uid && !search.keys.iter().any(SearchKey::mentions_numbers);
+    news::tell(connection, session, renumber).await?;
+    let places = match find(connection, session, tag, search).await {
         Ok(places) => places,
         Err(fail) => {
             forget_saved(session, search, &fail);
             return Err(fail);
         }
     };
+    answer(connection, session, tag, "SEARCH", uid, search, &places).await?;
+    Ok(Tagged::ok("Searched"))
+}
+
+/// Writes the answer of SEARCH, or of SORT, whose places are in the order of its criteria.
+pub async fn answer(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    tag: &str,
+    name: &str,
+    uid: bool,
+    search: &Search,
+    places: &[u32],
+) -> Result<(), Fail> {
     let enabled = session.enabled;
     let selected = session.selected()?;
     let returns = search.returns.unwrap_or(SearchReturn { all: true, ..SearchReturn::default() });
     if returns.save {
-        selected.saved = selected.view.uid_ranges(what_is_saved(returns, &places));
+        let mut saved = what_is_saved(returns, places);
+        saved.sort_unstable();
+        saved.dedup();
+        selected.saved = selected.view.uid_ranges(saved);
     }
     let answer = Answer {
         view: &selected.view,
         uid,
-        places: &places,
+        places,
         with_modseq: search.keys.iter().any(SearchKey::mentions_modseq),
     };
-    let SearchReturn { min, max, all, count, .. } = returns;
-    if search.returns.is_none() && !enabled.rev2 {
-        answer.search(connection).await?;
-    } else if min || max || all || count {
+    let SearchReturn { min, max, all, count, partial, .. } = returns;
+    if search.returns.is_none() && (!enabled.rev2 || name != "SEARCH") {
+        answer.list(connection, name).await?;
+    } else if min || max || all || count || partial.is_some() {
         answer.esearch(&mut connection.out, tag, returns);
     } // RFC 5182 §2.1: RETURN (SAVE) alone is answered by nothing
-    connection.relieve().await?;
-    Ok(Tagged::ok("Searched"))
+    Ok(connection.relieve().await?)
 }
 
 /// RFC 5182 §2.1: a search that was to be saved and is answered NO leaves nothing in `$`.
@@ -82,22 +102,11 @@ fn forget_saved(session: &mut Session, search: &Search, fail: &Fail) {
     }
 }
 
-/// RFC 5182 §2.4: with MIN or MAX alone, only those are saved.
-fn what_is_saved(returns: SearchReturn, places: &[u32]) -> Vec<u32> {
-    if returns.all || returns.count || !(returns.min || returns.max) {
-        return places.to_vec();
-    }
-    let mut saved = Vec::new();
-    saved.extend(places.first().filter(|_| returns.min));
-    saved.extend(places.last().filter(|_| returns.max));
-    saved.dedup();
-    saved
-}
-
 /// The places of the messages that fit, ascending.
-async fn find(
+pub async fn find(
     connection: &mut Connection<'_>,
     session: &mut Session,
+    tag: &str,
     search: &Search,
 ) -> Result<Vec<u32>, Fail> {
     check_charset(session, search)?;
@@ -107,13 +116,17 @@ async fn find(
     let now = Timestamp::now().as_second();
     let view = &selected.view;
     let (test, fields) = prepare::prepare(view, &selected.saved, &search.keys, texts, now)?;
-    let finder = Finder { store: &store, mailbox: selected.mailbox, view, test, fields };
+    let entries = search.keys.iter().any(SearchKey::needs_entries);
+    let mailbox = selected.mailbox;
+    let finder = Finder { store: &store, mailbox, view, test, fields, entries };
     let mut found = Vec::new();
     let mut slice = Vec::with_capacity(SLICE);
+    let mut progress = Progress::new(tag, view.exists());
     for place in 0..view.exists() {
         slice.push(place);
         if slice.len() == SLICE || place + 1 == view.exists() {
             finder.find_in(connection, &slice, &mut found).await?;
+            progress.tell(connection, place + 1).await?;
             slice.clear();
         }
     }
@@ -158,6 +171,8 @@ struct Finder<'a> {
     view: &'a View,
     test: Test,
     fields: Fields,
+    /// The test asks for what the view has not kept of the store's entries.
+    entries: bool,
 }
 
 impl Finder<'_> {
@@ -170,13 +185,18 @@ impl Finder<'_> {
     ) -> Result<(), Fail> {
         connection.breathe().await?;
         let Finder { view, test, .. } = self;
+        let entries = self.entries_of(places).await?;
         let mut open: Vec<Uid> = Vec::new();
         let mut verdicts: Vec<Option<bool>> = Vec::with_capacity(places.len());
         for &place in places {
             let Some(row) = view.row(place) else { continue };
             let verdict = match view.is_gone(row.uid()) {
                 true => Some(false),
-                false => decide(test, &Candidate { view, place, row, summary: None, texts: None }),
+                false => {
+                    let entry = entry_of(&entries, row.uid());
+                    let known = Candidate { view, place, row, entry, summary: None, texts: None };
+                    decide(test, &known)
+                }
             };
             if verdict.is_none() {
                 open.push(row.uid());
@@ -190,7 +210,8 @@ impl Finder<'_> {
                     connection.breathe().await?;
                 }
                 let Some(place) = view.place_of(uid) else { continue };
-                let verdict = self.read(connection, place, uid, &summary).await?;
+                let entry = entry_of(&entries, uid);
+                let verdict = self.read(connection, place, entry, &summary).await?;
                 let at = place.checked_sub(places[0]).map(|at| at as usize);
                 if let Some(slot) = at.and_then(|at| verdicts.get_mut(at)) {
                     *slot = verdict;
@@ -202,87 +223,76 @@ impl Finder<'_> {
         Ok(())
     }
 
+    /// What the store has of these messages, if the test asks for it.
+    async fn entries_of(&self, places: &[u32]) -> Result<Vec<Entry>, Fail> {
+        if !self.entries {
+            return Ok(Vec::new());
+        }
+        let rows = places.iter().filter_map(|&place| self.view.row(place));
+        let uids: Vec<Uid> = rows.map(|row| row.uid()).collect();
+        Ok(self.store.entries_of(self.mailbox, &uids).await?)
+    }
+
     /// The verdict by the summary, or by the header if that is not enough.
     async fn read(
         &self,
         connection: &mut Connection<'_>,
         place: u32,
-        uid: Uid,
+        entry: Option<&Entry>,
         summary: &Summary,
     ) -> Result<Option<bool>, Fail> {
         let Finder { view, test, .. } = self;
         let Some(row) = view.row(place) else { return Ok(None) };
+        let read = summary;
         let mut texts = Texts::new(&self.fields, &summary.overview);
-        let known = Candidate { view, place, row, summary: Some(summary), texts: Some(&texts) };
+        let summary = Some(summary);
+        let known = Candidate { view, place, row, entry, summary, texts: Some(&texts) };
         if let Some(verdict) = decide(test, &known) {
             return Ok(Some(verdict));
         }
-        let Some(header) = header_of(self.store, self.mailbox, uid, summary).await? else {
+        let Some(header) = header_of(self.store, self.mailbox, row.uid(), read).await? else {
             return Ok(None); // gone meanwhile
         };
         connection.breathe().await?; // headers may be large
         texts.add_header(&self.fields, &header);
-        let known = Candidate { view, place, row, summary: Some(summary), texts: Some(&texts) };
+        let known = Candidate { view, place, row, entry, summary, texts: Some(&texts) };
         Ok(decide(test, &known))
     }
 }
 
-struct Answer<'a> {
-    view: &'a View,
-    uid: bool,
-    places: &'a [u32],
-    with_modseq: bool,
+fn entry_of(entries: &[Entry], uid: Uid) -> Option<&Entry> {
+    entries.binary_search_by_key(&uid, |entry| entry.uid).ok().map(|at| &entries[at])
 }
 
-impl Answer<'_> {
-    fn number(&self, place: u32) -> u32 {
-        match self.view.row(place) {
-            Some(row) if self.uid => row.uid().0,
-            _ => place + 1,
+/// Summaries of messages that were found, in slices, each given to `each` with its place. Messages
+/// that went meanwhile are passed over.
+pub async fn with_summaries(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    tag: &str,
+    places: &[u32],
+    mut each: impl FnMut(u32, &Row, &Summary),
+) -> Result<(), Fail> {
+    let store = session.store.clone();
+    let selected = session.selected()?;
+    let mut progress = Progress::new(tag, places.len() as u32);
+    let mut done = 0;
+    for slice in places.chunks(SLICE) {
+        let rows = slice.iter().filter_map(|&place| selected.view.row(place));
+        let uids: Vec<Uid> = rows.map(|row| row.uid()).collect();
+        let summaries = store.summaries(selected.mailbox, &uids).await?;
+        for summaries in summaries.chunks(SUMMARIES_AT_ONCE) {
+            connection.breathe().await?;
+            for (uid, summary) in summaries {
+                if let Some(place) = selected.view.place_of(*uid)
+                    && let Some(row) = selected.view.row(place)
+                {
+                    each(place, row, summary);
+                }
+            }
         }
+        done += slice.len() as u32;
+        progress.tell(connection, done).await?;
     }
-
-    /// RFC 3501 §7.2.5: one response, however long.
-    async fn search(&self, connection: &mut Connection<'_>) -> Result<(), Fail> {
-        connection.out.raw("* SEARCH");
-        for &place in self.places {
-            connection.out.raw(" ").number(self.number(place));
-            connection.relieve().await?;
-        }
-        if let Some(modseq) = self.highest(self.places) {
-            connection.out.raw(" (MODSEQ ").number(modseq).raw(")");
-        }
-        connection.out.line_end();
-        Ok(())
-    }
-
-    /// RFC 9051 §7.3.4.
-    fn esearch(&self, out: &mut Out, tag: &str, returns: SearchReturn) {
-        out.raw("* ESEARCH (TAG \"").raw(tag).raw("\")");
-        if self.uid {
-            out.raw(" UID");
-        }
-        if let (true, Some(&first)) = (returns.min, self.places.first()) {
-            out.raw(" MIN ").number(self.number(first));
-        }
-        if let (true, Some(&last)) = (returns.max, self.places.last()) {
-            out.raw(" MAX ").number(self.number(last));
-        }
-        if returns.all && !self.places.is_empty() {
-            out.raw(" ALL ").set(self.places.iter().map(|&place| self.number(place)));
-        }
-        if returns.count {
-            out.raw(" COUNT ").number(self.places.len() as u64);
-        }
-        // RFC 7162 §3.1.10: of what is returned.
-        if let Some(modseq) = self.highest(&what_is_saved(returns, self.places)) {
-            out.raw(" MODSEQ ").number(modseq);
-        }
-        out.line_end();
-    }
-
-    fn highest(&self, places: &[u32]) -> Option<u64> {
-        let modseqs = places.iter().filter_map(|&place| self.view.row(place));
-        modseqs.map(|row| row.modseq().0).max().filter(|_| self.with_modseq)
-    }
+    Ok(())
 }

@@ -7,6 +7,7 @@ use super::evaluate::{Field, Fields, Test, fold};
 use crate::reply::Fail;
 use crate::selected::View;
 use crate::wire::date::days_since_epoch;
+use crate::wire::object_id;
 use crate::wire::parse_search::SearchKey;
 
 /// The BODY and TEXT keys in order; `true`: with headers.
@@ -78,6 +79,8 @@ impl Preparing<'_> {
             }
             SearchKey::Received(when, date) => Test::Received(*when, days_since_epoch(*date)),
             SearchKey::Sent(when, date) => Test::Sent(*when, days_since_epoch(*date)),
+            SearchKey::Saved(when, date) => Test::Saved(*when, days_since_epoch(*date)),
+            SearchKey::EmailId(id) => Test::Message(object_id::message(id)),
             SearchKey::Younger(secs) => Test::ReceivedAfter(self.now_secs - i64::from(*secs)),
             SearchKey::Older(secs) => {
                 let limit = self.now_secs - i64::from(*secs);
