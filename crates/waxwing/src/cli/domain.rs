@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde_json::json;
 use waxwing_message::Address;
 
-use super::{Context, print};
+use super::{Context, keys, print};
 use crate::config::HostName;
 
 /// Domain commands.
@@ -23,6 +23,20 @@ pub enum Domain {
         /// The domain.
         name: HostName,
     },
+    /// The keys that sign the domain's mail, and their DNS records.
+    Keys {
+        /// The domain.
+        name: HostName,
+    },
+    /// The next step of replacing the domain's signing keys: make new ones, use them once the DNS
+    /// shows them, forget the old ones.
+    RotateKeys {
+        /// The domain.
+        name: HostName,
+        /// Use the new keys without looking whether the DNS shows them.
+        #[arg(long)]
+        at_once: bool,
+    },
     /// Where mail for unknown addresses of the domain goes.
     CatchAll {
         /// The domain.
@@ -38,14 +52,28 @@ impl Domain {
         match self {
             Domain::Add { name } => {
                 let domain = store.create_domain(name.as_str()).await?;
+                let keys = keys::ensure(&store, &domain.name).await?;
                 if context.json {
-                    print::json(&json!({ "domain": domain.name }));
+                    let records = keys.iter().map(|key| {
+                        json!({ "name": keys::record_name(key), "type": "TXT", "value": key.record })
+                    });
+                    let records: Vec<_> = records.collect();
+                    print::json(&json!({ "domain": domain.name, "records": records }));
                 } else {
                     println!("{} is now a domain of this server.", domain.name);
+                    println!("Its mail is signed. Add these records to its DNS:\n");
+                    for key in &keys {
+                        let value = keys::zone_value(&key.record);
+                        println!("  {}. TXT {value}\n", keys::record_name(key));
+                    }
                     println!("Next: waxwing user add SOMEONE@{}", domain.name);
                 }
             }
             Domain::List => list(&store, context).await?,
+            Domain::Keys { name } => keys::list(context, &store, name.as_str()).await?,
+            Domain::RotateKeys { name, at_once } => {
+                keys::rotate(context, &store, name.as_str(), at_once).await?;
+            }
             Domain::Remove { name } => {
                 store.remove_domain(name.as_str()).await?;
                 done(context, &format!("{name} is no longer a domain of this server."));

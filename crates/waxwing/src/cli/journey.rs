@@ -4,10 +4,12 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use waxwing_message::JourneyId;
-use waxwing_message::journey::{Event, Outcome, RecipientOutcome, ReplySeen, Step, TlsUsed};
+use waxwing_message::journey::{
+    Event, Outcome, RecipientOutcome, ReplySeen, Step, TlsPolicyKind, TlsPolicySeen, TlsUsed,
+};
 use waxwing_store::{Journey as Found, Store};
 
-use super::{Context, print};
+use super::{Context, evidence, print};
 use crate::config::Octets;
 
 /// Shows the journey of a message.
@@ -31,12 +33,11 @@ impl Journey {
         if found.is_empty() {
             bail!("no journey {id} here: journeys are kept for messages that this server accepted");
         }
-        for journey in &found {
-            if context.json {
-                print::json(&as_json(journey));
-            } else {
-                draw(journey);
-            }
+        match found.as_slice() {
+            all if !context.json => all.iter().for_each(draw),
+            [one] if id.parse::<JourneyId>().is_ok() => print::json(&as_json(one)),
+            // A Message-ID may have gone several ways here.
+            all => print::json(&json!(all.iter().map(as_json).collect::<Vec<_>>())),
         }
         Ok(())
     }
@@ -132,6 +133,16 @@ fn elapsed(millis: i64) -> String {
     }
 }
 
+/// What the domain demands of TLS; `None` when it demands nothing and nothing is to be said.
+fn policy_words(seen: &TlsPolicySeen) -> Option<String> {
+    if seen.policy == TlsPolicyKind::None && seen.note.is_none() {
+        return None;
+    }
+    let verified = if seen.verified { "host verified by it" } else { "host not verified by it" };
+    let note = seen.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+    Some(format!("TLS policy {}: {verified}{note}", seen.policy.name()))
+}
+
 fn tls_words(tls: Option<&TlsUsed>) -> String {
     match tls {
         None => "in clear text".into(),
@@ -159,9 +170,47 @@ fn describe(step: &Step) -> (&'static str, Vec<String>) {
             lines.extend(repairs.iter().map(|repair| format!("repaired: {repair}")));
             ("accepted", lines)
         }
+        Step::Examined { findings, took_millis, .. } => {
+            let mut lines = evidence::finding_lines(findings);
+            lines.push(format!("in {took_millis} ms"));
+            ("examined", lines)
+        }
+        Step::Judged { recipient, verdict, weight, reasons, overridden } => {
+            let mut lines =
+                evidence::verdict_lines(verdict, *weight, reasons, overridden.as_deref());
+            if let (Some(recipient), Some(first)) = (recipient, lines.first_mut()) {
+                *first = format!("{recipient}: {first}");
+            }
+            ("judged", lines)
+        }
+        Step::Refused { by, protocol, source, reverse_path, recipients, code, text, .. } => {
+            let from = match (source.ip, &source.helo) {
+                (Some(ip), Some(helo)) => format!("{helo} [{ip}]"),
+                (Some(ip), None) => format!("[{ip}]"),
+                _ => "this machine".to_owned(),
+            };
+            let sender = reverse_path.address().map_or("<>".into(), ToString::to_string);
+            let to: Vec<String> = recipients.iter().map(ToString::to_string).collect();
+            let lines = vec![
+                format!("by {by} over {protocol} from {from}, {}", tls_words(source.tls.as_ref())),
+                format!("from {sender} to {}", to.join(", ")),
+                format!("it was told: {code} {text}"),
+            ];
+            ("refused", lines)
+        }
         Step::Expanded { recipient, to } => {
             let to: Vec<String> = to.iter().map(ToString::to_string).collect();
             ("alias", vec![format!("{recipient} leads to {}", to.join(", "))])
+        }
+        Step::Sorted { account, script, trace, error, caused, .. } => {
+            let mut lines = vec![format!("by the rules of {account}, script \"{script}\"")];
+            lines.extend(trace.iter().cloned());
+            lines.extend(error.iter().map(|why| format!("failed, so the message is kept: {why}")));
+            lines.extend(caused.iter().map(|caused| {
+                let to: Vec<String> = caused.to.iter().map(ToString::to_string).collect();
+                format!("{} to {} (journey {})", caused.what, to.join(", "), caused.journey)
+            }));
+            ("sorted", lines)
         }
         Step::Deposited { recipient, account, mailbox } => {
             let whose = if recipient == account { String::new() } else { format!(" of {account}") };
@@ -172,12 +221,13 @@ fn describe(step: &Step) -> (&'static str, Vec<String>) {
             let signed = if *dnssec { "DNSSEC-signed" } else { "not signed" };
             ("routed", vec![format!("{domain} → {} (by {by}, {signed})", hosts.join(", "))])
         }
-        Step::Attempted { attempt, host, ip, tls, recipients, took_millis } => {
+        Step::Attempted { attempt, host, ip, tls, tls_policy, recipients, took_millis } => {
             let address = ip.map(|ip| format!(" [{ip}]")).unwrap_or_default();
             let mut lines = vec![format!(
                 "attempt {attempt} at {host}{address}, {}, {took_millis} ms",
                 tls_words(tls.as_ref())
             )];
+            lines.extend(tls_policy.as_ref().and_then(policy_words));
             lines.extend(recipients.iter().map(outcome_words));
             ("sent", lines)
         }
@@ -204,6 +254,11 @@ fn describe(step: &Step) -> (&'static str, Vec<String>) {
             "reported",
             vec![format!("{recipient}: the sender was told of the delivery (journey {report})")],
         ),
+        Step::ReportRead { kind, domain, organization, summary } => (
+            "report read",
+            vec![format!("{kind} report of {organization} about {domain}: {summary}")],
+        ),
+        Step::ReportNotRead { reason } => ("report not read", vec![reason.clone()]),
         Step::Operator { recipient, action } => {
             ("operator", vec![format!("{recipient}: {action}")])
         }

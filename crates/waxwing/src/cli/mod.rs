@@ -5,16 +5,24 @@
 
 mod account;
 mod alias;
+mod check;
 mod domain;
+mod evidence;
+mod filter;
 mod journey;
+mod keys;
 mod message;
+mod names;
 mod password;
 mod print;
 mod queue;
+mod report;
 mod send;
 mod setup;
+mod sieve;
 mod submit;
 mod r#try;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,12 +56,24 @@ enum Command {
     Try(r#try::Try),
     /// Make the configuration and the first account for a domain, and print its DNS records.
     Setup(setup::Setup),
+    /// A mail domain's DNS as the world sees it: what is, what should be, and the record to paste.
+    ///
+    /// Nothing but the DNS is asked. Exits 0 when nothing must be mended (✗), else 1.
+    Check(Box<check::Check>),
+    /// Everything that can be found out about a saved message.
+    ///
+    /// Names are looked up as they are now. Exits 0 when a reader who does not know the sender would get
+    /// it into the mailbox, else 1.
+    Verify(Box<verify::Verify>),
     /// The domains this server takes mail for.
     #[command(subcommand)]
     Domain(domain::Domain),
     /// People's accounts.
     #[command(subcommand)]
     User(account::User),
+    /// People's own rules for arriving mail.
+    #[command(subcommand)]
+    Sieve(sieve::Sieve),
     /// Addresses that lead to others.
     #[command(subcommand)]
     Alias(alias::Alias),
@@ -67,6 +87,12 @@ enum Command {
     /// Messages in mailboxes.
     #[command(subcommand)]
     Message(message::Message),
+    /// What the spam filter knows, and teaching it.
+    #[command(subcommand)]
+    Filter(filter::Filter),
+    /// The reports between mail domains: who sends under our names, and how TLS to us goes.
+    #[command(subcommand)]
+    Report(report::Report),
 }
 
 /// What every command is given.
@@ -80,6 +106,13 @@ pub struct Context {
 impl Context {
     fn config(&self) -> Result<Config> {
         Ok(Config::load(&self.path)?)
+    }
+
+    /// The configuration, when there is one: a file that was named must be there, the usual one need
+    /// not.
+    fn config_if_any(&self) -> Result<Option<Config>> {
+        let usual = self.path == std::path::Path::new(config::DEFAULT_PATH);
+        if usual && !self.path.exists() { Ok(None) } else { self.config().map(Some) }
     }
 
     async fn store(&self) -> Result<Store> {
@@ -134,14 +167,19 @@ fn run(context: &Context, command: Command) -> Result<ExitCode> {
         match command {
             Command::Serve => serve::run(context.config()?, &context.path, context.json).await?,
             Command::Try(command) => return command.run(context).await,
+            Command::Check(command) => return command.run(context).await,
+            Command::Verify(command) => return command.run(context).await,
             Command::Setup(command) => command.run(context).await?,
             Command::Domain(command) => command.run(context).await?,
             Command::User(command) => command.run(context).await?,
+            Command::Sieve(command) => command.run(context).await?,
             Command::Alias(command) => command.run(context).await?,
             Command::Queue(command) => command.run(context).await?,
             Command::Send(command) => command.run(context).await?,
             Command::Journey(command) => command.run(context).await?,
             Command::Message(command) => command.run(context).await?,
+            Command::Filter(command) => command.run(context).await?,
+            Command::Report(command) => command.run(context).await?,
         }
         Ok(ExitCode::SUCCESS)
     })

@@ -1,5 +1,7 @@
 //! Printing: tables for people, JSON for programs.
 
+use std::io::IsTerminal as _;
+
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use jiff::Timestamp;
 
@@ -31,6 +33,51 @@ pub fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// Columns that lines of prose fill.
+const WIDTH: usize = 96;
+
+/// A remark with its mark (`✓`, `·`, `!`, `✗`) at the margin, cleaned and wrapped.
+pub fn marked(mark: char, text: &str) -> String {
+    format!("  {} {}", coloured(mark), wrapped(text, 4).trim_start())
+}
+
+/// The mark in its colour, on a terminal that wants colours (<https://no-color.org>).
+fn coloured(mark: char) -> String {
+    let wanted = std::io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let colour = match mark {
+        '✓' => 32,
+        '!' => 33,
+        '✗' => 31,
+        _ => 2,
+    };
+    if wanted { format!("\u{1b}[{colour}m{mark}\u{1b}[0m") } else { mark.to_string() }
+}
+
+/// Cleaned text as lines of at most [`WIDTH`] columns behind a margin; only a word longer than that is
+/// longer.
+pub fn wrapped(text: &str, margin: usize) -> String {
+    let margin = " ".repeat(margin);
+    let (mut out, mut line) = (String::new(), margin.clone());
+    let mut columns = margin.len();
+    for word in clean(text).split_whitespace() {
+        let width = word.chars().count();
+        let blank = usize::from(columns > margin.len());
+        if blank == 1 && columns + 1 + width > WIDTH {
+            out.push_str(&line);
+            out.push('\n');
+            line.clone_from(&margin);
+            columns = margin.len();
+        } else if blank == 1 {
+            line.push(' ');
+            columns += 1;
+        }
+        line.push_str(word);
+        columns += width;
+    }
+    out + &line
+}
+
 /// `2026-11-22 14:03:09 UTC`.
 pub fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
@@ -57,6 +104,15 @@ pub fn count(n: u64, one: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_wrapped_behind_their_margin() {
+        let text = wrapped(&"word ".repeat(40), 4);
+        assert!(text.lines().all(|line| line.starts_with("    word") && line.len() <= WIDTH));
+        assert_eq!(text.split_whitespace().count(), 40);
+        assert_eq!(wrapped(&"x".repeat(200), 2), format!("  {}", "x".repeat(200)));
+        assert_eq!(wrapped("", 2), "  ");
+    }
 
     #[test]
     fn strangers_do_not_steer_the_terminal() {

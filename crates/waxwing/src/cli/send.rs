@@ -151,6 +151,7 @@ impl Send {
         let server = submit::Server {
             host: server.host.clone(),
             address,
+            source: None,
             implicit_tls: server.port == 465,
             roots: self.roots.clone(),
             login,
@@ -189,6 +190,7 @@ async fn hand_over(context: &Context, envelope: Envelope, octets: Vec<u8>) -> Re
         protocol: "local".to_owned(),
         envelope,
         spool,
+        verifier: None,
     };
     Ok(reception.accept(incoming).await?.journey)
 }

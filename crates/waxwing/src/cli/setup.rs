@@ -10,10 +10,12 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::json;
 use waxwing_message::Address;
-use waxwing_store::{AccountError, NewAccount};
+use waxwing_store::{AccountError, NewAccount, StoredSigningKey};
 
 use super::password::PasswordSource;
-use super::{Context, print};
+use super::{Context, keys, print};
+use waxwing_mailauth::policy::mta_sts;
+
 use crate::config::{Config, HostName};
 use crate::serve::tls;
 
@@ -81,7 +83,9 @@ impl Setup {
             }
         }
         let ips = if self.ip.is_empty() { own_addresses() } else { self.ip.clone() };
-        let records = records(&domain, &hostname, &ips);
+        let mut records = records(&domain, &hostname, &ips);
+        records.extend(sts_records(&Config::load(&context.path)?, &domain));
+        records.extend(trust_records(&keys::ensure(&store, &domain).await?, &domain));
         if context.json {
             let list: Vec<_> = records
                 .iter()
@@ -172,14 +176,14 @@ fn ignore_existing(result: Result<(), AccountError>) -> Result<()> {
 }
 
 /// This machine's addresses that others could reach.
-fn own_addresses() -> Vec<IpAddr> {
+pub fn own_addresses() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     interfaces.iter().map(if_addrs::Interface::ip).filter(|ip| is_public(*ip)).collect()
 }
 
 /// Whether an address can stand in the public DNS: not loopback, link-local, private (RFC 1918,
 /// RFC 6598) or unique local (RFC 4193).
-fn is_public(ip: IpAddr) -> bool {
+pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
@@ -227,6 +231,8 @@ fn records(domain: &str, hostname: &str, ips: &[IpAddr]) -> Vec<Record> {
         ("_submission._tcp", 587),
         ("_imaps._tcp", 993),
         ("_pop3s._tcp", 995),
+        // RFC 5804 §1.8.
+        ("_sieve._tcp", 4190),
     ];
     for (service, port) in services {
         let why = "mail clients find the server by the address alone (RFC 6186, RFC 8314)";
@@ -235,9 +241,67 @@ fn records(domain: &str, hostname: &str, ips: &[IpAddr]) -> Vec<Record> {
     list
 }
 
+/// Who vouches for the domain's mail, and what others are to do with what is not vouched for: to
+/// begin with nothing but to tell us.
+fn trust_records(signing: &[StoredSigningKey], domain: &str) -> Vec<Record> {
+    let record = |name, value, why| Record { name, kind: "TXT", value, why };
+    let mut list: Vec<Record> = signing
+        .iter()
+        .map(|key| {
+            let why = "the key that signs the domain's mail (DKIM)";
+            record(keys::record_name(key), keys::zone_value(&key.record), why)
+        })
+        .collect();
+    list.push(record(
+        format!("_dmarc.{domain}"),
+        format!("\"v=DMARC1; p=none; rua=mailto:postmaster@{domain}\""),
+        "who uses the domain is reported to you (DMARC); go to p=quarantine when the reports are clean",
+    ));
+    list.push(record(
+        format!("_smtp._tls.{domain}"),
+        format!("\"v=TLSRPTv1; rua=mailto:postmaster@{domain}\""),
+        "trouble with encryption on the way to you is reported (TLS-RPT)",
+    ));
+    list
+}
+
+/// What goes with the MTA-STS policy that we show (RFC 8461 §3.1); nothing when we show none.
+fn sts_records(config: &Config, domain: &str) -> Vec<Record> {
+    let Some(policy) = crate::serve::sts::policy(config) else { return Vec::new() };
+    let record = |name, kind, value, why| Record { name, kind, value, why };
+    vec![
+        record(
+            mta_sts::policy_host(domain),
+            "CNAME",
+            format!("{}.", config.hostname),
+            "where other servers read that mail to you must be encrypted (MTA-STS)",
+        ),
+        record(
+            mta_sts::record_name(domain),
+            "TXT",
+            format!("\"{}\"", policy.record()),
+            "that there is such a policy; changes with it",
+        ),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_mta_sts_policy_brings_its_records() {
+        let config = |more: &str| {
+            let text = format!("hostname='mx.example.org'\n{more}\n[tls]\nself-signed=true\n");
+            Config::parse(&text, std::path::Path::new("x")).unwrap()
+        };
+        assert!(sts_records(&config(""), "example.org").is_empty());
+        let list = sts_records(&config("[mta-sts]\nmode='testing'"), "example.org");
+        assert_eq!((&*list[0].name, &*list[0].value), ("mta-sts.example.org", "mx.example.org."));
+        assert_eq!(list[1].name, "_mta-sts.example.org");
+        let text = list[1].value.trim_matches('"');
+        assert!(mta_sts::Record::parse(text.as_bytes()).is_ok(), "{text}");
+    }
 
     #[test]
     fn records_name_every_address() {

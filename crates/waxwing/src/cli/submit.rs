@@ -1,7 +1,7 @@
 //! Handing one message to a server by SMTP submission, as a mail client does.
 
 use std::io::IsTerminal as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use waxwing_message::{Envelope, JourneyId};
 use waxwing_smtp::client::{Credentials, TlsPolicy};
 use waxwing_smtp::{
@@ -18,7 +18,7 @@ use waxwing_smtp::{
 };
 use zeroize::Zeroizing;
 
-use crate::serve::connect;
+use crate::serve::connect::tls_connector;
 
 /// Handed to the session at a time.
 const BLOCK_OCTETS: usize = 64 * 1_024;
@@ -32,6 +32,8 @@ pub struct Server {
     pub host: String,
     /// Where it is.
     pub address: SocketAddr,
+    /// Connect from this address of ours.
+    pub source: Option<IpAddr>,
     /// TLS from the first octet rather than STARTTLS.
     pub implicit_tls: bool,
     /// A PEM file with its root, beside the public ones.
@@ -47,7 +49,7 @@ enum Next {
 
 /// Submits a message; gives the server's last reply when it took it for every recipient.
 pub async fn submit(server: &Server, envelope: Envelope, octets: Vec<u8>) -> Result<Reply> {
-    let connecting = TcpStream::connect(server.address);
+    let connecting = connect(server.address, server.source);
     let tcp = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
         .await
         .map_err(|_| anyhow::anyhow!("no answer within {} seconds", CONNECT_TIMEOUT.as_secs()))
@@ -61,7 +63,7 @@ pub async fn submit(server: &Server, envelope: Envelope, octets: Vec<u8>) -> Res
     let mut settings = ClientSettings::smarthost("localhost.localdomain", credentials);
     settings.tls = TlsPolicy::Required;
     let settings = Arc::new(settings);
-    let connector = connect::tls_connector(server.roots.as_deref())?;
+    let connector = tls_connector(server.roots.as_deref())?;
     let name = ServerName::try_from(server.host.clone())
         .with_context(|| format!("{} is no host name", server.host))?;
     let shake = |tcp| async {
@@ -94,6 +96,14 @@ pub async fn submit(server: &Server, envelope: Envelope, octets: Vec<u8>) -> Res
             job.finish(&mut stream, &mut session).await
         }
     }
+}
+
+async fn connect(to: SocketAddr, from: Option<IpAddr>) -> std::io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(from) = from {
+        socket.bind(SocketAddr::new(from, 0))?;
+    }
+    socket.connect(to).await
 }
 
 /// The journey that a Waxwing server names in its reply.

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use report::ConfigError;
-pub use values::{HostName, HostPort, Octets, RouteDomain, Span};
+pub use values::{HostName, HostPort, Network, Octets, RouteDomain, Span};
 
 /// Where the file is looked for when neither `--config` nor `WAXWING_CONFIG` names one.
 pub const DEFAULT_PATH: &str = "/etc/waxwing/waxwing.toml";
@@ -54,9 +54,17 @@ pub struct Config {
     /// How mail leaves.
     #[serde(default)]
     pub outbound: Outbound,
+    /// How mail from other servers is judged.
+    #[serde(default)]
+    pub judging: Judging,
+    /// Reports to other domains.
+    #[serde(default)]
+    pub reports: Reports,
     /// What is accepted.
     #[serde(default)]
     pub limits: Limits,
+    /// The MTA-STS policy of our own domains (RFC 8461); shown when this section is there.
+    pub mta_sts: Option<MtaSts>,
 }
 
 fn default_data() -> PathBuf {
@@ -93,10 +101,14 @@ pub struct Listen {
     pub pop3: Vec<SocketAddr>,
     /// POP3 over TLS.
     pub pop3s: Vec<SocketAddr>,
+    /// ManageSieve with STARTTLS (RFC 5804).
+    pub sieve: Vec<SocketAddr>,
     /// LMTP (RFC 2033), for another MTA on this machine; loopback addresses only.
     pub lmtp: Vec<SocketAddr>,
     /// HTTP, to answer ACME's challenges (RFC 8555 §8.3). Only with ACME; then port 80 by default.
     pub http: Option<Vec<SocketAddr>>,
+    /// HTTPS, to show our MTA-STS policy. Only with `[mta-sts]`; then port 443 by default.
+    pub https: Option<Vec<SocketAddr>>,
 }
 
 impl Default for Listen {
@@ -110,8 +122,10 @@ impl Default for Listen {
             imaps: any(993),
             pop3: any(110),
             pop3s: any(995),
+            sieve: any(4190),
             lmtp: Vec::new(),
             http: None,
+            https: None,
         }
     }
 }
@@ -206,6 +220,12 @@ pub struct Outbound {
     pub connections_per_destination: usize,
     /// PEM file with extra roots for the certificates of servers we connect to.
     pub extra_roots: Option<PathBuf>,
+    /// Sign what leaves with the keys of its domain (RFC 6376).
+    pub sign: bool,
+    /// Keep to the MTA-STS policies of other domains (RFC 8461).
+    pub mta_sts: bool,
+    /// Port of other domains' policy hosts: 443 everywhere but in a test network.
+    pub mta_sts_port: u16,
 }
 
 impl Default for Outbound {
@@ -223,8 +243,42 @@ impl Default for Outbound {
             connections: 64,
             connections_per_destination: 4,
             extra_roots: None,
+            sign: true,
+            mta_sts: true,
+            mta_sts_port: 443,
         }
     }
+}
+
+/// `[mta-sts]`: what other servers are told of TLS to our domains.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MtaSts {
+    /// What they are to do when TLS to us does not hold.
+    pub mode: MtaStsMode,
+    /// The hosts that our domains' MX records name; by default `hostname`.
+    #[serde(default)]
+    pub mx: Vec<HostName>,
+    /// How long they keep it.
+    #[serde(default = "default_max_age")]
+    pub max_age: Span,
+}
+
+/// RFC 8461 §5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MtaStsMode {
+    /// Send nothing.
+    Enforce,
+    /// Send, and report.
+    Testing,
+    /// Forget the policy: for some time before the section is taken away.
+    None,
+}
+
+/// RFC 8461 §3.2 expects weeks.
+fn default_max_age() -> Span {
+    Span::from_secs(14 * 24 * 3_600)
 }
 
 /// `smarthost = { host = "relay.example:587", … }`.
@@ -240,6 +294,82 @@ pub struct Smarthost {
     /// Go on without TLS where it is not offered (never with a password).
     #[serde(default)]
     pub allow_plaintext: bool,
+}
+
+/// `[reports]`: what other domains are told of mail under their names, and of TLS to them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Reports {
+    /// Whether they are told anything.
+    pub send: bool,
+    /// In From of the reports; the postmaster of this server's domain by default.
+    pub from: Option<waxwing_message::Address>,
+    /// Who reports, as the reports say; the domain of `from` by default.
+    pub organization: Option<String>,
+}
+
+impl Default for Reports {
+    fn default() -> Reports {
+        Reports { send: true, from: None, organization: None }
+    }
+}
+
+/// `[judging]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Judging {
+    /// Examine mail from other servers: SPF, DKIM, DMARC, ARC, names, blocklists, words.
+    pub examine: bool,
+    /// Points that put a message into the spam folder.
+    pub spam_at: i32,
+    /// Points that refuse a message; never when it is not set.
+    pub refuse_at: Option<i32>,
+    /// Ask new senders over doubtful connections to come again.
+    pub greylist: bool,
+    /// How long they are to wait.
+    pub greylist_wait: Span,
+    /// Do as the author's domain asks with mail that fails DMARC.
+    pub obey_dmarc: bool,
+    /// Networks of servers of our own that pass mail on; what comes from there is not examined.
+    pub trusted_networks: Vec<Network>,
+    /// Domains whose ARC seals are believed.
+    pub trusted_sealers: Vec<String>,
+    /// Lists that are asked about addresses of clients.
+    pub ip_blocklists: std::collections::BTreeMap<String, i32>,
+    /// Lists that are asked about domains of authors.
+    pub domain_blocklists: std::collections::BTreeMap<String, i32>,
+    /// Addresses and domains whose proven mail is always accepted.
+    pub accept: Vec<String>,
+    /// Addresses and domains whose mail always goes to the spam folder.
+    pub spam: Vec<String>,
+    /// Addresses and domains whose mail is always refused.
+    pub refuse: Vec<String>,
+    /// Domains whose wish for mail that fails DMARC is not obeyed.
+    pub ignore_dmarc: Vec<String>,
+    /// What readers teach helps the other accounts too.
+    pub share_words: bool,
+}
+
+impl Default for Judging {
+    fn default() -> Judging {
+        Judging {
+            examine: true,
+            spam_at: 50,
+            refuse_at: None,
+            greylist: false,
+            greylist_wait: Span::from_secs(300),
+            obey_dmarc: true,
+            trusted_networks: Vec::new(),
+            trusted_sealers: Vec::new(),
+            ip_blocklists: Default::default(),
+            domain_blocklists: Default::default(),
+            accept: Vec::new(),
+            spam: Vec::new(),
+            refuse: Vec::new(),
+            ignore_dmarc: Vec::new(),
+            share_words: true,
+        }
+    }
 }
 
 /// `[limits]`.
@@ -284,6 +414,9 @@ impl Config {
             toml::from_str(text).map_err(|error| report::from_toml(text, path, &error))?;
         if config.tls.acme.is_some() && config.listen.http.is_none() {
             config.listen.http = Some(vec![SocketAddr::new(IpAddr::from([0u16; 8]), 80)]);
+        }
+        if config.mta_sts.is_some() && config.listen.https.is_none() {
+            config.listen.https = Some(vec![SocketAddr::new(IpAddr::from([0u16; 8]), 443)]);
         }
         config.check().map_err(|wrong| report::from_check(text, path, wrong))?;
         Ok(config)
@@ -365,8 +498,10 @@ impl Config {
             &listen.imaps,
             &listen.pop3,
             &listen.pop3s,
+            &listen.sieve,
         ]
-        .iter()
+        .into_iter()
+        .chain(&listen.https)
         .any(|list| !list.is_empty())
     }
 
@@ -414,6 +549,21 @@ mod tests {
         assert_eq!(config.database_url(), "sqlite:/var/lib/waxwing/waxwing.db");
         assert_eq!(config.listen.smtp, ["[::]:25".parse().unwrap()]);
         assert_eq!(config.limits.message_size.0, 50 << 20);
+    }
+
+    #[test]
+    fn mta_sts_brings_https_with_it() {
+        let with = |more: &str| {
+            let text =
+                format!("hostname = 'mail.example.org'\n{more}\n[tls]\nself-signed = true\n");
+            Config::parse(&text, Path::new("x")).unwrap()
+        };
+        assert_eq!(with("").listen.https, None);
+        let config = with("[mta-sts]\nmode = 'enforce'");
+        assert_eq!(config.listen.https.unwrap(), ["[::]:443".parse().unwrap()]);
+        let text =
+            error("hostname = 'a.example'\n[tls]\nself-signed = true\n[mta-sts]\nmode = 'on'\n");
+        assert!(text.contains("waxwing.toml:5"), "{text}");
     }
 
     #[test]

@@ -38,6 +38,31 @@ impl TryFrom<String> for Span {
     }
 }
 
+/// A network such as `10.0.0.0/8` or `2001:db8::/32`; an address alone is a network of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Network {
+    /// Its address.
+    pub address: std::net::IpAddr,
+    /// Bits of the address that count.
+    pub prefix: u8,
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+    fn try_from(text: String) -> Result<Network, String> {
+        let wrong = || format!("{text:?} is not a network: write 10.0.0.0/8 or 2001:db8::/32");
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text.as_str(), None),
+        };
+        let address: std::net::IpAddr = address.parse().map_err(|_| wrong())?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(longest), |prefix| prefix.parse().map_err(|_| wrong()))?;
+        if prefix > longest { Err(wrong()) } else { Ok(Network { address, prefix }) }
+    }
+}
+
 /// A number of octets: an integer, or text such as `50 MB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "NumberOrText")]

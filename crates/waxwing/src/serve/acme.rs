@@ -1,38 +1,38 @@
 //! Certificates from an ACME authority (RFC 8555), by the HTTP challenge (§8.3), renewed when a
 //! third of their life is left.
 //!
-//! Two parts that share a [`Tokens`]: a very small HTTP service that answers challenges and
-//! nothing else, and the task that orders, waits and stores. Account, key and chain are kept in
-//! `acme/` of the data folder, readable by us alone.
+//! Two parts that share a [`Tokens`]: [`super::http`], which answers challenges, and the task here
+//! that orders, waits and stores. Account, key and chain are kept in `acme/` of the data folder,
+//! readable by us alone.
+//!
+//! Some names are wanted always, others ([`MoreNames`]) as long as they lead here: a certificate
+//! that has them and more is good, one that lacks any is ordered anew. When an order with the
+//! others fails, one without them is placed rather than none.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount,
     NewOrder, OrderStatus, RetryPolicy,
 };
 use rustls::sign::CertifiedKey;
-use tokio::net::TcpStream;
 use tracing::{info, warn};
 
 use super::tls::{self, Certificates};
 use crate::config;
 
-/// How often the certificate's age is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(6 * 3_600);
+/// How often the certificate's age and names are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(3_600);
 /// How long an order may take in all.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How long after a failure it is tried again: authorities count failures.
 const RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
+/// Let's Encrypt puts at most 100 names into a certificate.
+const MAX_MORE_NAMES: usize = 80;
 
 /// Challenges waiting to be asked for: token to key authorisation.
 #[derive(Clone, Default)]
@@ -42,7 +42,11 @@ impl Tokens {
     fn get(&self, token: &str) -> Option<String> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(token).cloned()
     }
-    fn set(&self, token: &str, answer: String) {
+    /// The answer to a challenge that waits.
+    pub fn answer(&self, path: &str) -> Option<String> {
+        self.get(path.strip_prefix("/.well-known/acme-challenge/")?)
+    }
+    pub(super) fn set(&self, token: &str, answer: String) {
         self.0
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -53,92 +57,88 @@ impl Tokens {
     }
 }
 
-/// Serves one HTTP connection: `/.well-known/acme-challenge/TOKEN`, and 404 for all else.
-pub async fn serve_http(stream: TcpStream, tokens: Tokens) {
-    let answer = move |request: Request<Incoming>| {
-        let tokens = tokens.clone();
-        async move { Ok::<_, Infallible>(respond(request.uri().path(), &tokens)) }
-    };
-    let serving = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(10))
-        .max_buf_size(16 * 1024)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), hyper::service::service_fn(answer));
-    // A peer that breaks off or stalls is of no interest.
-    let _ = tokio::time::timeout(Duration::from_secs(30), serving).await;
-}
-
-fn respond(path: &str, tokens: &Tokens) -> Response<Full<Bytes>> {
-    let found =
-        path.strip_prefix("/.well-known/acme-challenge/").and_then(|token| tokens.get(token));
-    let (status, body) = match found {
-        Some(answer) => (StatusCode::OK, answer),
-        None => (StatusCode::NOT_FOUND, "nothing here\n".to_owned()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert("content-type", hyper::header::HeaderValue::from_static("text/plain"));
-    response
-}
+/// Finds the names that are wanted beside the lasting ones.
+pub type MoreNames =
+    Box<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Vec<String>> + Send>> + Send + Sync>;
 
 /// Where ACME keeps its files.
 pub struct Keeper {
     folder: PathBuf,
     settings: config::Acme,
     names: Vec<String>,
+    more: Option<MoreNames>,
     tokens: Tokens,
 }
 
 impl Keeper {
     /// For these names, with files in `data/acme`.
     pub fn new(data: &Path, settings: config::Acme, names: Vec<String>, tokens: Tokens) -> Keeper {
-        Keeper { folder: data.join("acme"), settings, names, tokens }
+        Keeper { folder: data.join("acme"), settings, names, more: None, tokens }
     }
 
-    /// The certificate of an earlier run, if it is for the same names and still good.
+    /// With more names, as long as they are wanted.
+    pub fn and(mut self, more: Option<MoreNames>) -> Keeper {
+        self.more = more;
+        self
+    }
+
+    /// The certificate of an earlier run, if it is for our lasting names and still good.
     pub fn stored(&self, now_secs: i64) -> Option<CertifiedKey> {
+        self.stored_for(&self.names, now_secs)
+    }
+
+    fn stored_for(&self, wanted: &[String], now_secs: i64) -> Option<CertifiedKey> {
         let names = std::fs::read_to_string(self.folder.join("names")).ok()?;
         let found =
             tls::from_files(&self.folder.join("certificate.pem"), &self.folder.join("key.pem"))
                 .ok()?;
-        (names == self.names.join("\n") && tls::not_after(&found)? > now_secs).then_some(found)
+        let has_all = wanted.iter().all(|name| names.lines().any(|had| had == name));
+        (has_all && tls::not_after(&found)? > now_secs).then_some(found)
     }
 
     /// Orders and renews for ever; each new certificate is put into use at once.
     pub async fn run(self, certificates: Arc<Certificates>) {
         loop {
             let now_secs = jiff::Timestamp::now().as_second();
-            let pause = match self.stored(now_secs) {
-                Some(found) if !due(&found, now_secs) => LOOK_EVERY,
-                _ => match tokio::time::timeout(ORDER_TIMEOUT, self.order())
-                    .await
-                    .unwrap_or_else(|_| bail_slow())
-                {
+            let mut wanted = self.names.clone();
+            if let Some(more) = &self.more {
+                wanted.extend(more().await.into_iter().take(MAX_MORE_NAMES));
+            }
+            let fresh = |names: &[String]| {
+                self.stored_for(names, now_secs).is_some_and(|found| !due(&found, now_secs))
+            };
+            let mut pause = LOOK_EVERY;
+            if !fresh(&wanted) {
+                let mut ordered = self.order_in_time(&wanted).await;
+                if ordered.is_err() && wanted != self.names && !fresh(&self.names) {
+                    warn!("no certificate for {wanted:?}; trying without the MTA-STS names");
+                    ordered = self.order_in_time(&self.names).await;
+                }
+                match ordered {
                     Ok(key) => {
-                        info!(names = ?self.names, "a new certificate is in use");
+                        info!(names = ?wanted, "a new certificate is in use");
                         certificates.replace(key);
-                        LOOK_EVERY
                     }
                     Err(error) => {
                         warn!(
                             "no certificate from {}: {error:#}. Its authority must reach http://{}/ (port 80) from outside; trying again in 15 minutes",
                             self.settings.directory, self.names[0]
                         );
-                        RETRY_AFTER
+                        pause = RETRY_AFTER;
                     }
-                },
-            };
+                }
+            }
             tokio::time::sleep(pause).await;
         }
     }
 
-    async fn order(&self) -> Result<CertifiedKey> {
+    async fn order_in_time(&self, names: &[String]) -> Result<CertifiedKey> {
+        tokio::time::timeout(ORDER_TIMEOUT, self.order(names)).await.unwrap_or_else(|_| bail_slow())
+    }
+
+    async fn order(&self, names: &[String]) -> Result<CertifiedKey> {
         let account = self.account().await?;
-        let identifiers: Vec<Identifier> =
-            self.names.iter().cloned().map(Identifier::Dns).collect();
+        let identifiers: Vec<Identifier> = names.iter().cloned().map(Identifier::Dns).collect();
         let mut order =
             account.new_order(&NewOrder::new(&identifiers)).await.context("placing the order")?;
         let outcome = self.authorise(&mut order).await;
@@ -152,7 +152,7 @@ impl Keeper {
         let certified = tls::from_pem(chain.as_bytes(), key.as_bytes())?;
         tls::write_secret(&self.folder.join("key.pem"), key.as_bytes())?;
         tls::write_secret(&self.folder.join("certificate.pem"), chain.as_bytes())?;
-        tls::write_secret(&self.folder.join("names"), self.names.join("\n").as_bytes())?;
+        tls::write_secret(&self.folder.join("names"), names.join("\n").as_bytes())?;
         Ok(certified)
     }
 
@@ -226,13 +226,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_known_tokens_are_answered() {
-        let tokens = Tokens::default();
-        tokens.set("abc", "abc.thumb".into());
-        assert_eq!(respond("/.well-known/acme-challenge/abc", &tokens).status(), 200);
-        for path in ["/", "/.well-known/acme-challenge/", "/.well-known/acme-challenge/x", "/abc"] {
-            assert_eq!(respond(path, &tokens).status(), 404, "{path}");
-        }
+    fn a_certificate_with_more_names_than_wanted_is_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = config::Acme {
+            email: "a@a.test".to_owned(),
+            directory: "https://acme.test/".to_owned(),
+            root: None,
+        };
+        let names = vec!["a.test".to_owned()];
+        let keeper = Keeper::new(folder.path(), settings, names, Tokens::default());
+        assert!(keeper.stored(0).is_none());
+        let made = rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap();
+        let write = |name: &str, text: &str| {
+            tls::write_secret(&folder.path().join("acme").join(name), text.as_bytes()).unwrap();
+        };
+        write("key.pem", &made.signing_key.serialize_pem());
+        write("certificate.pem", &made.cert.pem());
+        write("names", "a.test\nmta-sts.a.test");
+        assert!(keeper.stored(0).is_some());
+        let wanted = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            keeper.stored_for(&names, 0).is_some()
+        };
+        assert!(wanted(&["a.test", "mta-sts.a.test"]));
+        assert!(!wanted(&["a.test", "mta-sts.b.test"]));
     }
 
     #[test]

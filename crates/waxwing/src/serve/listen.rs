@@ -28,13 +28,15 @@ pub enum Service {
     Imaps,
     Pop3,
     Pop3s,
+    Sieve,
     Http,
+    Https,
 }
 
 impl Service {
     /// TLS from the first byte (RFC 8314).
     pub fn implicit_tls(self) -> bool {
-        matches!(self, Service::Submissions | Service::Imaps | Service::Pop3s)
+        matches!(self, Service::Submissions | Service::Imaps | Service::Pop3s | Service::Https)
     }
 
     /// What to say to a client that cannot be served now, before closing.
@@ -45,8 +47,10 @@ impl Service {
             }
             Service::Imap => b"* BYE [UNAVAILABLE] too many connections at the moment\r\n",
             Service::Pop3 => b"-ERR [SYS/TEMP] too many connections at the moment\r\n",
+            Service::Sieve => b"BYE (TRYLATER) \"too many connections at the moment\"\r\n",
             // In clear text nothing can be said where TLS is expected.
-            Service::Submissions | Service::Imaps | Service::Pop3s | Service::Http => b"",
+            Service::Submissions | Service::Imaps | Service::Pop3s => b"",
+            Service::Http | Service::Https => b"",
         }
     }
 }
@@ -61,6 +65,7 @@ pub struct Port {
 /// Binds everything, or says which address cannot be had and why.
 pub fn bind_all(listen: &Listen) -> Result<Vec<Port>> {
     let http = listen.http.clone().unwrap_or_default();
+    let https = listen.https.clone().unwrap_or_default();
     let wanted = [
         (Service::Smtp, &listen.smtp),
         (Service::Submission, &listen.submission),
@@ -70,7 +75,9 @@ pub fn bind_all(listen: &Listen) -> Result<Vec<Port>> {
         (Service::Imaps, &listen.imaps),
         (Service::Pop3, &listen.pop3),
         (Service::Pop3s, &listen.pop3s),
+        (Service::Sieve, &listen.sieve),
         (Service::Http, &http),
+        (Service::Https, &https),
     ];
     let mut ports = Vec::new();
     for (service, addresses) in wanted {

@@ -10,10 +10,15 @@
 mod access;
 pub mod acme;
 pub mod connect;
+mod http;
 pub mod listen;
 pub mod process;
 pub mod road;
+mod sieve;
 mod smtp;
+pub mod sts;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 
 use std::collections::BTreeMap;
@@ -67,6 +72,7 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     for port in ports {
         tasks.spawn(attend(port, desks.clone(), gate.clone(), stopped.clone()));
     }
+    let more = policy_hosts(&config, &road.resolver, &store);
     let until = stopped.clone();
     tasks.spawn(async move { road.run_queue(until).await });
     let (background, until) = (store.clone(), stopped.clone());
@@ -74,7 +80,8 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     let (journeys, until) = (store.clone(), stopped.clone());
     tasks.spawn(forget_journeys(journeys, config.limits.keep_journeys.0, until));
     let Signals { terminate, interrupt, hang_up } = signals;
-    let keeper = tokio::spawn(keep_certificates(config.clone(), certificates, tokens, hang_up));
+    let keeper =
+        tokio::spawn(keep_certificates(config.clone(), certificates, tokens, more, hang_up));
 
     say_listening(&listening, json).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -150,6 +157,21 @@ fn certificate_names(config: &Config) -> Vec<String> {
     std::iter::once(&config.hostname).chain(&config.tls.names).map(ToString::to_string).collect()
 }
 
+/// The names in our certificate beside these, while our MTA-STS policy is shown (RFC 8461 §3.3).
+fn policy_hosts(
+    config: &Config,
+    resolver: &Arc<waxwing_dns::Resolver>,
+    store: &Store,
+) -> Option<acme::MoreNames> {
+    config.mta_sts.as_ref()?;
+    let (resolver, store, hostname) =
+        (resolver.clone(), store.clone(), config.hostname.to_string());
+    Some(Box::new(move || {
+        let (resolver, store, hostname) = (resolver.clone(), store.clone(), hostname.clone());
+        Box::pin(async move { sts::names_that_lead_here(&resolver, &store, &hostname).await })
+    }))
+}
+
 /// What to begin with.
 fn certificates(config: &Config) -> Result<Arc<tls::Certificates>> {
     let names = certificate_names(config);
@@ -177,11 +199,12 @@ async fn keep_certificates(
     config: Config,
     certificates: Arc<tls::Certificates>,
     tokens: acme::Tokens,
+    more: Option<acme::MoreNames>,
     mut hang_up: Signal,
 ) {
     if let Some(settings) = config.tls.acme.clone() {
         let keeper = acme::Keeper::new(&config.data, settings, certificate_names(&config), tokens);
-        return keeper.run(certificates).await;
+        return keeper.and(more).run(certificates).await;
     }
     let (Some(certificate), Some(key)) = (config.tls.certificate, config.tls.key) else {
         // Nothing to reload, but SIGHUP must not end the server.
@@ -223,7 +246,8 @@ struct Desks {
     submission: Arc<smtp::Desk>,
     lmtp: Arc<smtp::Desk>,
     access: Arc<access::Desk>,
-    tokens: acme::Tokens,
+    sieve: Arc<sieve::Desk>,
+    http: Arc<http::Desk>,
 }
 
 impl Desks {
@@ -242,7 +266,12 @@ impl Desks {
             submission: desk(road::submission_settings(config)),
             lmtp: desk(road::lmtp_settings(config)),
             access: Arc::new(access::Desk::new(config, store.clone(), acceptor.clone())),
-            tokens: tokens.clone(),
+            sieve: Arc::new(sieve::Desk::new(config, store.clone(), acceptor.clone())),
+            http: Arc::new(http::Desk::new(
+                acceptor.clone(),
+                tokens.clone(),
+                sts::Hosted::new(config, store),
+            )),
         }
     }
 }
@@ -294,7 +323,8 @@ async fn serve_one(
         Service::Pop3 | Service::Pop3s => {
             desks.access.pop3(stream, peer, service.implicit_tls(), stop).await
         }
-        Service::Http => acme::serve_http(stream, desks.tokens).await,
+        Service::Sieve => desks.sieve.serve(stream, peer, stop).await,
+        Service::Http | Service::Https => desks.http.serve(stream, service.implicit_tls()).await,
     }
 }
 

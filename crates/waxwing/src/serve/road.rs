@@ -6,30 +6,45 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use tokio::sync::watch;
+use waxwing_delivery::outbound::{InMemory, Sts};
+use waxwing_delivery::reports::{Reporter, tls};
 use waxwing_delivery::{
-    Acceptor, Courier, Dice, Hosts, Policy, Relay, Runner, Schedule, SystemClock,
+    Acceptor, Courier, Dice, Hosts, Judging, Policy, Relay, Runner, Schedule, Signers, SystemClock,
+    TlsRules,
 };
 use waxwing_dns::{DnssecMode, NameServers, Resolver, ResolverOptions};
+use waxwing_filter::spam::SpamPolicy;
+use waxwing_filter::spam::evidence::ListKind;
+use waxwing_filter::spam::verdict::{Blocklist, Override, Treatment};
 use waxwing_smtp::ServerSettings;
 use waxwing_smtp::client::{Credentials, TlsPolicy};
 use waxwing_smtp::server::StartTls;
 use waxwing_store::Store;
 use zeroize::Zeroizing;
 
-use super::connect::Network;
-use crate::config::{Config, Dnssec, HostPort, Smarthost};
+use super::connect::{self, Network};
+use super::sts;
+use crate::config::{self, Config, Dnssec, HostPort, Smarthost};
 
 /// Submission servers that speak TLS from the first octet (RFC 8314 §7.3).
 const SUBMISSIONS_PORT: u16 = 465;
 
 /// Where messages are taken in.
-pub type Reception = Acceptor<SystemClock>;
+pub type Reception = Acceptor<Arc<Resolver>, SystemClock>;
+/// What sends and reads the reports between mail domains.
+pub type Reporting = Reporter<Arc<Resolver>, SystemClock>;
 
 /// Delivery with real clocks, real dice and a real network.
 pub struct Road {
     /// Where messages are taken in.
     pub reception: Arc<Reception>,
-    runner: Arc<Runner<Resolver, Network, SystemClock>>,
+    /// The DNS, with its cache.
+    pub resolver: Arc<Resolver>,
+    runner: Arc<Runner<Arc<Resolver>, Network, SystemClock>>,
+    reporter: Reporting,
+    tls_recorder: tls::Recorder,
+    policy: Arc<Policy>,
+    store: Store,
 }
 
 impl Road {
@@ -37,32 +52,75 @@ impl Road {
     pub fn new(config: &Config, policy: Policy, store: &Store) -> Result<Road> {
         let policy = Arc::new(policy);
         let dice = Arc::new(Dice::new());
+        let resolver = Arc::new(resolver(config)?);
+        let (sink, tls_recorder) = tls::sink(store);
+        let mut tls = tls_rules(config, &resolver)?;
+        if policy.reports.send {
+            tls.sink = Arc::new(sink);
+        }
         let courier = Courier {
             store: store.clone(),
-            resolver: resolver(config)?,
+            tls,
+            resolver: resolver.clone(),
             net: Network::new(config.outbound.extra_roots.as_deref())?,
             clock: Arc::new(SystemClock),
             hosts: Hosts::new(&policy),
             policy: policy.clone(),
             dice: dice.clone(),
+            signers: Signers::default(),
         };
-        let reception = Arc::new(Acceptor::new(store.clone(), policy, SystemClock, dice));
-        Ok(Road { reception, runner: Runner::new(courier) })
+        let reception = Arc::new(Acceptor::new(
+            store.clone(),
+            policy.clone(),
+            SystemClock,
+            dice.clone(),
+            resolver.clone(),
+        ));
+        let (store, runner) = (store.clone(), Runner::new(courier));
+        let reporter =
+            Reporter::new(store.clone(), policy.clone(), SystemClock, dice, resolver.clone());
+        Ok(Road { reception, resolver, runner, reporter, tls_recorder, policy, store })
     }
 
     /// Works through the queue until told to stop.
-    pub async fn run_queue(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run_queue(mut self, mut stop: watch::Receiver<bool>) {
         let told = async move {
             // An error means that the program itself is ending.
             let _ = stop.wait_for(|stop| *stop).await;
         };
-        self.runner.run(told).await;
+        // What is learned and reported can wait: it ends with the queue.
+        tokio::select! {
+            () = self.runner.run(told) => {}
+            () = waxwing_delivery::learn::run(&self.store, &self.policy, &SystemClock) => {}
+            () = self.reporter.run() => {}
+            () = self.tls_recorder.run(&SystemClock) => {}
+        }
+        self.tls_recorder.flush().await;
     }
+}
+
+/// How other domains' policies about TLS are found: DANE always, MTA-STS unless it is turned off.
+fn tls_rules(config: &Config, resolver: &Arc<Resolver>) -> Result<TlsRules> {
+    let outbound = &config.outbound;
+    if !outbound.mta_sts {
+        return Ok(TlsRules::dane_only());
+    }
+    let connector = connect::tls_connector(outbound.extra_roots.as_deref())?;
+    let fetcher = sts::Fetcher::new(resolver.clone(), connector, outbound.mta_sts_port);
+    let sts = Sts::new(Arc::new(fetcher), Arc::new(InMemory::default()));
+    Ok(TlsRules { sts: Some(sts), ..TlsRules::dane_only() })
 }
 
 /// Where messages are taken in, for commands that send without running the queue.
 pub fn reception(config: &Config, store: &Store) -> Result<Reception> {
-    Ok(Acceptor::new(store.clone(), Arc::new(policy(config)?), SystemClock, Arc::new(Dice::new())))
+    let (policy, resolver) = (Arc::new(policy(config)?), Arc::new(resolver(config)?));
+    Ok(Acceptor::new(store.clone(), policy, SystemClock, Arc::new(Dice::new()), resolver))
+}
+
+/// What sends reports, for commands.
+pub fn reporting(config: &Config, store: &Store) -> Result<Reporting> {
+    let (policy, resolver) = (Arc::new(policy(config)?), Arc::new(resolver(config)?));
+    Ok(Reporter::new(store.clone(), policy, SystemClock, Arc::new(Dice::new()), resolver))
 }
 
 /// How mail from other servers is taken.
@@ -127,6 +185,11 @@ pub fn policy(config: &Config) -> Result<Policy> {
     policy.smarthost = outbound.smarthost.as_ref().map(smarthost).transpose()?;
     policy.routes =
         outbound.routes.iter().map(|(domain, to)| (domain.to_string(), relay(to))).collect();
+    policy.reports = waxwing_delivery::Reporting {
+        send: config.reports.send,
+        from: config.reports.from.clone(),
+        organization: config.reports.organization.clone(),
+    };
     policy.schedule = Schedule {
         waits: outbound.retry.iter().map(|span| span.0).collect(),
         ..Schedule::default()
@@ -138,7 +201,49 @@ pub fn policy(config: &Config) -> Result<Policy> {
     policy.max_deliveries = outbound.connections;
     policy.max_deliveries_per_domain = outbound.connections_per_destination;
     policy.max_connections_per_host = outbound.connections_per_destination;
+    policy.sign = outbound.sign;
+    policy.judging = judging(&config.judging);
     Ok(policy)
+}
+
+/// How mail from other servers is examined and judged.
+fn judging(config: &config::Judging) -> Judging {
+    let exceptions = [
+        (&config.accept, Treatment::Accept),
+        (&config.spam, Treatment::SpamFolder),
+        (&config.refuse, Treatment::Refuse),
+        (&config.ignore_dmarc, Treatment::IgnoreDmarc),
+    ];
+    let overrides = exceptions.into_iter().flat_map(|(names, what)| {
+        names.iter().map(move |who| Override { who: who.clone(), what, even_unproven: false })
+    });
+    let lists =
+        [(&config.ip_blocklists, ListKind::Ip), (&config.domain_blocklists, ListKind::Domain)];
+    let blocklists = lists.into_iter().flat_map(|(zones, kind)| {
+        zones.iter().map(move |(zone, weight)| Blocklist {
+            zone: zone.clone(),
+            kind,
+            weight: *weight,
+        })
+    });
+    let spam = SpamPolicy {
+        spam_at: config.spam_at,
+        refuse_at: config.refuse_at,
+        greylist: config.greylist,
+        greylist_wait_secs: config.greylist_wait.0.as_secs(),
+        obey_dmarc_reject: config.obey_dmarc,
+        obey_dmarc_quarantine: config.obey_dmarc,
+        overrides: overrides.collect(),
+        blocklists: blocklists.collect(),
+        trusted_sealers: config.trusted_sealers.clone(),
+    };
+    Judging {
+        examine: config.examine,
+        spam,
+        trusted: config.trusted_networks.iter().map(|n| (n.address, n.prefix)).collect(),
+        share_words: config.share_words,
+        ..Judging::default()
+    }
 }
 
 fn relay(to: &HostPort) -> Relay {

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 use waxwing_delivery::accept::{Entrance, Incoming, Refusal};
+use waxwing_mailauth::dkim::Verifier;
 use waxwing_message::journey::{Source, TlsUsed};
 use waxwing_message::{Envelope, Recipient, ReversePath};
 use waxwing_smtp::{Action, Reply, Role, ServerSession, ServerSettings, Tls};
@@ -48,6 +49,8 @@ struct Visit<'a> {
     account: Option<Account>,
     wrong_logins: u32,
     spool: Option<SpoolWriter>,
+    /// Of mail from other servers: reads it as it comes.
+    verifier: Option<Verifier>,
 }
 
 /// Why the driving of a stream ended.
@@ -89,8 +92,15 @@ impl Desk {
         implicit_tls: bool,
         mut stop: watch::Receiver<bool>,
     ) {
-        let mut visit =
-            Visit { desk: self, peer, tls: None, account: None, wrong_logins: 0, spool: None };
+        let mut visit = Visit {
+            desk: self,
+            peer,
+            tls: None,
+            account: None,
+            wrong_logins: 0,
+            spool: None,
+            verifier: None,
+        };
         let outcome = visit.run(stream, implicit_tls, &mut stop).await;
         if let Err(error) = outcome {
             debug!(%peer, "SMTP connection ended: {error}");
@@ -222,13 +232,18 @@ impl Visit<'_> {
             Action::CheckSender { envelope, .. } => Task::Sender(envelope.reverse_path.clone()),
             Action::CheckRecipient { recipient, .. } => Task::Recipient(recipient.clone()),
             Action::BeginData { .. } => Task::BeginData,
-            Action::Data(octets) => match self.spool.as_mut().map(|spool| spool.write(octets)) {
-                Some(Err(error)) => {
-                    self.spool = None;
-                    Task::FailData(store_reply(&error))
+            Action::Data(octets) => {
+                if let Some(verifier) = &mut self.verifier {
+                    verifier.write(octets);
                 }
-                _ => Task::Nothing,
-            },
+                match self.spool.as_mut().map(|spool| spool.write(octets)) {
+                    Some(Err(error)) => {
+                        self.spool = None;
+                        Task::FailData(store_reply(&error))
+                    }
+                    _ => Task::Nothing,
+                }
+            }
             Action::DiscardData => {
                 self.spool = None;
                 Task::Nothing
@@ -268,6 +283,8 @@ impl Visit<'_> {
             }
             Task::BeginData => {
                 self.spool = Some(self.desk.store.spool());
+                let from_elsewhere = self.desk.settings.role == Role::Mx;
+                self.verifier = from_elsewhere.then(Verifier::new);
                 session.answer_data(Instant::now(), Ok(()));
             }
             Task::Nothing | Task::StartTls | Task::Close | Task::Complete(_) => {}
@@ -327,7 +344,8 @@ impl Visit<'_> {
             Err(refusal) => return session.answer_message(Instant::now(), refusal.reply),
         };
         let protocol = session.protocol().to_owned();
-        let incoming = Incoming { entrance, source, protocol, envelope, spool };
+        let verifier = self.verifier.take();
+        let incoming = Incoming { entrance, source, protocol, envelope, spool, verifier };
         if entrance == Entrance::Lmtp {
             let each = self.desk.reception.accept_each(incoming).await;
             let replies = each

@@ -7,6 +7,7 @@
 //! does the same in both directions and ends.
 
 mod look;
+mod scenes;
 mod world;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ use waxwing_message::{Address, Envelope, JourneyId, ReversePath};
 use waxwing_store::Journey;
 
 use super::{Context, journey, print};
+use scenes::Scene;
 use world::{Server, World};
 
 /// How long a message may take before we call it lost.
@@ -46,6 +48,8 @@ struct Crossing {
     to: Address,
     message_id: String,
     intact: bool,
+    /// As its recipient read it.
+    as_read: Vec<u8>,
     sent: Journey,
     received: Journey,
 }
@@ -57,7 +61,9 @@ impl Try {
                 println!("{text}");
             }
         };
-        say("Starting a small world: two mail servers and a DNS that knows both.\n");
+        say(
+            "Starting a small world: two mail servers, a third that forwards, and a DNS that knows them.\n",
+        );
         let mut world = World::start(self.data.as_deref()).await?;
         if !context.json {
             world.describe();
@@ -66,16 +72,17 @@ impl Try {
             outcome = self.exchange(context, &world) => outcome,
             _ = tokio::signal::ctrl_c() => { world.stop().await; return Ok(ExitCode::SUCCESS); }
         };
-        let crossings = match outcome {
-            Ok(crossings) => crossings,
+        let (crossings, scenes) = match outcome {
+            Ok(all) => all,
             Err(error) => {
                 world.stop().await;
                 return Err(error);
             }
         };
-        let intact = crossings.iter().all(|crossing| crossing.intact);
+        let intact = crossings.iter().all(|crossing| crossing.intact)
+            && scenes.iter().all(Scene::is_as_expected);
         if context.json {
-            print::json(&as_json(&world, &crossings, intact));
+            print::json(&as_json(&world, &crossings, &scenes, intact));
         }
         if !self.once {
             if !context.json {
@@ -95,12 +102,18 @@ impl Try {
         Ok(if intact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    async fn exchange(&self, context: &Context, world: &World) -> Result<Vec<Crossing>> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        world: &World,
+    ) -> Result<(Vec<Crossing>, Vec<Scene>)> {
         let mut crossings = vec![cross(context, &world.wax, &world.wing).await?];
         if self.once {
             crossings.push(cross(context, &world.wing, &world.wax).await?);
         }
-        Ok(crossings)
+        let scenes = scenes::play(context, world, &crossings[0]).await?;
+        scenes::conclude(context, &scenes);
+        Ok((crossings, scenes))
     }
 }
 
@@ -140,6 +153,7 @@ async fn cross(context: &Context, from: &Server, to: &Server) -> Result<Crossing
         to: to.person.clone(),
         message_id,
         intact,
+        as_read: found,
         sent,
         received,
     })
@@ -205,7 +219,7 @@ async fn arrival_of(server: &Server, message_id: &str) -> Result<JourneyId> {
     }
 }
 
-fn as_json(world: &World, crossings: &[Crossing], intact: bool) -> Value {
+fn as_json(world: &World, crossings: &[Crossing], scenes: &[Scene], ok: bool) -> Value {
     let messages: Vec<Value> = crossings
         .iter()
         .map(|c| {
@@ -219,5 +233,12 @@ fn as_json(world: &World, crossings: &[Crossing], intact: bool) -> Value {
             })
         })
         .collect();
-    json!({ "ok": intact, "dns": world.dns, "servers": world.as_json(), "messages": messages })
+    let scenes: Vec<Value> = scenes.iter().map(Scene::as_json).collect();
+    json!({
+        "ok": ok,
+        "dns": world.dns,
+        "servers": world.as_json(),
+        "messages": messages,
+        "scenes": scenes,
+    })
 }

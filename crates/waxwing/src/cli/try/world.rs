@@ -13,13 +13,13 @@ use waxwing_dns::{AuthoritativeServer, Zone, Zones};
 use waxwing_message::{Address, Envelope, JourneyId};
 use waxwing_store::{NewAccount, OpenSettings, Store};
 
-use crate::cli::submit;
+use crate::cli::{keys, submit};
 use crate::serve::tls;
 
 /// Added to the well-known port numbers; the next is tried when one of them is taken.
 const BASES: [u16; 5] = [2_000, 12_000, 22_000, 32_000, 42_000];
 /// Well-known ports, in the order of [`Ports`].
-const SERVICES: [(&str, u16); 7] = [
+const SERVICES: [(&str, u16); 8] = [
     ("smtp", 25),
     ("submission", 587),
     ("submissions", 465),
@@ -27,6 +27,7 @@ const SERVICES: [(&str, u16); 7] = [
     ("imaps", 993),
     ("pop3", 110),
     ("pop3s", 995),
+    ("sieve", 4190),
 ];
 const DNS_PORT: u16 = 53;
 /// Everybody's password: the world is for play and listens on loopback alone.
@@ -52,6 +53,8 @@ pub struct Server {
 pub struct World {
     pub wax: Server,
     pub wing: Server,
+    /// Forwards what comes for its friends.
+    pub mill: Server,
     pub dns: SocketAddr,
     dns_task: tokio::task::JoinHandle<()>,
     folder: PathBuf,
@@ -66,10 +69,11 @@ struct Plan {
     name: &'static str,
 }
 
-fn plans() -> [Plan; 2] {
+fn plans() -> [Plan; 3] {
     [
         Plan { domain: "wax.test", ip: [127, 0, 0, 1].into(), person: "alice", name: "Alice" },
         Plan { domain: "wing.test", ip: [127, 0, 0, 2].into(), person: "bob", name: "Bob" },
+        Plan { domain: "mill.test", ip: [127, 0, 0, 3].into(), person: "carol", name: "Carol" },
     ]
 }
 
@@ -91,17 +95,28 @@ impl World {
     }
 
     async fn start_in(folder: &Path, temporary: bool) -> Result<World> {
-        let base = free_base()?;
-        let (dns, dns_task) = start_dns(base).await?;
+        let (base, dns) = claim_base().await?;
         let roots = make_certificates(folder)?;
-        let [wax, wing] = plans();
-        let wax = Server::start(wax, base, dns, folder, &roots).await?;
-        let wing = Server::start(wing, base, dns, folder, &roots).await?;
-        Ok(World { wax, wing, dns, dns_task, folder: folder.to_owned(), temporary })
+        let mut stores = Vec::new();
+        for plan in plans() {
+            stores.push(furnish(&plan, folder).await?);
+        }
+        let address = SocketAddr::new([127, 0, 0, 1].into(), base + DNS_PORT);
+        let zones = zones(&stores).await?;
+        dns.zones().update(|shared| *shared = zones);
+        let (dns, dns_task) = (address, tokio::spawn(async move { dns.run().await }));
+        let mut servers = Vec::new();
+        for (plan, store) in plans().into_iter().zip(stores) {
+            servers.push(Server::start(plan, store, base, dns, folder, &roots).await?);
+        }
+        let Ok([wax, wing, mill]) = <[Server; 3]>::try_from(servers) else {
+            bail!("the world has three servers");
+        };
+        Ok(World { wax, wing, mill, dns, dns_task, folder: folder.to_owned(), temporary })
     }
 
-    pub fn servers(&self) -> [&Server; 2] {
-        [&self.wax, &self.wing]
+    pub fn servers(&self) -> [&Server; 3] {
+        [&self.wax, &self.wing, &self.mill]
     }
 
     /// Says what was started.
@@ -114,7 +129,7 @@ impl World {
                 server.port("smtp")
             );
         }
-        println!("  DNS           {}: MX, A and TXT of both domains\n", self.dns);
+        println!("  DNS           {}: MX, A, TXT (SPF, DKIM, DMARC) and PTR of all\n", self.dns);
     }
 
     /// How to visit with a mail client.
@@ -158,12 +173,13 @@ impl World {
         tokio::select! {
             _ = self.wax.child.wait() => self.wax.hostname.clone(),
             _ = self.wing.child.wait() => self.wing.hostname.clone(),
+            _ = self.mill.child.wait() => self.mill.hostname.clone(),
         }
     }
 
     /// Ends the servers and removes what was temporary.
     pub async fn stop(mut self) {
-        for server in [&mut self.wax, &mut self.wing] {
+        for server in [&mut self.wax, &mut self.wing, &mut self.mill] {
             server.stop().await;
         }
         self.dns_task.abort();
@@ -176,6 +192,7 @@ impl World {
 impl Server {
     async fn start(
         plan: Plan,
+        store: Store,
         base: u16,
         dns: SocketAddr,
         folder: &Path,
@@ -185,21 +202,7 @@ impl Server {
         let hostname = format!("mx.{}", plan.domain);
         let config = folder.join("waxwing.toml");
         std::fs::write(&config, config_text(&hostname, &plan, base, dns, &folder, roots))?;
-        let store = open(&folder, &hostname).await?;
         let person = Address::new(plan.person, plan.domain)?;
-        if store.account_by_address(&person).await?.is_none() {
-            if store.domain(plan.domain).await?.is_none() {
-                store.create_domain(plan.domain).await?;
-            }
-            let new = NewAccount {
-                address: &person,
-                display_name: plan.name,
-                password: PASSWORD,
-                quota_octets: None,
-            };
-            store.create_account(new).await?;
-            store.create_alias(&Address::new("postmaster", plan.domain)?, &person).await?;
-        }
         let child = spawn(&config).await.with_context(|| format!("starting {hostname}"))?;
         let name = plan.name.to_owned();
         Ok(Server {
@@ -232,6 +235,7 @@ impl Server {
         let server = submit::Server {
             host: self.hostname.clone(),
             address: SocketAddr::new(self.ip, self.port("submission")),
+            source: None,
             implicit_tls: false,
             roots: Some(self.certificate()),
             login: Some((self.person.to_string(), self.password.to_owned())),
@@ -265,6 +269,32 @@ impl Server {
             let _ = self.child.kill().await;
         }
     }
+}
+
+/// The store of a server before it runs: its domain with signing keys, its person, and, at the mill,
+/// an address that leads on.
+async fn furnish(plan: &Plan, folder: &Path) -> Result<Store> {
+    let store = open(&folder.join(plan.domain), &format!("mx.{}", plan.domain)).await?;
+    let person = Address::new(plan.person, plan.domain)?;
+    if store.account_by_address(&person).await?.is_none() {
+        if store.domain(plan.domain).await?.is_none() {
+            store.create_domain(plan.domain).await?;
+        }
+        let new = NewAccount {
+            address: &person,
+            display_name: plan.name,
+            password: PASSWORD,
+            quota_octets: None,
+        };
+        store.create_account(new).await?;
+        store.create_alias(&Address::new("postmaster", plan.domain)?, &person).await?;
+        if plan.domain == "mill.test" {
+            let friends = Address::new("friends", plan.domain)?;
+            store.create_alias(&friends, &Address::new("bob", "wing.test")?).await?;
+        }
+    }
+    keys::ensure(&store, plan.domain).await?;
+    Ok(store)
 }
 
 async fn open(folder: &Path, hostname: &str) -> Result<Store> {
@@ -316,39 +346,57 @@ fn make_certificates(folder: &Path) -> Result<PathBuf> {
     Ok(roots)
 }
 
-/// The first base at which every port is free on both addresses.
-fn free_base() -> Result<u16> {
+/// The first base at which every port is free on every address, with the DNS port taken: another
+/// world that begins at the same time takes another.
+async fn claim_base() -> Result<(u16, AuthoritativeServer)> {
     let free = |base: u16| {
-        let ports = SERVICES.iter().map(|(_, port)| *port).chain([DNS_PORT]);
+        let ports = SERVICES.iter().map(|(_, port)| *port);
         let mut all =
             ports.flat_map(|port| plans().map(|plan| SocketAddr::new(plan.ip, base + port)));
         all.all(|address| std::net::TcpListener::bind(address).is_ok())
     };
-    match BASES.into_iter().find(|&base| free(base)) {
-        Some(base) => Ok(base),
-        None => {
-            bail!("no free ports on 127.0.0.1 and 127.0.0.2: is another `waxwing try` running?")
+    for base in BASES.into_iter().filter(|&base| free(base)) {
+        let address = SocketAddr::new([127, 0, 0, 1].into(), base + DNS_PORT);
+        if let Ok(dns) = AuthoritativeServer::bind(address, Zones::default()).await {
+            return Ok((base, dns));
         }
     }
+    bail!("no free ports on 127.0.0.1 to 127.0.0.3: is another `waxwing try` running?")
 }
 
-async fn start_dns(base: u16) -> Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
+/// What the DNS of the world says.
+async fn zones(stores: &[Store]) -> Result<Zones> {
     let mut zones = Zones::default();
-    for plan in plans() {
-        let text = format!(
-            "@ 300 MX 10 mx\n@ 300 TXT \"v=spf1 mx -all\"\nmx 300 A {ip}\nmx 300 TXT \"v=spf1 a -all\"\n",
+    let mut reverse = String::new();
+    let mut insert = |apex: &str, text: &str| -> Result<()> {
+        let zone = Zone::parse(apex, text)
+            .map_err(|error| anyhow::anyhow!("the zone of {apex}: {error}"))?;
+        zones.insert(zone);
+        Ok(())
+    };
+    for (plan, store) in plans().iter().zip(stores) {
+        let mut text = format!(
+            "@ 300 MX 10 mx\n@ 300 TXT \"v=spf1 mx -all\"\n\
+             _dmarc 300 TXT \"v=DMARC1; p=reject\"\n\
+             mx 300 A {ip}\nmx 300 TXT \"v=spf1 a -all\"\n",
             ip = plan.ip
         );
-        zones.insert(
-            Zone::parse(plan.domain, &text)
-                .map_err(|error| anyhow::anyhow!("the zone of {}: {error}", plan.domain))?,
-        );
+        for key in store.signing_keys(Some(plan.domain)).await? {
+            let value = keys::zone_value(&key.record);
+            text.push_str(&format!("{}._domainkey 300 TXT {value}\n", key.selector));
+        }
+        insert(plan.domain, &text)?;
+        if let IpAddr::V4(ip) = plan.ip {
+            reverse.push_str(&format!("{} 300 PTR mx.{}.\n", ip.octets()[3], plan.domain));
+        }
     }
-    let address = SocketAddr::new([127, 0, 0, 1].into(), base + DNS_PORT);
-    let server = AuthoritativeServer::bind(address, zones)
-        .await
-        .with_context(|| format!("the DNS cannot listen on {address}"))?;
-    Ok((address, tokio::spawn(async move { server.run().await })))
+    insert("0.0.127.in-addr.arpa", &reverse)?;
+    // Above our domains, as above all there is somebody who says that there is nothing.
+    insert("test", "@ 300 TXT \"a small world\"\n")?;
+    insert("localdomain", "@ 300 TXT \"nothing\"\n")?;
+    // Where the forger says to be from: a domain that is there and says nothing.
+    insert("nowhere.test", "@ 300 A 127.0.0.66\n")?;
+    Ok(zones)
 }
 
 /// Starts a server process and waits until it listens.

@@ -1,0 +1,95 @@
+//! What this server is to the domain that is checked: its names, its addresses, its keys.
+
+use std::net::IpAddr;
+
+use waxwing_dns::Resolve;
+use waxwing_store::{SigningKeyState, Store, StoreError};
+
+use super::hosts::Host;
+use super::mx;
+use super::section::{Record, is_internal};
+use crate::config::Config;
+
+/// Empty when there is no configuration: then every domain is somebody else's.
+#[derive(Debug, Clone, Default)]
+pub struct Own {
+    /// Our host name first.
+    pub names: Vec<String>,
+    /// Where our mail comes from.
+    pub addresses: Vec<IpAddr>,
+    /// All of our mail leaves through this host instead.
+    pub smarthost: Option<String>,
+    /// The domain is one that this server takes mail for.
+    pub has_domain: bool,
+    /// The keys that sign for the domain.
+    pub keys: Vec<Key>,
+}
+
+/// A key of ours.
+#[derive(Debug, Clone)]
+pub struct Key {
+    pub selector: String,
+    /// As it is to be published.
+    pub record: String,
+    pub state: SigningKeyState,
+}
+
+impl Own {
+    /// As the configuration says; the store is asked apart.
+    pub async fn configured(resolver: &impl Resolve, config: &Config) -> Own {
+        let mut own = Own { names: vec![config.hostname.to_string()], ..Own::default() };
+        own.names.extend(config.tls.names.iter().map(ToString::to_string));
+        own.smarthost = config.outbound.smarthost.as_ref().map(|s| s.host.host.clone());
+        let source = config.outbound.source;
+        own.addresses = match source.filter(|ip| !is_internal(*ip)) {
+            Some(source) => vec![source],
+            // Behind a translating router only the DNS knows the address that others see.
+            None => {
+                let mut all = crate::cli::setup::own_addresses();
+                all.extend(Host::look_up(resolver, &own.names[0]).await.addresses);
+                all
+            }
+        };
+        own.addresses.sort();
+        own.addresses.dedup();
+        own
+    }
+
+    /// What the store knows of the domain.
+    pub async fn learn(&mut self, store: &Store, domain: &str) -> Result<(), StoreError> {
+        self.has_domain = store.domains().await?.iter().any(|known| known.name == domain);
+        let keys = store.signing_keys(Some(domain)).await?;
+        self.keys = keys
+            .into_iter()
+            .map(|key| Key { selector: key.selector, record: key.record, state: key.state })
+            .collect();
+        Ok(())
+    }
+
+    /// Our host name, when the domain is ours.
+    pub fn host_of(&self) -> Option<&str> {
+        self.names.first().filter(|_| self.has_domain).map(String::as_str)
+    }
+
+    /// The MX record that names this server, when the domain is ours.
+    pub fn record_of_ours(&self, domain: &str) -> Option<Record> {
+        Some(Record::new(domain, mx::mx(10, self.host_of()?)))
+    }
+
+    pub fn shown(&self) -> &str {
+        self.names.first().map_or("this machine", String::as_str)
+    }
+}
+
+#[cfg(test)]
+impl Own {
+    /// The server of a domain.
+    pub fn of(name: &str, addresses: &[&str]) -> Own {
+        Own {
+            names: vec![name.to_owned()],
+            addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(),
+            has_domain: true,
+            ..Own::default()
+        }
+    }
+}
