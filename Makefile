@@ -9,7 +9,7 @@ CARGO ?= cargo
 help:
 	@echo 'make try       watch two domains exchange mail on this computer (no root, no network)'
 	@echo 'make test      everything that is tested'
-	@echo 'make bench     the figures, beside Postfix + Dovecot and mail-parser'
+	@echo 'make bench     the figures, beside Postfix + Dovecot, mail-parser and mail-auth'
 	@echo 'make release   target/release/waxwing'
 	@echo 'make fuzz      every fuzz target for a minute (FUZZ_SECONDS=60)'
 	@echo 'Parts of `make test`: check (format, lints), unit, journeys (real clients, Postfix, crashes)'
@@ -32,13 +32,21 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
-unit:
-	@scripts/install build unit
-	$(CARGO) test --locked --workspace --exclude waxwing-journeys --exclude waxwing-bench
+# Everything that tests run, and the program that journeys start. One selection of packages for all
+# of it, so that each dependency is compiled with one set of features, once.
+.PHONY: everything
+everything:
+	@scripts/install build
+	$(CARGO) build --locked --workspace --all-targets
 
-journeys: build
-	@scripts/install build journeys
-	$(CARGO) test --locked -p waxwing-journeys
+unit: everything
+	@scripts/install unit
+	@scripts/python-peers
+	$(CARGO) test --locked --workspace --lib --bins --test '[!j]*'
+
+journeys: everything
+	@scripts/install journeys
+	$(CARGO) test --locked --workspace --test 'journey_*'
 
 bench: release
 	@scripts/install build bench

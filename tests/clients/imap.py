@@ -69,10 +69,27 @@ ok(one.select("Work/Reports"))
 assert ok(one.uid("FETCH", copy, "(BODY.PEEK[])"))[0][1] == octets
 
 appended = b"From: <me@wing.test>\r\nSubject: a draft\r\n\r\nNot yet.\r\n"
-ok(one.append("Drafts", r"(\Draft)", None, appended))
+ok(one.append("Drafts", r"(\Draft)", imaplib.Time2Internaldate(1_700_000_000), appended))
 ok(one.select("Drafts"))
 (draft,) = uids(one, "DRAFT")
 assert ok(one.uid("FETCH", draft, "(BODY.PEEK[])"))[0][1] == appended
+
+later = appended.replace(b"a draft", b"Re: a draft")
+ok(one.append("Drafts", r"(\Draft)", imaplib.Time2Internaldate(1_700_000_060), later))
+ok(one.select("Drafts"))
+drafts = uids(one, "ALL")
+assert len(drafts) == 2, drafts
+capabilities = ok(one.capability())[0].decode().split()
+if "SORT" in capabilities:
+    assert ok(one.uid("SORT", "(REVERSE ARRIVAL)", "UTF-8", "ALL"))[0].split() == drafts[::-1]
+    assert ok(one.uid("SORT", "(SUBJECT)", "UTF-8", "DRAFT"))[0].split() == drafts
+    assert ok(one.uid("SORT", "(SIZE)", "UTF-8", "ALL"))[0].split() == drafts
+if "THREAD=REFERENCES" in capabilities:
+    threads = ok(one.uid("THREAD", "REFERENCES", "UTF-8", "ALL"))[0]
+    assert threads == b"(" + b" ".join(drafts) + b")", threads
+if "QUOTA" in capabilities:
+    roots = ok(one.getquotaroot("Drafts"))
+    assert roots[0][0].startswith(b'"Drafts"'), roots
 
 ok(one.select("Work/Reports"))
 if "MOVE" in one.capabilities:

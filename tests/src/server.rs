@@ -71,6 +71,7 @@ impl Setup {
             ("pop3", 2110),
             ("pop3s", 2995),
             ("lmtp", 2424),
+            ("sieve", 4190),
         ]);
         Setup {
             domain: domain.to_owned(),
@@ -110,8 +111,18 @@ impl Setup {
             let _ = writeln!(text, "{line}");
         }
         text.push_str("[listen]\n");
-        let services =
-            ["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "lmtp", "http"];
+        let services = [
+            "smtp",
+            "submission",
+            "submissions",
+            "imap",
+            "imaps",
+            "pop3",
+            "pop3s",
+            "sieve",
+            "lmtp",
+            "http",
+        ];
         for service in services {
             let list = match self.listen.get(service) {
                 Some(&port) => format!("[\"{}\"]", SocketAddr::new(self.ip, port)),

@@ -96,6 +96,19 @@ impl Ground {
         setup.outbound.push(format!("extra-roots = {:?}", self.authority.root));
         setup
     }
+
+    /// Puts the keys of a server's domain into the DNS, as its operator would.
+    pub fn publish_keys(&self, server: &Server) {
+        let domain = &server.setup.domain;
+        let keys = server.cli_json(&["domain", "keys", domain]);
+        for key in keys.as_array().expect("a list of keys") {
+            let record = key["record"].as_str().expect("a record");
+            let strings = record.as_bytes().chunks(200).map(String::from_utf8_lossy);
+            let strings: Vec<String> = strings.map(|part| format!("\"{part}\"")).collect();
+            let name = key["record_name"].as_str().expect("a name");
+            self.names.zone(name, &format!("$TTL 1\n@ TXT {}\n", strings.join(" ")));
+        }
+    }
 }
 
 impl Default for Ground {
@@ -131,6 +144,9 @@ impl World {
             for user in users {
                 server.add_user(user);
             }
+        }
+        for server in [&wax, &wing] {
+            ground.publish_keys(server);
         }
         wax.run();
         wing.run();

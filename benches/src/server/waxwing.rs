@@ -35,7 +35,7 @@ pub async fn prepare(
              smtp = [\"{smtp}\"]\n\
              imap = [\"{imap}\"]\n\
              submission = []\nsubmissions = []\nimaps = []\n\
-             pop3 = []\npop3s = []\nlmtp = []\nhttp = []\n\
+             pop3 = []\npop3s = []\nsieve = []\nlmtp = []\nhttp = []\n\
              [tls]\n\
              self-signed = true\n\
              allow-plaintext-login = true\n",

@@ -33,7 +33,11 @@ fn once_as_json_shows_both_journeys_and_exits_0() {
         assert_eq!(message["intact"], true);
         let (sent, received) = (&message["journey_at_sender"], &message["journey_at_recipient"]);
         assert_eq!(names(sent), ["accepted", "queued", "routed", "attempted"], "{sent:#}");
-        assert_eq!(names(received), ["accepted", "deposited"], "{received:#}");
+        assert_eq!(
+            names(received),
+            ["accepted", "examined", "judged", "deposited"],
+            "{received:#}"
+        );
         let sent = steps(sent);
         assert_eq!(sent[0]["source"]["login"], from, "by real submission");
         assert!(sent[0]["protocol"].as_str().unwrap().starts_with("ESMTPSA"), "{}", sent[0]);
@@ -45,10 +49,46 @@ fn once_as_json_shows_both_journeys_and_exits_0() {
 }
 
 #[test]
+fn forgeries_end_where_they_should_and_a_forwarded_message_arrives() {
+    let json = try_once(&["--once", "--json"]).json();
+    let scenes = json["scenes"].as_array().unwrap();
+    let shown: Vec<_> = scenes
+        .iter()
+        .map(|scene| (scene["scene"].as_str().unwrap(), scene["as_expected"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(shown, [("forged", true), ("altered in transit", true), ("forwarded", true)]);
+    for refused in &scenes[..2] {
+        let journey = &refused["journey"];
+        assert_eq!(names(journey), ["examined", "judged", "refused"], "{journey:#}");
+        let told = steps(journey)[2]["text"].as_str().unwrap().to_owned();
+        assert!(told.contains(journey["id"].as_str().unwrap()), "the sender can ask: {told}");
+    }
+    let forwarded = &scenes[2]["journey"];
+    assert_eq!(names(forwarded), ["accepted", "examined", "judged", "deposited"]);
+    assert!(forwarded["reverse_path"].as_str().unwrap().starts_with("SRS0="));
+    let findings = steps(forwarded)[1]["findings"].as_array().unwrap().clone();
+    let result = |check: &str| {
+        let found = findings.iter().find(|one| one["check"] == check);
+        found.map(|one| one["result"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(result("arc").as_deref(), Some("pass"));
+    assert_eq!(result("dmarc").as_deref(), Some("pass"));
+}
+
+#[test]
 fn once_in_words_tells_the_story() {
     let ran = try_once(&["--once"]);
     let text = ran.out();
-    for word in ["alice@wax.test", "bob@wing.test", "MX", "TLSv1.3", "INBOX", "as it was sent"] {
+    for word in [
+        "alice@wax.test",
+        "bob@wing.test",
+        "MX",
+        "TLSv1.3",
+        "INBOX",
+        "as it was sent",
+        "DKIM pass",
+        "5.7.26",
+    ] {
         assert!(text.contains(word), "{word} is missing: {ran}");
     }
 }

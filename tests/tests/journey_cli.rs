@@ -142,7 +142,7 @@ fn send_journey_and_message_tell_one_story() {
     assert_eq!(told["pending"], 0);
     // By Message-ID at the other end; and the list shows it.
     let id = told["message_id"].as_str().unwrap();
-    let there = world.wing.journey(&format!("<{id}>"));
+    let there = world.wing.journey(&format!("<{id}>"))[0].clone();
     assert_eq!(steps(&there)[0]["reverse_path"], ALICE);
     let words = world.wax.cli(&["journey", &journey]).ok().out();
     assert!(words.contains("mx.wing.test") && words.contains("250"), "{words}");
@@ -352,9 +352,10 @@ fn sigterm_ends_it_within_seconds_even_with_clients_connected() {
 #[test]
 fn help_names_every_command() {
     let help = waxwing(&["--help"], b"").ok().out();
-    for command in
-        ["serve", "try", "setup", "domain", "user", "alias", "queue", "send", "journey", "message"]
-    {
+    for command in [
+        "serve", "try", "setup", "check", "verify", "domain", "user", "alias", "queue", "send",
+        "journey", "message",
+    ] {
         assert!(help.contains(command), "{command}: {help}");
         waxwing(&[command, "--help"], b"").ok();
     }
