@@ -391,3 +391,21 @@ async fn one_full_mailbox_waits_and_the_others_have_it() {
     assert!(inbox[0].ends_with(LETTER), "{}", inbox[0]);
     assert_eq!(inbox[0].matches("Return-Path:").count(), 1);
 }
+
+/// Somebody forwards Alice's own letter back to her, and her domain publishes no DMARC record.
+#[tokio::test]
+async fn our_own_mail_that_comes_back_with_its_signature_is_no_forgery() {
+    let world = examining().await;
+    with_keys(&world).await;
+    let mx = Mx::new("mx.wing.example");
+    world.net.serve("192.0.2.1", mx.peer());
+    world.send(&["bob@wing.example"]).await;
+    world.run().await;
+    let (_, text) = mx.taken.lock().unwrap()[0].clone();
+    let path = || from("bob@wing.example", &["alice@wax.test"]);
+    let accepted = world.receive(path(), &text).await.unwrap();
+    assert_eq!(judged(&world, accepted.journey).await, Verdict::Accept);
+    let altered = text.replace("Hello, Bob.", "Pay, Alice.");
+    let doubted = world.receive(path(), &altered).await.unwrap();
+    assert_eq!(judged(&world, doubted.journey).await, Verdict::SpamFolder);
+}

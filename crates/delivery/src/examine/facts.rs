@@ -81,6 +81,18 @@ pub(super) fn of_dmarc(outcome: &dmarc::Outcome) -> DmarcFacts {
     }
 }
 
+/// Whether the author's own domain vouches for the message, also when it publishes no DMARC record:
+/// by a signature of it or of a domain above it, or by SPF for just that domain.
+pub(super) fn vouched_for(author: &str, spf: Option<&spf::Outcome>, dkim: &[Verification]) -> bool {
+    let Some((_, domain)) = author.rsplit_once('@') else { return false };
+    let signed = dkim.iter().any(|one| {
+        one.result == dkim::DkimResult::Pass
+            && waxwing_dns::record::is_at_or_below(domain, &one.domain)
+    });
+    let sent = spf.is_some_and(|spf| spf.result == spf::SpfResult::Pass && spf.domain == domain);
+    signed || sent
+}
+
 /// A chain vouches when every sealer is trusted, and the last of them wrote down that DMARC passed.
 pub(super) fn of_arc(validation: &arc::Validation, trusted: &[String]) -> ArcFacts {
     let status = match validation.status {

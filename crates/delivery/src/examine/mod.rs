@@ -172,7 +172,8 @@ async fn observe<R: Resolve, C: Clock>(
     .await;
     let Verified { dkim, arc } = verified;
     let dmarc = asking.dmarc(author.as_deref(), spf.as_ref(), &dkim).await;
-    let authenticated = dmarc.as_ref().is_some_and(|d| d.result == dmarc::DmarcResult::Pass);
+    let authenticated = dmarc.as_ref().is_some_and(|d| d.result == dmarc::DmarcResult::Pass)
+        || author.as_deref().is_some_and(|author| facts::vouched_for(author, spf.as_ref(), &dkim));
     let from = examine_from(
         &message,
         &FromFacts {
