@@ -21,6 +21,10 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("schema/sqlite-2.sql"),
         postgres: include_str!("schema/postgres-2.sql"),
     },
+    Migration {
+        sqlite: include_str!("schema/sqlite-3.sql"),
+        postgres: include_str!("schema/postgres-3.sql"),
+    },
 ];
 
 /// The newest schema that this program knows.

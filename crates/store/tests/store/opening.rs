@@ -8,6 +8,7 @@ crate::on_both!(
     opening_again_finds_everything,
     two_open_a_new_database_at_once,
     a_newer_schema_is_refused,
+    older_databases_are_brought_up_to_date,
     closing_finishes_what_was_asked,
 );
 
@@ -18,7 +19,7 @@ async fn opening_again_finds_everything(world: World) {
     world.store.clone().close().await;
     let again = world.second().await;
     assert_eq!(again.entries(inbox).await.unwrap().0.len(), 1);
-    assert_eq!(world.count("SELECT version FROM schema_version").await, 2);
+    assert_eq!(world.count("SELECT version FROM schema_version").await, 3);
     again.login("bob@wing.test", "secret").await.unwrap();
 }
 
@@ -51,6 +52,66 @@ async fn a_newer_schema_is_refused(world: World) {
         Ok(_) => panic!("opened"),
     }
     assert_eq!(world.count("SELECT version FROM schema_version").await, 4711);
+}
+
+/// The migrations, from the first, on SQLite and on PostgreSQL.
+const MIGRATIONS: [(&str, &str); 3] = [
+    (include_str!("../../src/schema/sqlite.sql"), include_str!("../../src/schema/postgres.sql")),
+    (
+        include_str!("../../src/schema/sqlite-2.sql"),
+        include_str!("../../src/schema/postgres-2.sql"),
+    ),
+    (
+        include_str!("../../src/schema/sqlite-3.sql"),
+        include_str!("../../src/schema/postgres-3.sql"),
+    ),
+];
+
+/// Somebody who was there before: an account with an INBOX, without a password.
+const LONG_THERE: &str = "
+    INSERT INTO schema_version (only_row, version) VALUES (1, VERSION);
+    INSERT INTO counters (name, value) VALUES ('uid_validity', 1000);
+    INSERT INTO domains (name, created_at) VALUES ('wing.test', 1);
+    INSERT INTO accounts (domain, address, address_key, display_name, disabled, used_octets,
+        message_count, modseq, created_at)
+        VALUES (1, 'bob@wing.test', 'bob@wing.test', 'Bob', 0, 0, 0, 1, 1);
+    INSERT INTO mailboxes (account, name, role, uid_validity, uid_next, total, unseen, deleted,
+        octets, highest_modseq, forgotten_modseq, keywords)
+        VALUES (1, 'INBOX', 1, 1000, 7, 0, 0, 0, 0, 1, 0, '');";
+
+async fn older_databases_are_brought_up_to_date(world: World) {
+    for version in 1..MIGRATIONS.len() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = if world.is_sqlite() {
+            format!("sqlite:{}", folder.path().join("old.db").display())
+        } else {
+            crate::server::Server::shared().create_database().await
+        };
+        let rows = LONG_THERE.replace("VERSION", &version.to_string());
+        let secret =
+            if world.is_sqlite() { "zeroblob(32)" } else { "decode(repeat('00', 32), 'hex')" };
+        let secret =
+            format!("INSERT INTO secrets (name, value) VALUES ('invented-keys', {secret});");
+        let mut script = String::new();
+        for (sqlite, postgres) in &MIGRATIONS[..version] {
+            script += if world.is_sqlite() { sqlite } else { postgres };
+        }
+        let rows = if world.is_sqlite() { rows.replace("''", "x''") } else { rows };
+        crate::world::execute(&url, &format!("{script}{rows}{secret}")).await;
+
+        let store = Store::open_with(settings(&url, folder.path().into(), "new"), CHEAP).await;
+        let store = store.unwrap_or_else(|error| panic!("from {version}: {error}"));
+        let at = address("bob@wing.test");
+        let bob = store.account_by_address(&at).await.unwrap().expect("still there");
+        let inbox = store.mailbox_by_name(bob.id, "INBOX").await.unwrap().expect("still there");
+        assert_eq!(inbox.uid_validity.0, 1000);
+        assert_eq!(append(&store, inbox.id, &mail("new", "x")).await, Uid(7));
+        let deposits = vec![deposit(&store, &bob, &mail("delivered", "x")).await];
+        store.accept(Acceptance { deposits, ..acceptance() }).await.unwrap();
+        store.set_password(&at, "secret").await.unwrap();
+        store.login("bob@wing.test", "secret").await.unwrap();
+        assert_eq!(columns(&url).await, columns(&world.url).await, "from {version}");
+    }
 }
 
 async fn closing_finishes_what_was_asked(world: World) {
@@ -132,23 +193,28 @@ async fn mail_is_for_its_owner_only() {
 #[tokio::test]
 async fn the_schemas_are_in_step() {
     let (sqlite, postgres) = (World::sqlite().await, World::postgres().await);
-    let path = sqlite.url.strip_prefix("sqlite:").unwrap().to_owned();
-    let connection = rusqlite::Connection::open(path).unwrap();
-    let mut statement = connection
-        .prepare(
-            "SELECT t.name, c.name, c.\"notnull\" = 0 FROM pragma_table_list() t \
-             JOIN pragma_table_info(t.name) c \
-             WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite_%' \
-             AND t.name NOT LIKE 'search%' ORDER BY t.name, c.cid",
-        )
-        .unwrap();
-    let ours: Vec<(String, String, bool)> = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
-    let client = crate::server::connect(&postgres.url).await;
-    let rows = client
+    let (ours, theirs) = (columns(&sqlite.url).await, columns(&postgres.url).await);
+    assert!(ours.len() > 80);
+    assert_eq!(ours, theirs);
+}
+
+/// Table, column, and whether it may be NULL. The search index is each engine's own.
+async fn columns(url: &str) -> Vec<(String, String, bool)> {
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        let mut statement = connection
+            .prepare(
+                "SELECT t.name, c.name, c.\"notnull\" = 0 FROM pragma_table_list() t \
+                 JOIN pragma_table_info(t.name) c \
+                 WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite_%' \
+                 AND t.name NOT LIKE 'search%' ORDER BY t.name, c.cid",
+            )
+            .unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        return rows.unwrap().collect::<Result<_, _>>().unwrap();
+    }
+    let rows = crate::server::connect(url)
+        .await
         .query(
             "SELECT table_name::text, column_name::text, is_nullable = 'YES' \
              FROM information_schema.columns WHERE table_schema = 'public' \
@@ -157,7 +223,5 @@ async fn the_schemas_are_in_step() {
         )
         .await
         .unwrap();
-    let theirs: Vec<_> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
-    assert!(ours.len() > 80);
-    assert_eq!(ours, theirs);
+    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }

@@ -80,11 +80,7 @@ impl World {
 
     /// Changes something behind the store's back.
     pub async fn execute(&self, sql: &str) {
-        if let Some(path) = self.url.strip_prefix("sqlite:") {
-            rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
-        } else {
-            crate::server::connect(&self.url).await.batch_execute(sql).await.unwrap();
-        }
+        execute(&self.url, sql).await;
     }
 
     /// What must hold at any moment, whatever happened.
@@ -92,6 +88,15 @@ impl World {
         for (what, sql) in INVARIANTS {
             assert_eq!(self.count(sql).await, 0, "{what}");
         }
+    }
+}
+
+/// Statements straight into a database.
+pub async fn execute(url: &str, sql: &str) {
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+    } else {
+        crate::server::connect(url).await.batch_execute(sql).await.unwrap();
     }
 }
 

@@ -1,0 +1,5 @@
+-- The third migration on PostgreSQL: more ways in, and more for clients to keep. sqlite-3.sql is the
+-- same tables for SQLite: keep the two in step.
+
+-- Asked for with every message: whom the account wrote to last.
+CREATE INDEX senders_written ON senders (account, last_at) WHERE written > 0;
