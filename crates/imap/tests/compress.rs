@@ -20,13 +20,16 @@ impl Packed {
         self.client.send(packed).await;
     }
 
-    /// All up to a line that begins so.
+    /// All up to and with a line that begins so; what came after it stays for the next time.
     async fn until(&mut self, start: &str) -> String {
         loop {
-            let text = String::from_utf8_lossy(&self.heard).into_owned();
-            if text.ends_with("\r\n") && text.lines().any(|line| line.starts_with(start)) {
-                self.heard.clear();
-                return text;
+            let mut ends_at = 0;
+            for line in self.heard.split_inclusive(|octet| *octet == b'\n') {
+                ends_at += line.len();
+                if line.starts_with(start.as_bytes()) && line.ends_with(b"\r\n") {
+                    let text = self.heard.drain(..ends_at).collect();
+                    return String::from_utf8(text).expect("ASCII");
+                }
             }
             let packed = self.client.octets(1).await;
             let mut piece = Vec::with_capacity(64 * 1024);
