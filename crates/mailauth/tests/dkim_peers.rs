@@ -2,9 +2,10 @@
 //!
 //! `scripts/python-peers` makes the Python that has dkimpy; `scripts/install unit` installs OpenDKIM.
 
+mod peers;
 mod world;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use base64::Engine;
@@ -22,17 +23,11 @@ const ALGORITHMS: [Algorithm; 2] = [Algorithm::RsaSha256, Algorithm::Ed25519Sha2
 const KINDS: [Canonicalization; 2] = [Canonicalization::Simple, Canonicalization::Relaxed];
 const DOMAIN: &str = "example.com";
 
-fn python() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    target.unwrap_or_else(|| workspace.join("target")).join("peers/bin/python")
-}
-
 /// Has dkimpy do the jobs.
 fn dkimpy(jobs: &[Value]) -> Vec<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/dkimpy.py");
     let input = serde_json::to_vec(jobs).expect("JSON");
-    let (good, output) = program(Command::new(python()).arg(script), &input);
+    let (good, output) = program(Command::new(peers::python()).arg(script), &input);
     assert!(good, "dkimpy fails: {}", String::from_utf8_lossy(&output));
     serde_json::from_slice(&output).expect("JSON")
 }

@@ -1,9 +1,9 @@
 //! What was observed about a message before anything is decided: plain data, ready to be stored.
 //!
-//! These are the filter's own small types. Whoever runs the checks fills them in; nothing here
-//! knows how SPF is evaluated or a signature verified. An absent value means that the check was not
-//! made, which is never held against anybody; a check that was made and found nothing says so in
-//! its result.
+//! The results are mailauth's own words; of the rest only what is weighed is here. Whoever runs the
+//! checks fills it in; nothing here knows how SPF is evaluated or a signature verified. An absent
+//! value means that the check was not made, which is never held against anybody; a check that was
+//! made and found nothing says so in its result.
 
 use std::net::IpAddr;
 
@@ -13,6 +13,11 @@ use waxwing_message::journey::Finding;
 
 use super::reputation::ReputationOutcome;
 use super::words::WordsOutcome;
+
+pub use waxwing_mailauth::arc::ChainStatus as ArcStatus;
+pub use waxwing_mailauth::dkim::DkimResult;
+pub use waxwing_mailauth::dmarc::{DmarcResult, Policy as DmarcPolicy};
+pub use waxwing_mailauth::spf::SpfResult;
 
 /// All that is known when a verdict is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -55,20 +60,6 @@ pub struct Evidence {
     pub forwarded: Vec<String>,
 }
 
-/// Results of SPF (RFC 7208 §2.6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)] // The RFC's own words.
-pub enum SpfResult {
-    Pass,
-    Fail,
-    SoftFail,
-    Neutral,
-    None,
-    TempError,
-    PermError,
-}
-
 /// What SPF said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpfFacts {
@@ -79,19 +70,6 @@ pub struct SpfFacts {
     /// Which term matched or what went wrong, in words; may be empty.
     #[serde(default)]
     pub reason: String,
-}
-
-/// Results of one signature (RFC 8601 §2.7.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)] // The RFC's own words.
-pub enum DkimResult {
-    Pass,
-    Fail,
-    Policy,
-    Neutral,
-    TempError,
-    PermError,
 }
 
 /// What one DKIM signature is worth.
@@ -107,29 +85,6 @@ pub struct DkimFacts {
     /// What does not hold, in words; may be empty.
     #[serde(default)]
     pub reason: String,
-}
-
-/// Results of DMARC (RFC 9989 and RFC 8601 §2.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)] // The RFC's own words.
-pub enum DmarcResult {
-    Pass,
-    Fail,
-    /// The domain publishes no policy.
-    None,
-    TempError,
-    PermError,
-}
-
-/// What the author's domain asks for when mail fails DMARC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)] // The RFC's own words.
-pub enum DmarcPolicy {
-    None,
-    Quarantine,
-    Reject,
 }
 
 /// What DMARC said.
@@ -158,16 +113,6 @@ impl DmarcFacts {
             (policy, _) => policy,
         }
     }
-}
-
-/// State of an ARC chain (RFC 8617 §4.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)] // The RFC's own words.
-pub enum ArcStatus {
-    None,
-    Pass,
-    Fail,
 }
 
 /// What an ARC chain tells.

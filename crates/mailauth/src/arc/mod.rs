@@ -21,6 +21,7 @@ mod chain;
 mod seal;
 mod validate;
 
+use serde::{Deserialize, Serialize};
 use waxwing_message::journey::{Check, Finding, LookupSeen};
 
 use crate::results::{AuthenticationResults, MethodResult};
@@ -32,7 +33,8 @@ pub use seal::{SealError, seal, seal_over};
 pub const INSTANCES_MAX: u32 = 50;
 
 /// What a chain is worth (RFC 8617 §4.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ChainStatus {
     /// There is no chain.
     #[default]

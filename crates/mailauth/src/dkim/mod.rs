@@ -33,6 +33,7 @@ mod verify;
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use waxwing_dns::Resolve;
 use waxwing_message::journey::{Check, Finding, LookupSeen};
 
@@ -57,7 +58,8 @@ pub(crate) use signature::{Kind, read_tags};
 pub(crate) use verify::{Signature, verify as verify_one};
 
 /// The result of one signature, in the words of RFC 8601 §2.7.1. A message without any has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DkimResult {
     /// The signature holds.
     Pass,

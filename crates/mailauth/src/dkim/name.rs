@@ -15,14 +15,10 @@ pub(crate) fn ascii(name: &str) -> Option<String> {
     whole.then(|| name.to_ascii_lowercase())
 }
 
-/// Whether `name` is `domain` or below it; both in the form for the DNS.
-pub(crate) fn is_at_or_below(name: &str, domain: &str) -> bool {
-    name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use waxwing_dns::record::is_at_or_below;
 
     #[test]
     fn names() {

@@ -260,7 +260,7 @@ fn identity_is_domain(identity: &str, domain: &str) -> Result<bool, Problem> {
     let of = identity.rsplit_once('@').and_then(|(_, of)| name::ascii(of));
     match of {
         Some(of) if of == domain => Ok(true),
-        Some(of) if name::is_at_or_below(&of, domain) => Ok(false),
+        Some(of) if waxwing_dns::record::is_at_or_below(&of, domain) => Ok(false),
         _ => Err(Problem::DomainMismatch {
             identity: identity.to_owned(),
             domain: domain.to_owned(),

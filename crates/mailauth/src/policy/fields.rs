@@ -19,17 +19,22 @@ pub enum RecordError {
 /// Longer records are not read: real ones have a hundred octets.
 const MAX_RECORD_OCTETS: usize = 8 * 1024;
 
-/// The texts that are records of this version, the others discarded. A record of another version,
-/// or something else that lives at the same name, is no error.
-pub(super) fn of_version<'t>(
+/// The one record of this version among the texts, read by `parse`. A record of another version, or
+/// something else that lives at the same name, is no error.
+pub(super) fn select<'t, T>(
     texts: impl IntoIterator<Item = &'t [u8]>,
     version: &str,
-) -> Vec<&'t [u8]> {
+    parse: impl FnOnce(&[u8]) -> Result<T, RecordError>,
+) -> Result<Option<T>, RecordError> {
     let is_ours = |text: &&[u8]| {
         text.strip_prefix(version.as_bytes())
             .is_some_and(|rest| rest.trim_ascii_start().starts_with(b";"))
     };
-    texts.into_iter().filter(is_ours).collect()
+    match texts.into_iter().filter(is_ours).collect::<Vec<_>>().as_slice() {
+        [] => Ok(None),
+        [one] => parse(one).map(Some),
+        several => Err(RecordError::Several(several.len())),
+    }
 }
 
 /// The fields after the version, in order; names as written.

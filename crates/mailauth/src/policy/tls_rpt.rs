@@ -41,11 +41,7 @@ impl Record {
     pub fn select<'t>(
         texts: impl IntoIterator<Item = &'t [u8]>,
     ) -> Result<Option<Record>, RecordError> {
-        match fields::of_version(texts, VERSION).as_slice() {
-            [] => Ok(None),
-            [one] => Record::parse(one).map(Some),
-            several => Err(RecordError::Several(several.len())),
-        }
+        fields::select(texts, VERSION, Record::parse)
     }
 
     /// One record.

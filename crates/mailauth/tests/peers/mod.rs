@@ -5,9 +5,10 @@ use std::process::Command;
 
 /// Runs one of the scripts of this folder and gives what it prints. Loud when it cannot.
 #[track_caller]
+#[allow(dead_code)] // Not every test file runs one alone.
 pub fn run(script: &str, arguments: &[&str]) -> String {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = python(crate_folder);
+    let python = python();
     let output = Command::new(&python)
         .arg(crate_folder.join("tests/peers").join(script))
         .args(arguments)
@@ -18,8 +19,9 @@ pub fn run(script: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("the script prints UTF-8")
 }
 
-fn python(crate_folder: &Path) -> PathBuf {
-    let root = crate_folder.join("../..");
+/// Their Python, made when it is not there. Loud when it cannot.
+pub fn python() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let made = Command::new(root.join("scripts/python-peers")).output();
     match made {
         Ok(output) if output.status.success() => {

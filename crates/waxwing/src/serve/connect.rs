@@ -72,7 +72,7 @@ impl Network {
                 .context("building the certificate verifier")?;
         Ok(Network {
             strict: tls_connector(extra_roots)?,
-            any: connector_with(AnyCertificate { provider })?,
+            any: connector_with(WithoutRoots { provider, dane: None })?,
             judge,
         })
     }
@@ -176,8 +176,8 @@ impl Connect for Network {
             Verify::Record => self.any.clone(),
             Verify::Require => self.strict.clone(),
             Verify::Dane(dane) => {
-                let any = AnyCertificate { provider: tls::provider() };
-                connector_with(NamedByDane { dane: dane.clone(), any })
+                let provider = tls::provider();
+                connector_with(WithoutRoots { provider, dane: Some(dane.clone()) })
                     .map_err(|error| format!("{error:#}"))?
             }
         };
@@ -201,14 +201,15 @@ impl Connect for Network {
     }
 }
 
-/// Takes a chain that a host's TLSA records name (RFC 7672 §3.1); public roots do not count.
+/// Asks no public root: takes a chain that a host's TLSA records name (RFC 7672 §3.1), or any where
+/// there are none. That the peer holds its key is always checked.
 #[derive(Debug)]
-struct NamedByDane {
-    dane: Arc<Dane>,
-    any: AnyCertificate,
+struct WithoutRoots {
+    provider: Arc<CryptoProvider>,
+    dane: Option<Arc<Dane>>,
 }
 
-impl ServerCertVerifier for NamedByDane {
+impl ServerCertVerifier for WithoutRoots {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -217,53 +218,13 @@ impl ServerCertVerifier for NamedByDane {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(dane) = &self.dane else { return Ok(ServerCertVerified::assertion()) };
         let chain: Vec<&[u8]> =
             std::iter::once(end_entity).chain(intermediates).map(AsRef::as_ref).collect();
-        match self.dane.check(&chain, now.as_secs()) {
+        match dane.check(&chain, now.as_secs()) {
             Ok(_) => Ok(ServerCertVerified::assertion()),
             Err(error) => Err(CertificateError::Other(OtherError(Arc::new(error))).into()),
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.any.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.any.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.any.supported_verify_schemes()
-    }
-}
-
-/// Takes any certificate; that the peer holds its key is still checked.
-#[derive(Debug)]
-struct AnyCertificate {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

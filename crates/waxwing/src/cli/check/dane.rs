@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use waxwing_dns::{Answer, Dnssec, LookupError, Resolve, Tlsa};
+use waxwing_mailauth::policy::dane;
 
 use super::section::{Remark, Section};
 
@@ -61,7 +62,7 @@ fn judge_host(host: &str, answer: &Result<Answer<Tlsa>, LookupError>) -> Remark 
         // RFC 7672 §2.2: a failed question for TLSA makes the host unusable in a signed zone.
         Err(error) => return Remark::unanswered(&format!("the TLSA records of {host}"), error),
     };
-    let usable = answer.records.iter().filter(|record| is_usable(record)).count();
+    let usable = answer.records.iter().filter(|record| dane::is_usable(record)).count();
     let total = answer.records.len();
     match answer.dnssec {
         _ if usable == 0 => {
@@ -91,17 +92,6 @@ fn judge_host(host: &str, answer: &Result<Answer<Tlsa>, LookupError>) -> Remark 
         }
         Dnssec::Secure => Remark::good("dane", format!("{host}: {usable} usable, signed (DNSSEC)")),
     }
-}
-
-/// What a mail server can check a certificate by (RFC 7672 §3.1, RFC 6698 §2.1).
-fn is_usable(record: &Tlsa) -> bool {
-    let length_fits = match record.matching {
-        0 => !record.data.is_empty(),
-        1 => record.data.len() == 32,
-        2 => record.data.len() == 64,
-        _ => false,
-    };
-    matches!(record.usage, 2 | 3) && record.selector <= 1 && length_fits
 }
 
 #[cfg(test)]
