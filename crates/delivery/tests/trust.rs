@@ -204,15 +204,21 @@ async fn with_keys(world: &World) {
     }
 }
 
-#[tokio::test]
-async fn what_leaves_is_signed_with_both_algorithms() {
-    let world = examining().await;
-    with_keys(&world).await;
+/// Alice's letter to Bob, as his server gets it.
+async fn letter_on_its_way(world: &World) -> String {
+    with_keys(world).await;
     let mx = Mx::new("mx.wing.example");
     world.net.serve("192.0.2.1", mx.peer());
     world.send(&["bob@wing.example"]).await;
     assert_eq!(world.run().await, 1);
     let (_, text) = mx.taken.lock().unwrap()[0].clone();
+    text
+}
+
+#[tokio::test]
+async fn what_leaves_is_signed_with_both_algorithms() {
+    let world = examining().await;
+    let text = letter_on_its_way(&world).await;
     let verified = dkim::verify(&*world.zone, text.as_bytes(), world.now()).await;
     let found: Vec<_> =
         verified.dkim.iter().map(|one| (one.result, one.algorithm.as_str())).collect();
@@ -396,12 +402,7 @@ async fn one_full_mailbox_waits_and_the_others_have_it() {
 #[tokio::test]
 async fn our_own_mail_that_comes_back_with_its_signature_is_no_forgery() {
     let world = examining().await;
-    with_keys(&world).await;
-    let mx = Mx::new("mx.wing.example");
-    world.net.serve("192.0.2.1", mx.peer());
-    world.send(&["bob@wing.example"]).await;
-    world.run().await;
-    let (_, text) = mx.taken.lock().unwrap()[0].clone();
+    let text = letter_on_its_way(&world).await;
     let path = || from("bob@wing.example", &["alice@wax.test"]);
     let accepted = world.receive(path(), &text).await.unwrap();
     assert_eq!(judged(&world, accepted.journey).await, Verdict::Accept);

@@ -420,7 +420,7 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
         let mut events = vec![Event { at: now, step: accepted }];
         let (mut author, mut observed) = (None, Vec::new());
         if let Some(judged) = judged {
-            author = judged.author;
+            author = judged.examination.author;
             events.extend(judged.events);
             observed.extend(judged.observed);
         }

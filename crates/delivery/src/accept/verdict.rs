@@ -1,9 +1,11 @@
 //! From what was observed to what is done: one verdict for the message, one for each reader.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use waxwing_dns::Resolve;
 use waxwing_filter::spam::evidence::GreylistFacts;
-use waxwing_filter::spam::judge;
+use waxwing_filter::spam::{Judgement, judge};
 use waxwing_mailauth::dkim::Verifier;
 use waxwing_mailauth::dmarc;
 use waxwing_message::journey::{Event, Step, Verdict};
@@ -24,11 +26,20 @@ pub(super) struct Judged {
     pub events: Vec<Event>,
     /// For the author's domain.
     pub observed: Option<Observation>,
-    /// The author's address, folded.
-    pub author: Option<String>,
 }
 
 impl<R: Resolve, C: Clock> Acceptor<R, C> {
+    /// For a message that is about to come, to be fed with its octets: what [`Incoming::verifier`]
+    /// wants. `None` when nobody will ask about its signatures.
+    pub fn verifier(&self, entrance: Entrance, ip: IpAddr) -> Option<Verifier> {
+        self.examines(entrance, ip).then(Verifier::new)
+    }
+
+    fn examines(&self, entrance: Entrance, ip: IpAddr) -> bool {
+        let judging = &self.policy.judging;
+        entrance == Entrance::Mx && judging.examine && !is_trusted(&self.policy, ip)
+    }
+
     /// Examines and judges mail from other servers; `None` for all other mail. What is spam to a
     /// reader goes to that reader's spam folder.
     pub(super) async fn judge(
@@ -38,11 +49,8 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
         journey: JourneyId,
         now: Timestamp,
     ) -> Result<Option<Judged>, Refusal> {
-        let Some(ip) = incoming.source.ip else { return Ok(None) };
-        let examine = self.policy.judging.examine && !is_trusted(&self.policy, ip);
-        if incoming.entrance != Entrance::Mx || !examine {
-            return Ok(None);
-        }
+        let examined = |ip: &IpAddr| self.examines(incoming.entrance, *ip);
+        let Some(ip) = incoming.source.ip.filter(examined) else { return Ok(None) };
         let verifier = incoming.verifier.take().unwrap_or_else(|| {
             let mut verifier = Verifier::new();
             verifier.write(incoming.spool.as_bytes());
@@ -58,20 +66,7 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
         let mut examination = examining.await?;
         self.greylist(incoming, &mut examination, now).await?;
         let overall = examination.judged(&self.policy);
-        let recipient = match incoming.envelope.recipients.as_slice() {
-            [only] => Some(&only.address),
-            _ => None,
-        };
-        let path = &incoming.envelope.reverse_path;
-        let mut observed = examination.to_report(path, recipient, &overall, now);
-        // Deviates: a domain's own reports are not reported on. Two that have nothing else to say
-        // would otherwise tell each other of their reports every day for ever.
-        let passed = examination.dmarc.as_ref().map(|dmarc| dmarc.result);
-        let own_report = passed == Some(dmarc::DmarcResult::Pass)
-            && reports::says_report(incoming.spool.as_bytes());
-        if own_report || !self.policy.reports.send {
-            observed = None;
-        }
+        let observed = self.to_report(incoming, &examination, &overall, now);
         let mut events = vec![Event { at: now, step: examination.step() }];
         if let Some(refusal) = refusal(&overall.verdict, journey) {
             events.push(judged_event(&overall, None, now));
@@ -96,8 +91,33 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
                 deposit.mailbox = DepositTo::Role(Role::Junk);
             }
         }
-        let author = examination.author.clone();
-        Ok(Some(Judged { examination, events, observed, author }))
+        Ok(Some(Judged { examination, events, observed }))
+    }
+
+    /// What the author's domain is told, if we tell it anything.
+    fn to_report(
+        &self,
+        incoming: &Incoming,
+        examination: &Examination,
+        overall: &Judgement,
+        now: Timestamp,
+    ) -> Option<Observation> {
+        if !self.policy.reports.send {
+            return None;
+        }
+        // Deviates: a domain's own reports are not reported on. Two that have nothing else to say
+        // would otherwise tell each other of their reports every day for ever.
+        let passed = examination.dmarc.as_ref().map(|dmarc| dmarc.result);
+        if passed == Some(dmarc::DmarcResult::Pass)
+            && reports::says_report(incoming.spool.as_bytes())
+        {
+            return None;
+        }
+        let recipient = match incoming.envelope.recipients.as_slice() {
+            [only] => Some(&only.address),
+            _ => None,
+        };
+        examination.to_report(&incoming.envelope.reverse_path, recipient, overall, now)
     }
 
     /// When greylisting: since when this origin is known.

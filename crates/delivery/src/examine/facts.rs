@@ -1,10 +1,7 @@
 //! From what mailauth says to what the filter judges, what is learned by, and what is reported.
 
 use waxwing_filter::spam::connection::networks;
-use waxwing_filter::spam::evidence::{
-    ArcFacts, ArcStatus, DkimFacts, DkimResult, DmarcFacts, DmarcPolicy, DmarcResult, Evidence,
-    SpfFacts, SpfResult,
-};
+use waxwing_filter::spam::evidence::{ArcFacts, DkimFacts, DmarcFacts, Evidence, SpfFacts};
 use waxwing_mailauth::dkim::{self, Verification, Verified};
 use waxwing_mailauth::{arc, dmarc, spf};
 use waxwing_message::ReversePath;
@@ -15,29 +12,16 @@ use waxwing_store::{SenderIdentity, SenderKind};
 const NAME_OCTETS_MAX: usize = 320;
 
 pub(super) fn of_spf(outcome: &spf::Outcome) -> SpfFacts {
-    let result = match outcome.result {
-        spf::SpfResult::Pass => SpfResult::Pass,
-        spf::SpfResult::Fail => SpfResult::Fail,
-        spf::SpfResult::SoftFail => SpfResult::SoftFail,
-        spf::SpfResult::Neutral => SpfResult::Neutral,
-        spf::SpfResult::None => SpfResult::None,
-        spf::SpfResult::TempError => SpfResult::TempError,
-        spf::SpfResult::PermError => SpfResult::PermError,
-    };
-    SpfFacts { result, domain: outcome.domain.clone(), reason: outcome.reason.clone() }
+    SpfFacts {
+        result: outcome.result,
+        domain: outcome.domain.clone(),
+        reason: outcome.reason.clone(),
+    }
 }
 
 pub(super) fn of_dkim(one: &Verification) -> DkimFacts {
-    let result = match one.result {
-        dkim::DkimResult::Pass => DkimResult::Pass,
-        dkim::DkimResult::Fail => DkimResult::Fail,
-        dkim::DkimResult::Neutral => DkimResult::Neutral,
-        dkim::DkimResult::Policy => DkimResult::Policy,
-        dkim::DkimResult::TempError => DkimResult::TempError,
-        dkim::DkimResult::PermError => DkimResult::PermError,
-    };
     DkimFacts {
-        result,
+        result: one.result,
         domain: one.domain.clone(),
         selector: one.selector.clone(),
         reason: one.reason.clone(),
@@ -53,27 +37,15 @@ pub(super) fn dkim_input(one: &Verification) -> dmarc::DkimInput<'_> {
 }
 
 pub(super) fn of_dmarc(outcome: &dmarc::Outcome) -> DmarcFacts {
-    let result = match outcome.result {
-        dmarc::DmarcResult::Pass => DmarcResult::Pass,
-        dmarc::DmarcResult::Fail => DmarcResult::Fail,
-        dmarc::DmarcResult::None => DmarcResult::None,
-        dmarc::DmarcResult::TempError => DmarcResult::TempError,
-        dmarc::DmarcResult::PermError => DmarcResult::PermError,
-    };
     let aligned = match (outcome.dkim_aligned, outcome.spf_aligned) {
         (true, true) => Some("DKIM and SPF"),
         (true, false) => Some("DKIM"),
         (false, true) => Some("SPF"),
         (false, false) => None,
     };
-    let policy = match outcome.policy {
-        dmarc::Policy::None => DmarcPolicy::None,
-        dmarc::Policy::Quarantine => DmarcPolicy::Quarantine,
-        dmarc::Policy::Reject => DmarcPolicy::Reject,
-    };
     DmarcFacts {
-        result,
-        policy: outcome.record.as_ref().map(|_| policy),
+        result: outcome.result,
+        policy: outcome.record.as_ref().map(|_| outcome.policy),
         domain: outcome.author_domain.clone(),
         aligned: aligned.map(str::to_owned),
         // `policy` is what is to be applied already.
@@ -95,11 +67,6 @@ pub(super) fn vouched_for(author: &str, spf: Option<&spf::Outcome>, dkim: &[Veri
 
 /// A chain vouches when every sealer is trusted, and the last of them wrote down that DMARC passed.
 pub(super) fn of_arc(validation: &arc::Validation, trusted: &[String]) -> ArcFacts {
-    let status = match validation.status {
-        arc::ChainStatus::None => ArcStatus::None,
-        arc::ChainStatus::Pass => ArcStatus::Pass,
-        arc::ChainStatus::Fail => ArcStatus::Fail,
-    };
     let is_trusted = |domain: &str| {
         trusted.iter().any(|trusted| waxwing_dns::record::is_at_or_below(domain, trusted))
     };
@@ -110,7 +77,7 @@ pub(super) fn of_arc(validation: &arc::Validation, trusted: &[String]) -> ArcFac
         of("dmarc") == Some("pass") || (of("arc") == Some("pass") && sealers.len() > 1)
     });
     ArcFacts {
-        status,
+        status: validation.status,
         sealer: sealers.last().map(|sealer| sealer.domain.clone()).unwrap_or_default(),
         trusted_sealer: !sealers.is_empty() && sealers.iter().all(|s| is_trusted(&s.domain)),
         original_dmarc_pass: passed,
@@ -193,10 +160,10 @@ pub(super) fn identities(
         }
         add(SenderKind::OrganizationalDomain, dmarc.map_or("", |d| &d.organizational_domain));
     }
-    for one in evidence.dkim.iter().filter(|one| one.result == DkimResult::Pass) {
+    for one in evidence.dkim.iter().filter(|one| one.result == dkim::DkimResult::Pass) {
         add(SenderKind::DkimDomain, &one.domain);
     }
-    if let Some(spf) = evidence.spf.as_ref().filter(|spf| spf.result == SpfResult::Pass) {
+    if let Some(spf) = evidence.spf.as_ref().filter(|spf| spf.result == spf::SpfResult::Pass) {
         add(SenderKind::SpfDomain, &spf.domain);
     }
     if let Some(ip) = evidence.ip {
@@ -207,31 +174,25 @@ pub(super) fn identities(
     all
 }
 
+/// What a journey calls each kind of identity.
+const KINDS: [(SenderKind, &str); 7] = [
+    (SenderKind::Address, "address"),
+    (SenderKind::Domain, "domain"),
+    (SenderKind::OrganizationalDomain, "organizational_domain"),
+    (SenderKind::DkimDomain, "dkim_domain"),
+    (SenderKind::SpfDomain, "spf_domain"),
+    (SenderKind::Ip, "ip"),
+    (SenderKind::Network, "network"),
+];
+
 /// As the journey shows an identity.
 pub(super) fn shown(identity: &SenderIdentity) -> KnownBy {
-    let kind = match identity.kind {
-        SenderKind::Address => "address",
-        SenderKind::Domain => "domain",
-        SenderKind::OrganizationalDomain => "organizational_domain",
-        SenderKind::DkimDomain => "dkim_domain",
-        SenderKind::SpfDomain => "spf_domain",
-        SenderKind::Ip => "ip",
-        SenderKind::Network => "network",
-    };
+    let kind = KINDS.iter().find(|(kind, _)| *kind == identity.kind).map_or("", |(_, name)| name);
     KnownBy { kind: kind.to_owned(), name: identity.name.clone() }
 }
 
 /// Back from the journey.
 pub(crate) fn identity_of(shown: &KnownBy) -> Option<SenderIdentity> {
-    let kind = match shown.kind.as_str() {
-        "address" => SenderKind::Address,
-        "domain" => SenderKind::Domain,
-        "organizational_domain" => SenderKind::OrganizationalDomain,
-        "dkim_domain" => SenderKind::DkimDomain,
-        "spf_domain" => SenderKind::SpfDomain,
-        "ip" => SenderKind::Ip,
-        "network" => SenderKind::Network,
-        _ => return None,
-    };
+    let (kind, _) = KINDS.into_iter().find(|(_, name)| *name == shown.kind)?;
     Some(SenderIdentity { kind, name: shown.name.clone() })
 }

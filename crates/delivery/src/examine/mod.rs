@@ -40,7 +40,7 @@ use waxwing_filter::spam::connection::networks;
 use waxwing_filter::spam::evidence::traces_of_forwarding;
 use waxwing_filter::spam::{Evidence, Judgement, judge};
 use waxwing_mailauth::arc::{self, ChainStatus};
-use waxwing_mailauth::dkim::{Verification, Verified, Verifier};
+use waxwing_mailauth::dkim::{KeyCache, Verification, Verified, Verifier};
 use waxwing_mailauth::results::AuthenticationResults;
 use waxwing_mailauth::spf::record::network_holds;
 use waxwing_mailauth::{dmarc, spf};
@@ -101,6 +101,8 @@ pub(crate) struct Examination {
 /// Examines messages.
 pub(crate) struct Examiner<R> {
     resolver: R,
+    /// Keys of other domains, read once for each text of a record.
+    keys: KeyCache,
     own: Mutex<Option<(Instant, Own)>>,
 }
 
@@ -113,7 +115,7 @@ struct Own {
 
 impl<R: Resolve> Examiner<R> {
     pub fn new(resolver: R) -> Examiner<R> {
-        Examiner { resolver, own: Mutex::new(None) }
+        Examiner { resolver, keys: KeyCache::new(), own: Mutex::new(None) }
     }
 
     /// Asks everything that can be asked about a message.
@@ -125,7 +127,7 @@ impl<R: Resolve> Examiner<R> {
         visit: Visit<'_>,
     ) -> Result<Examination, StoreError> {
         let own = self.own_names(clock, store).await?;
-        Ok(observe(&self.resolver, clock, policy, &own, visit).await)
+        Ok(observe(&self.resolver, &self.keys, clock, policy, &own, visit).await)
     }
 
     /// Our domains and people, as they were at most a minute ago.
@@ -150,6 +152,7 @@ impl<R: Resolve> Examiner<R> {
 /// Asks everything that can be asked about a message, but for what the store knows.
 async fn observe<R: Resolve, C: Clock>(
     resolver: &R,
+    keys: &KeyCache,
     clock: &C,
     policy: &Policy,
     own: &Own,
@@ -165,7 +168,7 @@ async fn observe<R: Resolve, C: Clock>(
     let asking = connection::Asking { resolver, clock, limit: policy.judging.patience };
     let (spf, verified, seen, listed) = join4(
         asking.spf(policy, client, now),
-        asking.or_else(verifier.finish(resolver, now), facts::verified_without_answer),
+        asking.or_else(verifier.finish_with(resolver, keys, now), facts::verified_without_answer),
         asking.client(policy, &own.domains, client),
         asking.blocklists(policy, ip, author.as_deref()),
     )

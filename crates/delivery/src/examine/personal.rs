@@ -16,20 +16,28 @@ use super::{CONTENT_OCTETS, Evidence, Examination};
 /// Addresses written to that authors' names are compared with.
 const CONTACTS_MAX: usize = 200;
 
-/// The words of a message, cut when they are first wanted.
+/// What a message says, for all its readers: parsed, and cut into words, when that is first wanted.
 pub(crate) struct Content<'a> {
     raw: &'a [u8],
+    message: Option<Message<'a>>,
     words: Option<Vec<Token>>,
 }
 
 impl<'a> Content<'a> {
     pub fn new(raw: &'a [u8]) -> Content<'a> {
-        Content { raw: &raw[..raw.len().min(CONTENT_OCTETS)], words: None }
+        let raw = &raw[..raw.len().min(CONTENT_OCTETS)];
+        Content { raw, message: None, words: None }
+    }
+
+    fn message(&mut self) -> &Message<'a> {
+        self.message.get_or_insert_with(|| Message::parse(self.raw))
     }
 
     fn words(&mut self) -> &[Token] {
-        let raw = self.raw;
-        self.words.get_or_insert_with(|| tokens(&Message::parse(raw)))
+        if self.words.is_none() {
+            self.words = Some(tokens(self.message()));
+        }
+        self.words.as_deref().unwrap_or_default()
     }
 }
 
@@ -43,7 +51,7 @@ impl Examination {
         now: jiff::Timestamp,
     ) -> Result<Evidence, StoreError> {
         let mut evidence = self.evidence.clone();
-        evidence.from.extend(self.likeness_to_contacts(store, account, content.raw).await?);
+        evidence.from.extend(likeness_to_contacts(store, account, content).await?);
         let known = self.known(store, account, now).await?;
         let reputation = judge_reputation(&known, &Authenticity::from(&evidence));
         // Words only when the sender says nothing: most mail is from people who are known.
@@ -89,24 +97,23 @@ impl Examination {
         }
         Ok(known)
     }
+}
 
-    /// Authors that look like somebody the reader writes to.
-    async fn likeness_to_contacts(
-        &self,
-        store: &Store,
-        account: AccountId,
-        raw: &[u8],
-    ) -> Result<Vec<waxwing_message::journey::Finding>, StoreError> {
-        let contacts = store.written_to(account, CONTACTS_MAX).await?;
-        if contacts.is_empty() {
-            return Ok(Vec::new());
-        }
-        let contacts: Vec<_> = contacts.into_iter().map(|at| (String::new(), at)).collect();
-        let facts = FromFacts { contacts: &contacts, ..FromFacts::default() };
-        let mut found = examine_from(&Message::parse(raw), &facts);
-        found.retain(|one| one.result == "like-contact" || one.result == "name-of-contact");
-        Ok(found)
+/// Authors that look like somebody the reader writes to.
+async fn likeness_to_contacts(
+    store: &Store,
+    account: AccountId,
+    content: &mut Content<'_>,
+) -> Result<Vec<waxwing_message::journey::Finding>, StoreError> {
+    let contacts = store.written_to(account, CONTACTS_MAX).await?;
+    if contacts.is_empty() {
+        return Ok(Vec::new());
     }
+    let contacts: Vec<_> = contacts.into_iter().map(|at| (String::new(), at)).collect();
+    let facts = FromFacts { contacts: &contacts, ..FromFacts::default() };
+    let mut found = examine_from(content.message(), &facts);
+    found.retain(|one| one.result == "like-contact" || one.result == "name-of-contact");
+    Ok(found)
 }
 
 async fn words(

@@ -5,7 +5,7 @@
 
 use waxwing_dns::Resolve;
 use waxwing_filter::spam::Judgement;
-use waxwing_mailauth::dkim::Verifier;
+use waxwing_mailauth::dkim::{KeyCache, Verifier};
 use waxwing_mailauth::results::AuthenticationResults;
 use waxwing_message::journey::Finding;
 
@@ -45,7 +45,8 @@ pub async fn examine_saved<R: Resolve, C: Clock>(
     let mut verifier = Verifier::new();
     verifier.write(raw);
     let visit = Visit { client, raw, verifier };
-    let examination = observe(resolver, clock, policy, &Own::default(), visit).await;
+    let examination =
+        observe(resolver, &KeyCache::new(), clock, policy, &Own::default(), visit).await;
     let judgement = examination.judged(policy);
     Examined { findings: examination.findings, results: examination.results, judgement }
 }

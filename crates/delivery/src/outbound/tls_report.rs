@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use waxwing_mailauth::report::tls::PolicyType;
+
 /// One session, or one failure to come by a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsOutcome {
@@ -30,18 +32,6 @@ pub struct TlsOutcome {
     pub result: TlsResult,
     /// Why, in words; empty for a success.
     pub reason: String,
-}
-
-/// RFC 8460 §4.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PolicyType {
-    /// DANE.
-    Tlsa,
-    /// MTA-STS.
-    Sts,
-    /// Neither.
-    NoPolicyFound,
 }
 
 /// A success, or the failure by its name in RFC 8460 §4.3.

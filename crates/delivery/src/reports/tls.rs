@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use waxwing_mailauth::report::tls::{self as wire, ResultType, TlsObservation};
+use waxwing_mailauth::report::tls::{ResultType, TlsObservation};
 use waxwing_store::{Observation, ReportKind, Store, StoreError};
 
 use crate::clock::Clock;
-use crate::outbound::{PolicyType, TlsOutcome, TlsResult, TlsSink};
+use crate::outbound::{TlsOutcome, TlsResult, TlsSink};
 
 /// Outcomes that may wait.
 const WAITING_MAX: usize = 10_000;
@@ -85,11 +85,7 @@ pub fn tls_observation(outcome: TlsOutcome) -> Observation {
     let domain = outcome.policy_domain.trim_end_matches('.').to_ascii_lowercase();
     let what = TlsObservation {
         policy_domain: domain.clone(),
-        policy_type: match outcome.policy_type {
-            PolicyType::Tlsa => wire::PolicyType::Tlsa,
-            PolicyType::Sts => wire::PolicyType::Sts,
-            PolicyType::NoPolicyFound => wire::PolicyType::NoPolicyFound,
-        },
+        policy_type: outcome.policy_type,
         policy_strings: outcome.policy_strings,
         mx_hosts: outcome.mx_patterns,
         sending_mta_ip: outcome.sending_ip.filter(|_| failed),

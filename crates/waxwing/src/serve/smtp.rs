@@ -283,8 +283,9 @@ impl Visit<'_> {
             }
             Task::BeginData => {
                 self.spool = Some(self.desk.store.spool());
-                let from_elsewhere = self.desk.settings.role == Role::Mx;
-                self.verifier = from_elsewhere.then(Verifier::new);
+                let entrance = self.entrance().ok();
+                self.verifier = entrance
+                    .and_then(|entrance| self.desk.reception.verifier(entrance, self.peer.ip()));
                 session.answer_data(Instant::now(), Ok(()));
             }
             Task::Nothing | Task::StartTls | Task::Close | Task::Complete(_) => {}
