@@ -77,6 +77,9 @@ pub struct Policy {
     pub client_timeouts: ClientTimeouts,
     /// How long a queue entry belongs to the node that works on it; renewed while it does.
     pub lease_for: Duration,
+    /// How long one attempt may take, all servers of a domain together. It is broken off then, and
+    /// made again by the schedule.
+    pub attempt_limit: Duration,
     /// How often the queue is looked at without being woken: for entries of nodes that died.
     pub poll_every: Duration,
     /// How long work in progress may still take when the program is to end.
@@ -178,6 +181,7 @@ impl Policy {
             tls_timeout: Duration::from_secs(60),
             client_timeouts: ClientTimeouts::default(),
             lease_for: minutes(10),
+            attempt_limit: minutes(90),
             poll_every: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(30),
         }

@@ -5,6 +5,7 @@ mod world;
 
 use std::time::Duration;
 
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use waxwing_delivery::Clock;
 use waxwing_message::journey::{Outcome, Step};
 use waxwing_message::{DsnReturn, Notify};
@@ -481,6 +482,100 @@ async fn silence_ends_at_its_deadline() {
 }
 
 #[tokio::test]
+async fn a_peer_that_keeps_to_every_limit_and_is_never_done_is_left() {
+    let world = World::with(|policy| policy.attempt_limit = Duration::from_secs(1800)).await;
+    // Four minutes for each reply: RFC 5321 §4.5.3.2 allows five.
+    let slow: Peer = std::sync::Arc::new(|stream, clock| {
+        tokio::spawn(async move {
+            let (reader, mut writer) = tokio::io::split(stream);
+            let mut lines = BufReader::new(reader).lines();
+            let mut reply = "220 mx.wing.example\r\n";
+            loop {
+                clock.sleep(Duration::from_secs(240)).await;
+                let _ = writer.write_all(reply.as_bytes()).await;
+                reply = "250 2.0.0 well\r\n";
+                let Ok(Some(_)) = lines.next_line().await else { return };
+            }
+        });
+    });
+    world.net.serve(WING, slow);
+    let to: Vec<String> = (0..50).map(|n| format!("r{n}@wing.example")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    world.send(&to).await;
+    let start = world.clock.instant();
+    world.while_time_passes(world.run()).await;
+    // The peer may begin one more wait while the outcome is stored.
+    let took = (world.clock.instant() - start).as_secs();
+    assert!((1800..=1800 + 240).contains(&took), "{took}");
+    let waiting = world.store.queue(None, 100).await.unwrap();
+    assert_eq!(waiting.len(), 50);
+    assert!(waiting.iter().all(|entry| entry.attempts == 1));
+    assert!(waiting[0].last_reason.contains("after 30 minutes"), "{}", waiting[0].last_reason);
+}
+
+#[tokio::test]
+async fn what_is_new_does_not_wait_for_what_failed_before() {
+    let world = World::with(|policy| policy.max_deliveries = 4).await;
+    let (two, wing) = (Mx::new("mx.two.example"), Mx::new("mx.wing.example"));
+    two.refuse("dan@two.example", busy());
+    world.net.serve("192.0.2.11", two.peer());
+    world.net.serve(WING, wing.peer());
+    for _ in 0..6 {
+        world.send(&["dan@two.example"]).await;
+    }
+    world.run().await;
+    world.net.black_hole("192.0.2.11");
+    world.net.black_hole("192.0.2.12");
+    world.clock.advance(Duration::from_secs(300));
+    let running = tokio::spawn(world.runner.clone().run(std::future::pending()));
+    let leased = async || {
+        let queue = world.store.queue(None, 100).await.unwrap();
+        queue.iter().filter(|entry| entry.state == QueueState::Leased).count()
+    };
+    while leased().await < 3 {
+        tokio::task::yield_now().await;
+    }
+    world.send(&[BOB]).await;
+    while wing.recipients().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(leased().await.min(3), 3, "those that failed before still try");
+    running.abort();
+}
+
+#[tokio::test]
+async fn what_is_not_done_when_the_program_ends_is_anothers_at_once() {
+    let world = World::new().await;
+    world.net.serve(WING, scripted(|_| Some("")));
+    world.send(&[BOB]).await;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(world.runner.clone().run(async {
+        let _ = stopped.await;
+    }));
+    while world.store.queue(None, 1).await.unwrap()[0].state != QueueState::Leased {
+        tokio::task::yield_now().await;
+    }
+    stop.send(()).unwrap();
+    let grace = Duration::from_secs(30);
+    tokio::pin!(running);
+    loop {
+        tokio::select! {
+            ended = &mut running => break ended.unwrap(),
+            // The store is waited for as well, five seconds at most, and it lives in real time.
+            left = world.clock.somebody_sleeps(grace) => match left == grace {
+                true => world.clock.advance(left),
+                false => tokio::task::yield_now().await,
+            },
+        }
+    }
+    let entry = &world.store.queue(None, 1).await.unwrap()[0];
+    assert_eq!((entry.state, entry.attempts), (QueueState::Waiting, 0));
+    let other = world.second_store().await;
+    let minute = Duration::from_secs(60);
+    assert_eq!(other.lease(world.now(), minute, 9, &[]).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_lease_outlives_a_slow_peer() {
     // Nobody else may take the entry while a peer stalls for longer than a lease lasts.
     let minute = Duration::from_secs(60);
@@ -676,7 +771,10 @@ async fn a_report_that_cannot_be_stored_is_not_what_stops_the_queue() {
 
 #[tokio::test]
 async fn what_was_sent_while_the_store_was_away_is_not_sent_again() {
-    let (world, mx) = with_wing().await;
+    // Days pass while the message is on its way.
+    let world = World::with(|policy| policy.attempt_limit = Duration::MAX).await;
+    let mx = Mx::new("mx.wing.example");
+    world.net.serve(WING, mx.peer());
     let gate = mx.gate();
     let accepted = world.send(&[BOB]).await;
     let runner = world.runner.clone();

@@ -4,9 +4,8 @@
 //! | state | meaning | leaves it by |
 //! |---|---|---|
 //! | waiting | next attempt at `next_attempt_at` | lease, hold, cancel |
-//! | leased | a node is at it until `leased_until` | settle (→ waiting or gone), lease running out (→ waiting) |
+//! | leased | a node is at it until `leased_until` | settle (→ waiting or gone), lease running out, given back (→ waiting) |
 //! | held | an operator stopped it | release (→ waiting), cancel |
-
 //!
 //! A lease is a random token in its rows. Settling tests it: whoever lost the lease to another node
 //! changes nothing, so every attempt is settled exactly once.
@@ -91,6 +90,17 @@ pub struct Lease {
     pub token: [u8; 16],
 }
 
+/// What a node has under way when it asks for more.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LeaseBeside<'a> {
+    /// Domains whose limits are reached.
+    pub except: &'a [String],
+    /// Entries that it still works on: not leased to it again, even where their leases ran out.
+    pub held: &'a [QueueId],
+    /// Nothing that failed before, so that what is new need not wait for it.
+    pub fresh_only: bool,
+}
+
 /// How one entry goes on.
 #[derive(Debug, Clone)]
 pub enum Settlement {
@@ -159,30 +169,39 @@ impl Store {
         limit: usize,
         except: &[String],
     ) -> Result<Vec<Lease>, StoreError> {
-        self.lease_others(now, lease_for, limit, except, &[]).await
+        let beside = LeaseBeside { except, ..LeaseBeside::default() };
+        self.lease_beside(now, lease_for, limit, beside).await
     }
 
-    /// [`Store::lease`] for a node that still works on `held`: those are not leased to it again,
-    /// even where their leases ran out.
-    pub async fn lease_others(
+    /// [`Store::lease`] for a node that has something under way.
+    pub async fn lease_beside(
         &self,
         now: Timestamp,
         lease_for: Duration,
         limit: usize,
-        except: &[String],
-        held: &[QueueId],
+        beside: LeaseBeside<'_>,
     ) -> Result<Vec<Lease>, StoreError> {
         let until = now.checked_add(lease_for).unwrap_or(Timestamp::MAX);
         let asked = LeaseAsked {
             now: micros(now),
             until,
             limit,
-            except: except.to_vec(),
-            held: held.iter().map(|id| id.0).collect(),
+            except: beside.except.to_vec(),
+            held: beside.held.iter().map(|id| id.0).collect(),
+            fresh_only: beside.fresh_only,
             node: self.inner.node.clone(),
         };
         let engine = &self.inner.engine;
         engine.write(asked, Repeat::Never, |tx, asked| Box::pin(lease_in(tx, asked))).await
+    }
+
+    /// Leases end here and now, without an attempt: their entries become due again as they were, for
+    /// any node. Those that others have meanwhile stay with them.
+    pub async fn give_back(&self, tokens: Vec<[u8; 16]>) -> Result<(), StoreError> {
+        let engine = &self.inner.engine;
+        engine
+            .write(tokens, Repeat::Harmless, |tx, tokens| Box::pin(give_back_in(tx, tokens)))
+            .await
     }
 
     /// Keeps a lease longer. False when it was lost.
@@ -406,23 +425,36 @@ struct LeaseAsked {
     limit: usize,
     except: Vec<String>,
     held: Vec<i64>,
+    fresh_only: bool,
     node: String,
+}
+
+macro_rules! select_due {
+    ($which:literal) => {
+        concat!(
+            "SELECT journey, domain FROM queue WHERE ",
+            $which,
+            "due_at <= ?1 AND domain NOT IN LIST(?2) AND id NOT IN LIST(?4) \
+             ORDER BY due_at, id LIMIT ?3 /*postgres:FOR UPDATE SKIP LOCKED*/"
+        )
+    };
 }
 
 async fn lease_in(tx: &Tx, asked: &LeaseAsked) -> Result<Vec<Lease>, StoreError> {
     // Due are those that wait and those whose lease ran out: `due_at` is the end of a lease too.
-    const DUE: &str = "SELECT journey, domain FROM queue \
-        WHERE due_at <= ?1 AND domain NOT IN LIST(?2) AND id NOT IN LIST(?4) \
-        ORDER BY due_at, id LIMIT ?3 /*postgres:FOR UPDATE SKIP LOCKED*/";
+    const DUE: &str = select_due!("");
+    // As the index queue_fresh has it.
+    const FRESH_DUE: &str = select_due!("attempts = 0 AND ");
     const TAKE: &str = "UPDATE queue SET state = 1, token = ?4, leased_by = ?5, due_at = ?6 \
         WHERE journey = ?1 AND domain = ?2 AND due_at <= ?3 AND id NOT IN LIST(?7)";
-    let LeaseAsked { now, until, limit, except, held, node } = asked;
+    let LeaseAsked { now, until, limit, except, held, fresh_only, node } = asked;
+    let due_sql = if *fresh_only { FRESH_DUE } else { DUE };
     let mut leases = Vec::new();
     while leases.len() < *limit {
         // Rows of one group stand together or not: look at more rows than groups are wanted.
         let look = i64::try_from((limit - leases.len()) * 4 + 16).unwrap_or(i64::MAX);
         let due = tx
-            .rows(DUE, params![*now, except.as_slice(), look, held], |row| {
+            .rows(due_sql, params![*now, except.as_slice(), look, held], |row| {
                 Ok((row.bytes(0)?.to_vec(), row.text(1)?))
             })
             .await?;
@@ -478,6 +510,19 @@ fn readable(row: &Row<'_>) -> Result<Result<QueueEntry, (i64, String)>, StoreErr
         Err(StoreError::Damaged(why)) => Ok(Err((row.int(0)?, why))),
         row => row.map(Ok),
     }
+}
+
+async fn give_back_in(tx: &Tx, tokens: &Vec<[u8; 16]>) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE queue SET state = 0, token = NULL, leased_by = NULL, \
+        due_at = next_attempt_at WHERE token = ?1";
+    let mut given = 0;
+    for token in tokens {
+        given += tx.run(SQL, params![token]).await?;
+    }
+    if given > 0 {
+        tx.touch_queue();
+    }
+    Ok(())
 }
 
 struct Settle {

@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rand::rngs::StdRng;
@@ -124,9 +124,12 @@ impl<R: Resolve, N: Connect, C: Clock> Courier<R, N, C> {
                 let mut journey = Sending::new(self, entries, &content, rng);
                 journey.utf8_header = entries[0].smtputf8 && has_utf8_header(&content).await?;
                 journey.routed(domain, &route);
-                journey.find_policy(&route, domain).await;
-                journey.heed_wish(&route).await?;
-                journey.through(route).await;
+                let limit = self.policy.attempt_limit;
+                tokio::select! {
+                    biased;
+                    sent = journey.along(route, domain) => sent?,
+                    () = self.clock.sleep(limit) => journey.took_too_long(limit),
+                }
                 Ok(journey.into_attempted(domain))
             }
         }
@@ -338,6 +341,21 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
             sts: Found::default(),
             utf8_header: false,
         }
+    }
+
+    /// The whole way, once it is known.
+    async fn along(&mut self, route: Route, domain: &str) -> Result<(), StoreError> {
+        self.find_policy(&route, domain).await;
+        self.heed_wish(&route).await?;
+        self.through(route).await;
+        Ok(())
+    }
+
+    /// Each wait has a limit of its own, and a peer that is slow on purpose keeps to all of them.
+    fn took_too_long(&mut self, limit: Duration) {
+        let minutes = limit.as_secs().div_ceil(60);
+        let reason = format!("the attempt was broken off: it was not done after {minutes} minutes");
+        self.has_problem(Outcome::found(Fate::Deferred, (4, 4, 2), reason));
     }
 
     /// Finds the domain's MTA-STS policy.

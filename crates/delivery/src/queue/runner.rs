@@ -11,7 +11,9 @@ use tokio::task::JoinSet;
 use waxwing_dns::Resolve;
 use waxwing_message::ReversePath;
 use waxwing_message::journey::Event;
-use waxwing_store::{AcceptError, Lease, QueueEntry, QueueId, SettleError, Settled, StoreError};
+use waxwing_store::{
+    AcceptError, Lease, LeaseBeside, QueueEntry, QueueId, SettleError, Settled, StoreError,
+};
 
 use super::courier::{Attempted, Courier};
 use super::outcome::{Fate, Outcome};
@@ -25,38 +27,65 @@ use crate::report::{self, Draft, Subject};
 const LEASE_BATCH: usize = 8;
 /// The longest wait between tries to settle while the store is away.
 const LONGEST_SETTLE_WAIT: Duration = Duration::from_secs(30);
+/// How long the end of the program may wait for the store to take leases back.
+const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
 /// So often an outcome is refused by a store that works otherwise; then its reports are given up,
 /// then its deposits. With the waits in between, that is more than a minute.
 const REFUSALS_BORNE: u32 = 10;
 
+/// Of all deliveries at once, one in so many is kept for what was never tried: mail that waits for
+/// servers that do not answer must not hold up the rest.
+const KEPT_FOR_NEW: usize = 4;
+
 /// Works through the queue. Any number of nodes may, on one store.
 pub struct Runner<R, N, C> {
     courier: Arc<Courier<R, N, C>>,
-    /// Deliveries under way by domain.
-    busy: Arc<Mutex<HashMap<String, usize>>>,
-    /// Entries that this node works on. What became of them may be known already though the store
-    /// could not be told: whatever their leases say, they are not to be sent again.
-    held: Arc<Mutex<Vec<QueueId>>>,
+    under_way: Arc<Mutex<UnderWay>>,
 }
 
-/// Counts a delivery for its domain, and keeps its entries from being leased again, while it lives.
+/// What this node works on.
+#[derive(Default)]
+struct UnderWay {
+    /// Deliveries by domain.
+    by_domain: HashMap<String, usize>,
+    /// Those among them that failed before.
+    retries: usize,
+    /// Entries by the token of their lease. What became of them may be known already though the
+    /// store could not be told: whatever their leases say, they are not to be sent again.
+    leases: HashMap<[u8; 16], Vec<QueueId>>,
+}
+
+/// A delivery, under way while this lives.
 struct Busy {
-    counts: Arc<Mutex<HashMap<String, usize>>>,
+    under_way: Arc<Mutex<UnderWay>>,
     domain: String,
-    held: Arc<Mutex<Vec<QueueId>>>,
-    ids: Vec<QueueId>,
+    is_retry: bool,
+    token: [u8; 16],
+}
+
+impl Busy {
+    fn begin(under_way: &Arc<Mutex<UnderWay>>, lease: &Lease) -> Option<Busy> {
+        let domain = lease.entries.first()?.domain.clone();
+        let is_retry = lease.entries.iter().all(|entry| entry.attempts > 0);
+        let mut all = lock(under_way);
+        *all.by_domain.entry(domain.clone()).or_default() += 1;
+        all.retries += usize::from(is_retry);
+        all.leases.insert(lease.token, lease.entries.iter().map(|entry| entry.id).collect());
+        Some(Busy { under_way: under_way.clone(), domain, is_retry, token: lease.token })
+    }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut counts = lock(&self.counts);
-        if let Some(count) = counts.get_mut(&self.domain) {
+        let mut all = lock(&self.under_way);
+        if let Some(count) = all.by_domain.get_mut(&self.domain) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&self.domain);
+                all.by_domain.remove(&self.domain);
             }
         }
-        lock(&self.held).retain(|id| !self.ids.contains(id));
+        all.retries -= usize::from(self.is_retry);
+        all.leases.remove(&self.token);
     }
 }
 
@@ -72,7 +101,7 @@ where
 {
     /// A runner that sends through this courier.
     pub fn new(courier: Courier<R, N, C>) -> Arc<Runner<R, N, C>> {
-        Arc::new(Runner { courier: Arc::new(courier), busy: Arc::default(), held: Arc::default() })
+        Arc::new(Runner { courier: Arc::new(courier), under_way: Arc::default() })
     }
 
     /// What it sends through.
@@ -81,7 +110,8 @@ where
     }
 
     /// Works until `shutdown` is done, then lets what is under way finish for the policy's grace.
-    /// What does not finish stays leased, and is taken up when the lease runs out.
+    /// What does not finish is broken off, and its leases are given back for others to take up at
+    /// once.
     pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
         let Courier { store, clock, policy, .. } = &*self.courier;
         let mut watch = store.watch_queue();
@@ -124,8 +154,18 @@ where
             futures_util::future::join_all(goodbyes.map(|idle| idle.quit(&**clock))).await;
         };
         tokio::select! {
-            () = finishing => {}
+            () = finishing => return,
             () = clock.sleep(policy.shutdown_grace) => {}
+        }
+        let left: Vec<[u8; 16]> = lock(&self.under_way).leases.keys().copied().collect();
+        tasks.shutdown().await;
+        tokio::select! {
+            given = store.give_back(left) => if let Err(error) = given {
+                tracing::warn!(%error, "leases cannot be given back: they have to run out");
+            },
+            () = clock.sleep(GIVE_BACK_WITHIN) => {
+                tracing::warn!("the store does not answer: leases have to run out");
+            }
         }
     }
 
@@ -157,19 +197,21 @@ where
         }
         let Courier { store, clock, policy, .. } = &*self.courier;
         let most = policy.max_deliveries_per_domain.max(1);
-        let full: Vec<String> = {
-            let busy = lock(&self.busy);
-            busy.iter().filter(|&(_, &n)| n >= most).map(|(domain, _)| domain.clone()).collect()
+        let (full, held, retries) = {
+            let all = lock(&self.under_way);
+            let full = all.by_domain.iter().filter(|&(_, &n)| n >= most);
+            let full: Vec<String> = full.map(|(domain, _)| domain.clone()).collect();
+            (full, all.leases.values().flatten().copied().collect::<Vec<_>>(), all.retries)
         };
-        let held = lock(&self.held).clone();
-        let leases = store.lease_others(clock.now(), policy.lease_for, limit, &full, &held).await?;
+        let room_for_retries =
+            (policy.max_deliveries - policy.max_deliveries / KEPT_FOR_NEW).saturating_sub(retries);
+        let fresh_only = room_for_retries == 0;
+        let limit = if fresh_only { limit } else { limit.min(room_for_retries) };
+        let beside = LeaseBeside { except: &full, held: &held, fresh_only };
+        let leases = store.lease_beside(clock.now(), policy.lease_for, limit, beside).await?;
         let counted = leases.into_iter().filter_map(|lease| {
-            let domain = lease.entries.first()?.domain.clone();
-            *lock(&self.busy).entry(domain.clone()).or_default() += 1;
-            let ids: Vec<QueueId> = lease.entries.iter().map(|entry| entry.id).collect();
-            lock(&self.held).extend(&ids);
-            let (counts, held) = (self.busy.clone(), self.held.clone());
-            Some((lease, Busy { counts, domain, held, ids }))
+            let busy = Busy::begin(&self.under_way, &lease)?;
+            Some((lease, busy))
         });
         Ok(counted.collect())
     }

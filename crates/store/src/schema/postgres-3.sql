@@ -3,3 +3,6 @@
 
 -- Asked for with every message: whom the account wrote to last.
 CREATE INDEX senders_written ON senders (account, last_at) WHERE written > 0;
+
+-- What was never tried need not wait for what failed before: see src/queue.rs.
+CREATE INDEX queue_fresh ON queue (due_at) WHERE attempts = 0 AND due_at IS NOT NULL;

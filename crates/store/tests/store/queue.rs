@@ -16,6 +16,8 @@ crate::on_both!(
     settling_ends_or_retries,
     a_lost_lease_changes_nothing,
     what_a_node_still_holds_is_not_leased_to_it_again,
+    what_is_new_can_be_asked_for_alone,
+    a_lease_given_back_is_due_at_once,
     a_row_that_cannot_be_read_stops_only_itself,
     unnamed_entries_become_due_again,
     reports_are_part_of_the_settlement,
@@ -114,7 +116,8 @@ async fn what_a_node_still_holds_is_not_leased_to_it_again(world: World) {
     let held = lease_one(&world.store, start).await;
     let ids: Vec<QueueId> = held.entries.iter().map(|entry| entry.id).collect();
     let after = start + 2 * MINUTE;
-    let others = world.store.lease_others(after, MINUTE, 9, &[], &ids).await.unwrap();
+    let beside = LeaseBeside { held: &ids, ..LeaseBeside::default() };
+    let others = world.store.lease_beside(after, MINUTE, 9, beside).await.unwrap();
     assert_eq!(others.len(), 1);
     assert_ne!(others[0].entries[0].id, ids[0]);
     // The outcome is not too late.
@@ -123,6 +126,38 @@ async fn what_a_node_still_holds_is_not_leased_to_it_again(world: World) {
         .settle(held, Settled { entries: vec![(ids[0], Settlement::Ended)], ..none() })
         .await
         .unwrap();
+}
+
+async fn what_is_new_can_be_asked_for_alone(world: World) {
+    let start = now();
+    world.store.accept(queued(&world, &["a@far.test"], start).await).await.unwrap();
+    let failed = lease_one(&world.store, start).await;
+    let again = Settlement::Retry { at: start, reason: "busy".into(), delay_warned: false };
+    let settled = settled(&failed, again);
+    world.store.settle(failed, settled).await.unwrap();
+    world.store.accept(queued(&world, &["b@far.test"], start).await).await.unwrap();
+    let fresh = LeaseBeside { fresh_only: true, ..LeaseBeside::default() };
+    let leases = world.store.lease_beside(start, MINUTE, 9, fresh).await.unwrap();
+    let leased: Vec<_> = leases.iter().flat_map(|lease| &lease.entries).collect();
+    assert_eq!(leased.len(), 1);
+    assert_eq!(leased[0].recipient.address, address("b@far.test"));
+    assert_eq!(lease_one(&world.store, start).await.entries[0].attempts, 1);
+}
+
+async fn a_lease_given_back_is_due_at_once(world: World) {
+    let start = now();
+    world.store.accept(queued(&world, &["a@far.test"], start).await).await.unwrap();
+    let first = lease_one(&world.store, start).await;
+    let later = start + 2 * MINUTE;
+    let second = lease_one(&world.store, later).await;
+    // The first ran out: it is nobody's to give back.
+    world.store.give_back(vec![first.token]).await.unwrap();
+    assert!(world.store.lease(later, MINUTE, 9, &[]).await.unwrap().is_empty());
+    world.store.give_back(vec![first.token, second.token]).await.unwrap();
+    let third = lease_one(&world.store, later).await;
+    assert_eq!(third.entries[0].attempts, 0);
+    let late = settled(&second, Settlement::Ended);
+    assert!(matches!(world.store.settle(second, late).await, Err(SettleError::LeaseLost)));
 }
 
 async fn a_row_that_cannot_be_read_stops_only_itself(world: World) {
