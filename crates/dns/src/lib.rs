@@ -6,6 +6,7 @@
 //! | [`resolve`] | the trait: what may be asked and what an answer carries |
 //! | [`record`] | record types and their data, and names in the one form used here |
 //! | [`resolver`] | the caching stub resolver over hickory |
+//! | [`NameServers`] | whom it asks; a `resolv.conf` is read again when it changes |
 //! | [`zone`] | zones: records by name, and the text form they are read from |
 //! | [`fake`] | [`FakeZone`]: a zone that answers in memory, fails on demand and keeps a log |
 //! | [`answer`] | what an authoritative server says to one packet |
@@ -20,12 +21,14 @@ pub mod record;
 pub mod resolve;
 pub mod resolver;
 pub mod server;
+mod upstream;
 mod wire;
 pub mod zone;
 
 pub use fake::FakeZone;
 pub use record::{Mx, RecordData, RecordType, Soa, Srv, Tlsa};
 pub use resolve::{Alias, Answer, Dnssec, LookupError, Resolve, Temporary};
-pub use resolver::{DnssecMode, NameServers, Resolver, ResolverError, ResolverOptions};
+pub use resolver::{DnssecMode, Resolver, ResolverError, ResolverOptions};
 pub use server::{AuthoritativeServer, SharedZones};
+pub use upstream::NameServers;
 pub use zone::{Zone, ZoneError, Zones};

@@ -17,36 +17,20 @@
 //! validating resolver on this machine only (RFC 7672 §2.1.1).
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::op::{DnsRequestOptions, Query, ResponseCode};
 use hickory_proto::rr::{RData, Record};
-use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverOpts, ServerOrderingStrategy,
-};
-use hickory_resolver::net::dnssec::DnssecDnsHandle;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::xfer::FirstAnswer;
-use hickory_resolver::net::{DnsError, DnsHandle, NetError, RetryDnsHandle};
-use hickory_resolver::proto::dnssec::{Proof, TrustAnchors};
-use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::dnssec::Proof;
 use tokio::time::Instant;
 
 use crate::record::{RecordData, RecordType, canonical_name, is_at_or_below};
 use crate::resolve::{Alias, Answer, Dnssec, LookupError, Resolve, Temporary};
+use crate::upstream::{NameServers, Upstream};
 use crate::wire;
-
-/// Whom to ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NameServers {
-    /// Those of `/etc/resolv.conf`.
-    System,
-    /// These, in this order.
-    These(Vec<SocketAddr>),
-}
 
 /// Who checks signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -109,7 +93,7 @@ impl Default for ResolverOptions {
 /// Why there is no resolver.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolverError {
-    /// `/etc/resolv.conf` cannot be read or names no server. The operator must act.
+    /// The `resolv.conf` cannot be read or names no server. The operator must act.
     #[error("the system's name servers: {0}")]
     System(String),
     /// No name servers were given.
@@ -123,16 +107,9 @@ pub enum ResolverError {
     Hickory(String),
 }
 
-type Pool = RetryDnsHandle<NameServerPool<TokioRuntimeProvider>>;
-
-enum Handle {
-    Plain(Pool),
-    Validating(Box<DnssecDnsHandle<Pool>>),
-}
-
 /// The resolver. Cloning is not needed: hold it in an `Arc`.
 pub struct Resolver {
-    handle: Handle,
+    upstream: Upstream,
     options: ResolverOptions,
     cache: Mutex<Cache>,
 }
@@ -140,28 +117,8 @@ pub struct Resolver {
 impl Resolver {
     /// A resolver that asks `servers`. Opens no socket before the first question.
     pub fn new(servers: NameServers, options: ResolverOptions) -> Result<Resolver, ResolverError> {
-        let servers = name_servers(servers)?;
-        let validate = options.dnssec == DnssecMode::Validate;
-        let mut wire = ResolverOpts::default();
-        wire.timeout = options.timeout;
-        wire.attempts = options.retries;
-        wire.edns0 = true;
-        wire.validate = validate;
-        wire.use_hosts_file = ResolveHosts::Never;
-        wire.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
-        wire.num_concurrent_reqs = 1;
-        let tls = TlsConfig::new().map_err(|error| ResolverError::Hickory(error.to_string()))?;
-        let context = Arc::new(PoolContext::new(wire, tls));
-        let pool = NameServerPool::from_config(servers, context, TokioRuntimeProvider::default());
-        let pool = RetryDnsHandle::new(pool, options.retries);
-        let handle = match validate {
-            true => {
-                let anchors = trust_anchors(options.trust_anchors.as_deref())?;
-                Handle::Validating(Box::new(DnssecDnsHandle::with_trust_anchor(pool, anchors)))
-            }
-            false => Handle::Plain(pool),
-        };
-        Ok(Resolver { handle, options, cache: Mutex::default() })
+        let upstream = Upstream::new(servers, &options)?;
+        Ok(Resolver { upstream, options, cache: Mutex::default() })
     }
 
     /// Forgets every answer.
@@ -221,11 +178,7 @@ impl Resolver {
         options.recursion_desired = true;
         // RFC 6840 §5.8: AD is set in answers to questions with DO.
         options.edns_set_dnssec_ok = self.options.dnssec != DnssecMode::Off;
-        let first = match &self.handle {
-            Handle::Plain(pool) => pool.lookup(query, options).first_answer().await,
-            Handle::Validating(pool) => pool.lookup(query, options).first_answer().await,
-        };
-        match first {
+        match self.upstream.ask(query, options, &self.options).await {
             Ok(response) => {
                 let nxdomain = match response.response_code {
                     ResponseCode::NoError => false,
@@ -284,38 +237,6 @@ impl std::fmt::Debug for Resolver {
 }
 
 type Lookup = Result<Answer<RecordData>, LookupError>;
-
-fn trust_anchors(file: Option<&Path>) -> Result<Arc<TrustAnchors>, ResolverError> {
-    let Some(file) = file else { return Ok(Arc::new(TrustAnchors::default())) };
-    let wrong = |why: String| ResolverError::TrustAnchors(file.to_owned(), why);
-    let anchors = TrustAnchors::from_file(file).map_err(|error| wrong(error.to_string()))?;
-    // Without any, everything would be taken for unsigned or false.
-    if anchors.is_empty() { Err(wrong("there are none".to_owned())) } else { Ok(Arc::new(anchors)) }
-}
-
-fn name_servers(servers: NameServers) -> Result<Vec<NameServerConfig>, ResolverError> {
-    let servers = match servers {
-        NameServers::System => {
-            let (config, _) = hickory_resolver::system_conf::read_system_conf()
-                .map_err(|error| ResolverError::System(error.to_string()))?;
-            let servers = config.name_servers().to_vec();
-            if servers.is_empty() {
-                return Err(ResolverError::System("none are named".to_owned()));
-            }
-            servers
-        }
-        NameServers::These(addresses) => addresses.into_iter().map(name_server).collect(),
-    };
-    if servers.is_empty() { Err(ResolverError::NoNameServers) } else { Ok(servers) }
-}
-
-fn name_server(address: SocketAddr) -> NameServerConfig {
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-        connection.port = address.port();
-        connection
-    });
-    NameServerConfig::new(address.ip(), true, connections.to_vec())
-}
 
 /// What came back for one question.
 struct Response {
