@@ -13,6 +13,7 @@ mod disk;
 mod load;
 mod machine;
 mod measure;
+mod readers;
 mod render;
 mod report;
 mod server;
@@ -36,6 +37,8 @@ use server::{Kind, Places, Prepared, accounts};
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Longer runs and more of them; some twenty minutes.
     #[arg(long)]
     full: bool,
@@ -60,6 +63,13 @@ struct Args {
     check: bool,
 }
 
+/// Parts that are measured by themselves.
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    /// A large mailbox over IMAP, beside Dovecot. Takes some fifteen minutes.
+    Readers(readers::Args),
+}
+
 /// How much is measured.
 struct Extent {
     window: Duration,
@@ -71,6 +81,13 @@ struct Extent {
 async fn main() -> Result<()> {
     let args = Args::parse();
     let all = async {
+        if let Some(Part::Readers(part)) = &args.part {
+            let met = readers::run(part, &waxwing_program(&args)?, &args.folder).await?;
+            if args.check && !met {
+                bail!("a target is missed");
+            }
+            return Ok(());
+        }
         let report = bench(&args).await?;
         report.print();
         if let Some(file) = &args.json {

@@ -4,9 +4,9 @@
 //! times; [`Running`] is its processes with their ports open. Everything is on loopback and high
 //! ports, and nothing of an installed mail service's own is read or written.
 
-mod postfix_dovecot;
+pub mod postfix_dovecot;
 mod postgres;
-mod waxwing;
+pub mod waxwing;
 
 use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -25,7 +25,7 @@ use crate::machine::{self, Memory};
 pub const ACCOUNTS: usize = 16;
 /// The domain of the accounts.
 pub const DOMAIN: &str = "bench.test";
-const PASSWORD: &str = "a-bench-password";
+pub const PASSWORD: &str = "a-bench-password";
 
 /// A start or stop that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -104,8 +104,7 @@ pub struct Running {
 impl Prepared {
     pub async fn new(kind: Kind, places: &Places) -> Result<Prepared> {
         let folder = tempfile::Builder::new().prefix("waxwing-bench-").tempdir_in(&places.under)?;
-        // Postfix, Dovecot and PostgreSQL become users of their own, who must find their way in.
-        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+        enterable(folder.path())?;
         let mut prepared = Prepared {
             kind,
             smtp: free_port()?,
@@ -216,8 +215,13 @@ impl Running {
     }
 }
 
+/// Postfix, Dovecot and PostgreSQL become users of their own, who must find their way in.
+pub fn enterable(folder: &Path) -> Result<()> {
+    Ok(std::fs::set_permissions(folder, Permissions::from_mode(0o755))?)
+}
+
 /// SIGTERM.
-async fn terminate(pid: u32) -> Result<()> {
+pub async fn terminate(pid: u32) -> Result<()> {
     run(Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &pid.to_string()])).await
 }
 
@@ -231,7 +235,7 @@ async fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-fn spawn(command: std::process::Command) -> Result<Child> {
+pub fn spawn(command: std::process::Command) -> Result<Child> {
     let program = format!("{:?}", command.get_program());
     Command::from(command).kill_on_drop(true).spawn().with_context(|| format!("starting {program}"))
 }
@@ -251,14 +255,14 @@ fn traced(command: &std::process::Command, prefix: &Path) -> std::process::Comma
     strace
 }
 
-async fn connected(to: SocketAddr) -> Result<Instant> {
+pub async fn connected(to: SocketAddr) -> Result<Instant> {
     while TcpStream::connect(to).await.is_err() {
         tokio::time::sleep(CONNECT_PAUSE).await;
     }
     Ok(Instant::now())
 }
 
-fn free_port() -> Result<SocketAddr> {
+pub fn free_port() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?)
 }

@@ -144,7 +144,7 @@ fn dovecot_conf(folder: &Path, imap: SocketAddr) -> String {
     )
 }
 
-fn chown(user: &str, folder: &Path) -> Result<()> {
+pub fn chown(user: &str, folder: &Path) -> Result<()> {
     let done = StdCommand::new("chown").arg(format!("{user}:")).arg(PathBuf::from(folder)).status();
     ensure!(done.is_ok_and(|status| status.success()), "chown {user} {}", folder.display());
     Ok(())

@@ -69,7 +69,7 @@ pub async fn listening(stdout: ChildStdout) -> Result<Instant> {
     anyhow::bail!("waxwing ended before it listened; its log is waxwing.log in its folder")
 }
 
-async fn manage(program: &Path, folder: &Path, words: &[&str], input: &str) -> Result<()> {
+pub async fn manage(program: &Path, folder: &Path, words: &[&str], input: &str) -> Result<()> {
     let mut command = Command::new(program);
     command.args(words).arg("--config").arg(config(folder));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -83,6 +83,6 @@ async fn manage(program: &Path, folder: &Path, words: &[&str], input: &str) -> R
     Ok(())
 }
 
-fn config(folder: &Path) -> PathBuf {
+pub fn config(folder: &Path) -> PathBuf {
     folder.join("waxwing.toml")
 }
