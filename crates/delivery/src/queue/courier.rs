@@ -124,7 +124,7 @@ impl<R: Resolve, N: Connect, C: Clock> Courier<R, N, C> {
                 let mut journey = Sending::new(self, entries, &content, rng);
                 journey.utf8_header = entries[0].smtputf8 && has_utf8_header(&content).await?;
                 journey.routed(domain, &route);
-                journey.find_policy(&route, domain).await;
+                journey.find_policy(&route, domain).await?;
                 journey.heed_wish(&route).await?;
                 journey.through(route).await;
                 Ok(journey.into_attempted(domain))
@@ -341,12 +341,12 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
     }
 
     /// Finds the domain's MTA-STS policy.
-    async fn find_policy(&mut self, route: &Route, domain: &str) {
+    async fn find_policy(&mut self, route: &Route, domain: &str) -> Result<(), StoreError> {
         let courier = self.courier;
         let domain = tls_policy::policy_domain(route, domain);
         self.policy_domain = domain.map(str::to_owned);
         if let (Some(sts), Some(domain)) = (&courier.tls.sts, domain) {
-            self.sts = sts.find(&courier.resolver, domain, courier.clock.now()).await;
+            self.sts = sts.find(&courier.resolver, domain, courier.clock.now()).await?;
         }
         if let Some(trouble) = self.sts.trouble.clone() {
             let kept = self.sts.policy.as_ref().map(|kept| Reported::sts(&kept.policy));
@@ -354,6 +354,7 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
                 Reported { policy_type: crate::outbound::PolicyType::Sts, ..Reported::nothing() };
             self.report(kept.unwrap_or(none), None, (trouble.result, trouble.reason));
         }
+        Ok(())
     }
 
     /// RFC 8689 §3: REQUIRETLS goes before the field. The message is only opened when there may be a

@@ -3,3 +3,8 @@
 
 -- Asked for with every message: whom the account wrote to last.
 CREATE INDEX senders_written ON senders (account, last_at) WHERE written > 0;
+
+-- ── Trust ───────────────────────────────────────────────────────────────────────────────────────
+
+-- A policy that is in use is renewed ahead of its end; this says which are.
+ALTER TABLE sts_policies ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;

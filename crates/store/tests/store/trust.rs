@@ -28,6 +28,7 @@ crate::on_both!(
     mail_that_may_be_a_report_is_read_once,
     reports_are_kept_once,
     policies_are_replaced_and_forgotten,
+    policies_in_use_are_found_when_they_age,
     the_greylist_remembers_the_first_time,
     forwarded_mail_is_sent_under_another_reverse_path,
 );
@@ -407,22 +408,47 @@ async fn reports_are_kept_once(world: World) {
     assert_eq!(world.store.report(*id).await.unwrap(), None);
 }
 
-async fn policies_are_replaced_and_forgotten(world: World) {
-    let at = now();
-    let policy = |id: &str| StoredStsPolicy {
-        domain: "far.test".into(),
+fn sts_policy(domain: &str, id: &str, at: Timestamp) -> StoredStsPolicy {
+    StoredStsPolicy {
+        domain: domain.into(),
         policy_id: id.into(),
         policy: "version: STSv1\n".into(),
         fetched_at: at,
         expires_at: at + Duration::from_secs(60),
-    };
+        used_at: at,
+    }
+}
+
+async fn policies_are_replaced_and_forgotten(world: World) {
+    let at = now();
+    let policy = |id: &str| sts_policy("far.test", id, at);
     world.store.keep_sts_policy(policy("1")).await.unwrap();
     world.store.keep_sts_policy(policy("2")).await.unwrap();
-    assert_eq!(world.store.sts_policy("far.test").await.unwrap(), Some(policy("2")));
+    assert_eq!(world.second().await.sts_policy("far.test").await.unwrap(), Some(policy("2")));
     assert_eq!(world.store.sts_policy("other.test").await.unwrap(), None);
     let later = at + Duration::from_secs(61);
     assert_eq!(world.store.forget_sts_policies(at).await.unwrap(), 0);
     assert_eq!(world.store.forget_sts_policies(later).await.unwrap(), 1);
+}
+
+async fn policies_in_use_are_found_when_they_age(world: World) {
+    let (at, hour) = (now(), Duration::from_secs(3600));
+    for (domain, fetched_at) in
+        [("a.test", at), ("b.test", at + hour), ("c.test", at), ("d.test", at)]
+    {
+        world.store.keep_sts_policy(sts_policy(domain, "1", fetched_at)).await.unwrap();
+    }
+    world.store.note_sts_policy_used("c.test", at - hour).await.unwrap();
+    let (before, since) = (at + Duration::from_secs(1), at);
+    let due = async |after, limit| {
+        let due = world.store.sts_policies_to_renew(before, since, after, limit).await.unwrap();
+        due.into_iter().map(|policy| policy.domain).collect::<Vec<_>>()
+    };
+    assert_eq!(due("", 10).await, ["a.test", "d.test"]);
+    assert_eq!(due("", 1).await, ["a.test"]);
+    assert_eq!(due("a.test", 10).await, ["d.test"]);
+    world.store.note_sts_policy_used("c.test", at).await.unwrap();
+    assert_eq!(due("a.test", 10).await, ["c.test", "d.test"]);
 }
 
 async fn the_greylist_remembers_the_first_time(world: World) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use tokio::sync::watch;
-use waxwing_delivery::outbound::{InMemory, Sts};
+use waxwing_delivery::outbound::Sts;
 use waxwing_delivery::reports::{Reporter, tls};
 use waxwing_delivery::{
     Acceptor, Courier, Dice, Hosts, Judging, Policy, Relay, Runner, Schedule, Signers, SystemClock,
@@ -43,6 +43,7 @@ pub struct Road {
     runner: Arc<Runner<Arc<Resolver>, Network, SystemClock>>,
     reporter: Reporting,
     tls_recorder: tls::Recorder,
+    sts: Option<Arc<Sts>>,
     policy: Arc<Policy>,
     store: Store,
 }
@@ -54,10 +55,11 @@ impl Road {
         let dice = Arc::new(Dice::new());
         let resolver = Arc::new(resolver(config)?);
         let (sink, tls_recorder) = tls::sink(store);
-        let mut tls = tls_rules(config, &resolver)?;
+        let mut tls = tls_rules(config, &resolver, store)?;
         if policy.reports.send {
             tls.sink = Arc::new(sink);
         }
+        let sts = tls.sts.clone();
         let courier = Courier {
             store: store.clone(),
             tls,
@@ -79,7 +81,7 @@ impl Road {
         let (store, runner) = (store.clone(), Runner::new(courier));
         let reporter =
             Reporter::new(store.clone(), policy.clone(), SystemClock, dice, resolver.clone());
-        Ok(Road { reception, resolver, runner, reporter, tls_recorder, policy, store })
+        Ok(Road { reception, resolver, runner, reporter, tls_recorder, sts, policy, store })
     }
 
     /// Works through the queue until told to stop.
@@ -94,21 +96,29 @@ impl Road {
             () = waxwing_delivery::learn::run(&self.store, &self.policy, &SystemClock) => {}
             () = self.reporter.run() => {}
             () = self.tls_recorder.run(&SystemClock) => {}
+            () = keep_policies_fresh(self.sts.as_deref(), &self.resolver) => {}
         }
         self.tls_recorder.flush().await;
     }
 }
 
+async fn keep_policies_fresh(sts: Option<&Sts>, resolver: &Arc<Resolver>) {
+    match sts {
+        Some(sts) => sts.keep_fresh(resolver, &SystemClock).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// How other domains' policies about TLS are found: DANE always, MTA-STS unless it is turned off.
-fn tls_rules(config: &Config, resolver: &Arc<Resolver>) -> Result<TlsRules> {
+fn tls_rules(config: &Config, resolver: &Arc<Resolver>, store: &Store) -> Result<TlsRules> {
     let outbound = &config.outbound;
     if !outbound.mta_sts {
         return Ok(TlsRules::dane_only());
     }
     let connector = connect::tls_connector(outbound.extra_roots.as_deref())?;
     let fetcher = sts::Fetcher::new(resolver.clone(), connector, outbound.mta_sts_port);
-    let sts = Sts::new(Arc::new(fetcher), Arc::new(InMemory::default()));
-    Ok(TlsRules { sts: Some(sts), ..TlsRules::dane_only() })
+    let sts = Sts::new(Arc::new(fetcher), store.clone());
+    Ok(TlsRules { sts: Some(Arc::new(sts)), ..TlsRules::dane_only() })
 }
 
 /// Where messages are taken in, for commands that send without running the queue.
