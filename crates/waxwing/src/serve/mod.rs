@@ -18,7 +18,7 @@ mod sieve;
 mod smtp;
 pub mod sts;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 pub mod tls;
 
 use std::collections::BTreeMap;

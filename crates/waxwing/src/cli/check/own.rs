@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use waxwing_dns::Resolve;
+use waxwing_mailauth::policy::mta_sts::Policy;
 use waxwing_store::{SigningKeyState, Store, StoreError};
 
 use super::hosts::Host;
@@ -21,6 +22,8 @@ pub struct Own {
     pub smarthost: Option<String>,
     /// The domain is one that this server takes mail for.
     pub has_domain: bool,
+    /// The MTA-STS policy that this server shows for its domains.
+    pub mta_sts: Option<Policy>,
     /// The keys that sign for the domain.
     pub keys: Vec<Key>,
 }
@@ -39,6 +42,7 @@ impl Own {
     pub async fn configured(resolver: &impl Resolve, config: &Config) -> Own {
         let mut own = Own { names: vec![config.hostname.to_string()], ..Own::default() };
         own.names.extend(config.tls.names.iter().map(ToString::to_string));
+        own.mta_sts = crate::serve::sts::policy(config);
         own.smarthost = config.outbound.smarthost.as_ref().map(|s| s.host.host.clone());
         let source = config.outbound.source;
         own.addresses = match source.filter(|ip| !is_internal(*ip)) {
