@@ -8,3 +8,7 @@ CREATE INDEX senders_written ON senders (account, last_at) WHERE written > 0;
 
 -- A policy that is in use is renewed ahead of its end; this says which are.
 ALTER TABLE sts_policies ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
+
+-- How a rotation goes: since when the DNS has shown a key's record, and what is in the way.
+ALTER TABLE signing_keys ADD COLUMN shown_at INTEGER;
+ALTER TABLE signing_keys ADD COLUMN trouble TEXT NOT NULL DEFAULT '';

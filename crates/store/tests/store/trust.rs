@@ -13,6 +13,8 @@ use crate::world::*;
 crate::on_both!(
     keys_move_through_their_states,
     a_selector_is_used_once,
+    of_two_nodes_one_makes_the_new_keys,
+    what_is_known_of_a_record_is_kept,
     keys_go_with_their_domain,
     a_secret_is_made_once,
     deliveries_and_letters_are_counted,
@@ -44,12 +46,15 @@ fn key(domain: &str, selector: &str, state: SigningKeyState) -> NewSigningKey {
     }
 }
 
+async fn add(store: &Store, key: NewSigningKey) -> Result<SigningKeyId, AccountError> {
+    Ok(store.add_signing_keys(vec![key], now()).await?[0])
+}
+
 async fn keys_move_through_their_states(world: World) {
     let store = &world.store;
     store.create_domain("wax.test").await.unwrap();
-    let old = store.add_signing_key(key("wax.test", "a", SigningKeyState::Signing)).await.unwrap();
-    let new =
-        store.add_signing_key(key("wax.test", "b", SigningKeyState::Published)).await.unwrap();
+    let old = add(store, key("wax.test", "a", SigningKeyState::Signing)).await.unwrap();
+    let new = add(store, key("wax.test", "b", SigningKeyState::Published)).await.unwrap();
     let states = async || -> Vec<(String, SigningKeyState)> {
         let keys = store.signing_keys(Some("wax.test")).await.unwrap();
         keys.into_iter().map(|key| (key.selector, key.state)).collect()
@@ -58,17 +63,14 @@ async fn keys_move_through_their_states(world: World) {
         states().await,
         [("a".into(), SigningKeyState::Signing), ("b".into(), SigningKeyState::Published)]
     );
-    store
-        .set_signing_key_states(vec![
-            (old, SigningKeyState::Retired),
-            (new, SigningKeyState::Signing),
-        ])
-        .await
-        .unwrap();
+    let changes = vec![(old, SigningKeyState::Retired), (new, SigningKeyState::Signing)];
+    let at = now();
+    store.set_signing_key_states(changes, at).await.unwrap();
     assert_eq!(
         states().await,
         [("a".into(), SigningKeyState::Retired), ("b".into(), SigningKeyState::Signing)]
     );
+    assert_eq!(store.signing_keys(None).await.unwrap()[1].changed_at, at);
     assert!(store.remove_signing_key(old).await.unwrap());
     assert!(!store.remove_signing_key(old).await.unwrap());
     let left = store.signing_keys(None).await.unwrap();
@@ -81,17 +83,52 @@ async fn keys_move_through_their_states(world: World) {
 async fn a_selector_is_used_once(world: World) {
     let store = &world.store;
     store.create_domain("wax.test").await.unwrap();
-    let key = || key("wax.test", "a", SigningKeyState::Signing);
-    store.add_signing_key(key()).await.unwrap();
-    assert!(matches!(store.add_signing_key(key()).await, Err(AccountError::Exists(_))));
-    let foreign = NewSigningKey { domain: "far.test".into(), ..key() };
-    assert!(matches!(store.add_signing_key(foreign).await, Err(AccountError::ForeignDomain(_))));
+    let key = |state| key("wax.test", "a", state);
+    add(store, key(SigningKeyState::Signing)).await.unwrap();
+    let again = add(store, key(SigningKeyState::Published)).await;
+    assert!(matches!(again, Err(AccountError::Exists(_))));
+    let foreign = NewSigningKey { domain: "far.test".into(), ..key(SigningKeyState::Published) };
+    assert!(matches!(add(store, foreign).await, Err(AccountError::ForeignDomain(_))));
+    assert_eq!(store.signing_keys(None).await.unwrap().len(), 1);
+}
+
+async fn of_two_nodes_one_makes_the_new_keys(world: World) {
+    let other = world.second().await;
+    world.store.create_domain("wax.test").await.unwrap();
+    let pair = |letter: &str| -> Vec<NewSigningKey> {
+        ["r", "e"]
+            .map(|kind| key("wax.test", &format!("{letter}{kind}"), SigningKeyState::Published))
+            .into()
+    };
+    let (one, two) = tokio::join!(
+        world.store.add_signing_keys(pair("a"), now()),
+        other.add_signing_keys(pair("b"), now()),
+    );
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    assert!(matches!(one.err().or(two.err()), Some(AccountError::Exists(_))));
+    assert_eq!(world.store.signing_keys(None).await.unwrap().len(), 2);
+}
+
+async fn what_is_known_of_a_record_is_kept(world: World) {
+    let store = &world.store;
+    store.create_domain("wax.test").await.unwrap();
+    let id = add(store, key("wax.test", "a", SigningKeyState::Published)).await.unwrap();
+    let known = async || {
+        let key = store.signing_keys(None).await.unwrap().remove(0);
+        (key.shown_at, key.trouble)
+    };
+    assert_eq!(known().await, (None, String::new()));
+    store.note_signing_key(id, None, "refused").await.unwrap();
+    assert_eq!(known().await, (None, "refused".to_owned()));
+    let at = now();
+    store.note_signing_key(id, Some(at), "").await.unwrap();
+    assert_eq!(known().await, (Some(at), String::new()));
 }
 
 async fn keys_go_with_their_domain(world: World) {
     let store = &world.store;
     store.create_domain("wax.test").await.unwrap();
-    store.add_signing_key(key("wax.test", "a", SigningKeyState::Signing)).await.unwrap();
+    add(store, key("wax.test", "a", SigningKeyState::Signing)).await.unwrap();
     store.remove_domain("wax.test").await.unwrap();
     assert!(store.signing_keys(None).await.unwrap().is_empty());
 }

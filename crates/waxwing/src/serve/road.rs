@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use tokio::sync::watch;
+use waxwing_delivery::keys::{KeySettings, Keys};
 use waxwing_delivery::outbound::Sts;
 use waxwing_delivery::reports::{Reporter, tls};
 use waxwing_delivery::{
@@ -44,13 +45,19 @@ pub struct Road {
     reporter: Reporting,
     tls_recorder: tls::Recorder,
     sts: Option<Arc<Sts>>,
+    keys: Keys<Arc<Resolver>, SystemClock>,
     policy: Arc<Policy>,
     store: Store,
 }
 
 impl Road {
     /// Everything that delivery needs, as configured.
-    pub fn new(config: &Config, policy: Policy, store: &Store) -> Result<Road> {
+    pub fn new(
+        config: &Config,
+        policy: Policy,
+        settings: KeySettings,
+        store: &Store,
+    ) -> Result<Road> {
         let policy = Arc::new(policy);
         let dice = Arc::new(Dice::new());
         let resolver = Arc::new(resolver(config)?);
@@ -60,6 +67,9 @@ impl Road {
             tls.sink = Arc::new(sink);
         }
         let sts = tls.sts.clone();
+        let (store, resolver_of_keys) = (store.clone(), resolver.clone());
+        let keys =
+            Keys { store: store.clone(), resolver: resolver_of_keys, clock: SystemClock, settings };
         let courier = Courier {
             store: store.clone(),
             tls,
@@ -78,10 +88,10 @@ impl Road {
             dice.clone(),
             resolver.clone(),
         ));
-        let (store, runner) = (store.clone(), Runner::new(courier));
+        let runner = Runner::new(courier);
         let reporter =
             Reporter::new(store.clone(), policy.clone(), SystemClock, dice, resolver.clone());
-        Ok(Road { reception, resolver, runner, reporter, tls_recorder, sts, policy, store })
+        Ok(Road { reception, resolver, runner, reporter, tls_recorder, sts, keys, policy, store })
     }
 
     /// Works through the queue until told to stop.
@@ -96,6 +106,7 @@ impl Road {
             () = waxwing_delivery::learn::run(&self.store, &self.policy, &SystemClock) => {}
             () = self.reporter.run() => {}
             () = self.tls_recorder.run(&SystemClock) => {}
+            () = self.keys.run() => {}
             () = keep_policies_fresh(self.sts.as_deref(), &self.resolver) => {}
         }
         self.tls_recorder.flush().await;

@@ -49,11 +49,13 @@ use serde_json::json;
 use waxwing_delivery::outbound::FetchPolicy;
 use waxwing_dns::Resolve;
 use waxwing_filter::spam::evidence::ListKind;
+use waxwing_store::Store;
 
 use super::names::{NameSource, Names};
 use super::{Context, print};
 use crate::config::{Config, HostName};
 use crate::serve::connect::tls_connector;
+use crate::serve::keys;
 use crate::serve::road;
 use crate::serve::sts::Fetcher;
 use blocklists::List;
@@ -145,12 +147,17 @@ impl Check {
             return (own, None);
         }
         let learnt = match context.store().await {
-            Ok(store) => own.learn(&store, self.domain.as_str()).await.map_err(Into::into),
+            Ok(store) => self.learn(&mut own, config, &store).await,
             Err(error) => Err(error),
         };
         let note =
             learnt.err().map(|error| format!("whether the domain is ours is not known: {error:#}"));
         (own, note)
+    }
+
+    async fn learn(&self, own: &mut Own, config: &Config, store: &Store) -> Result<()> {
+        let settings = keys::settings(config)?;
+        Ok(own.learn(store, self.domain.as_str(), &settings, Timestamp::now()).await?)
     }
 
     fn lists(&self, config: Option<&Config>) -> Result<Vec<List>> {
@@ -255,6 +262,7 @@ mod tests {
             selector: "a2026".into(),
             record: "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".into(),
             state: waxwing_store::SigningKeyState::Signing,
+            trouble: None,
         });
         let scope = scope(own);
         let mut zone = Zone::parse("example.org", "mail A 192.0.2.7\n").unwrap();

@@ -2,13 +2,16 @@
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
+use waxwing_delivery::keys::KeySettings;
 use waxwing_dns::Resolve;
 use waxwing_mailauth::policy::mta_sts::Policy;
-use waxwing_store::{SigningKeyState, Store, StoreError};
+use waxwing_store::{SigningKeyState, Store, StoreError, StoredSigningKey};
 
 use super::hosts::Host;
 use super::mx;
 use super::section::{Record, is_internal};
+use crate::cli::keys::{reminder, trouble_words};
 use crate::config::Config;
 
 /// Empty when there is no configuration: then every domain is somebody else's.
@@ -26,6 +29,8 @@ pub struct Own {
     pub mta_sts: Option<Policy>,
     /// The keys that sign for the domain.
     pub keys: Vec<Key>,
+    /// That they have signed for long, in words.
+    pub keys_due: Option<String>,
 }
 
 /// A key of ours.
@@ -35,6 +40,15 @@ pub struct Key {
     /// As it is to be published.
     pub record: String,
     pub state: SigningKeyState,
+    /// What keeps its record from being added or withdrawn, in words.
+    pub trouble: Option<String>,
+}
+
+impl From<StoredSigningKey> for Key {
+    fn from(key: StoredSigningKey) -> Key {
+        let trouble = (!key.trouble.is_empty()).then(|| trouble_words(&key));
+        Key { selector: key.selector, record: key.record, state: key.state, trouble }
+    }
 }
 
 impl Own {
@@ -60,13 +74,17 @@ impl Own {
     }
 
     /// What the store knows of the domain.
-    pub async fn learn(&mut self, store: &Store, domain: &str) -> Result<(), StoreError> {
+    pub async fn learn(
+        &mut self,
+        store: &Store,
+        domain: &str,
+        settings: &KeySettings,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.has_domain = store.domains().await?.iter().any(|known| known.name == domain);
         let keys = store.signing_keys(Some(domain)).await?;
-        self.keys = keys
-            .into_iter()
-            .map(|key| Key { selector: key.selector, record: key.record, state: key.state })
-            .collect();
+        self.keys_due = reminder(domain, &keys, settings, now);
+        self.keys = keys.into_iter().map(Key::from).collect();
         Ok(())
     }
 
