@@ -11,15 +11,13 @@ use waxwing_journeys::process::{Ran, run};
 use waxwing_journeys::server::{Server, binary};
 use waxwing_journeys::world::Ground;
 
-/// A domain with everything in place.
+/// A domain with everything in place but a policy about TLS, which it takes a web server to have.
 const SOUND: &str = "$TTL 1\n\
     @ MX 10 mail\n\
     mail A 192.0.2.7\n\
     @ TXT \"v=spf1 mx -all\"\n\
     _dmarc TXT \"v=DMARC1; p=reject; rua=mailto:dmarc@sound.test\"\n\
     good._domainkey TXT \"v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\"\n\
-    _mta-sts TXT \"v=STSv1; id=1\"\n\
-    mta-sts A 192.0.2.7\n\
     _smtp._tls TXT \"v=TLSRPTv1; rua=mailto:tls@sound.test\"\n\
     _imaps._tcp SRV 0 1 993 mail\n";
 const SOUND_REVERSE: &str = "7 PTR mail.sound.test.\n";
@@ -60,13 +58,14 @@ fn a_strangers_domain_is_checked_over_the_wire_without_a_configuration() {
     let check = ["check", "sound.test", "--dns", &dns, "--selector", "good"];
     let words = waxwing(&check, b"").ok().out();
     assert!(words.contains("✓ 10 mail.sound.test → 192.0.2.7"), "{words}");
-    assert!(words.ends_with("Nothing to mend.\n"), "{words}");
+    assert!(words.contains("(no MTA-STS)"), "{words}");
+    assert!(words.ends_with("Nothing must be mended; 1 thing (!) could be better.\n"), "{words}");
     assert!(!words.contains('\u{1b}'), "no colours off a terminal");
 
     let json = waxwing(&[&check[..], &["--json"]].concat(), b"").ok().json();
     assert_eq!(json["domain"], "sound.test");
     assert_eq!((&json["ok"], &json["ours"]), (&true.into(), &false.into()));
-    assert_eq!((&json["faults"], &json["warnings"]), (&0.into(), &0.into()));
+    assert_eq!((&json["faults"], &json["warnings"]), (&0.into(), &1.into()));
     let subjects: Vec<_> =
         json["sections"].as_array().unwrap().iter().map(|s| s["subject"].clone()).collect();
     assert_eq!(
@@ -142,6 +141,51 @@ fn a_domain_of_ours_is_held_against_this_server() {
     // Another domain is not ours.
     let json = server.cli(&["check", "sound.test", "--json"]).json();
     assert_eq!(json["ours"], false);
+}
+
+#[test]
+fn our_mta_sts_policy_is_fetched_as_senders_fetch_it() {
+    let ground = world();
+    let mut setup = ground.setup("wax.test", 1);
+    let ip = setup.ip;
+    setup.certificate(&ground.authority.issue("mta-sts.wax.test", &[ip]));
+    setup.listen.insert("https", 2443);
+    setup.outbound.push("mta-sts-port = 2443".to_owned());
+    setup.top.push("mta-sts = { mode = \"enforce\" }".to_owned());
+    let mut server = Server::start(setup);
+    let dns = |more: &str| {
+        let zone = format!("$TTL 1\n@ MX 10 mx\nmx A {ip}\nmta-sts A {ip}\n{more}\n");
+        ground.names.zone("wax.test", &zone);
+        server.cli(&["check", "wax.test", "--json"]).json()
+    };
+    // The record is given, and mends it.
+    let json = dns("");
+    let missing = finding(&json, "transport", "mta-sts-missing");
+    let record = missing["remedy"]["records"][0]["line"].as_str().unwrap();
+    let json = dns(record);
+    assert_eq!(finding(&json, "transport", "mta-sts")["level"], "good", "{json:#}");
+    let lines = &json["sections"][4]["data"]["mta_sts_policy"];
+    assert_eq!(lines[1], "mode: enforce");
+    assert_eq!(lines[2], "mx: mx.wax.test");
+    // Mail goes to another host now, which the policy does not name.
+    let zone = format!("{record}\n@ MX 20 other\nother A {ip}");
+    let json = dns(&zone);
+    let fault = finding(&json, "transport", "mta-sts-mx");
+    assert_eq!(fault["level"], "fault");
+    assert!(fault["text"].as_str().unwrap().contains("mx: other.wax.test"), "{fault}");
+    // And the policy's host shows a certificate for another name.
+    let pair = ground.authority.issue("mx.wax.test", &[ip]);
+    for (from, to) in
+        [(pair.certificate, "mta-sts.wax.test.pem"), (pair.key, "mta-sts.wax.test.key")]
+    {
+        std::fs::copy(from, ground.folder.path().join(to)).unwrap();
+    }
+    server.daemon().signal("HUP");
+    waxwing_journeys::waiting::until(Duration::from_secs(20), "the other certificate", || {
+        let json = server.cli(&["check", "wax.test", "--json"]).json();
+        let findings = json["sections"][4]["findings"].clone();
+        findings.as_array().unwrap().iter().any(|one| one["what"] == "mta-sts-certificate")
+    });
 }
 
 #[test]

@@ -15,6 +15,7 @@
 //! | [`route`] | MX, implicit and null MX, literals, smarthost: where a domain takes its mail |
 //! | [`outbound`] | connections over a [`Connect`], their limits and reuse |
 //! | `examine` | what is observed of mail from elsewhere, and what each reader makes of it |
+//! | [`keys`] | signing keys of our domains: made, shown in the DNS, replaced |
 //! | [`learn`] | words and senders, from what readers judge |
 //! | `sign` | DKIM signatures and ARC seals of what leaves |
 //! | `rules` | readers' own Sieve scripts, run and carried out |
@@ -30,6 +31,7 @@ pub mod accept;
 pub mod clock;
 pub mod dice;
 mod examine;
+pub mod keys;
 pub mod learn;
 pub mod outbound;
 pub mod policy;

@@ -82,7 +82,7 @@ async fn our_key(world: &World) {
         record: key.dns_record(),
         state: SigningKeyState::Signing,
     };
-    world.store.add_signing_key(new).await.unwrap();
+    world.store.add_signing_keys(vec![new], world.now()).await.unwrap();
 }
 
 async fn examining() -> World {

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use waxwing_delivery::outbound::{
-    FetchError, FetchPolicy, InMemory, PolicyType, Sts, TlsOutcome, TlsResult, TlsSink,
+    FetchError, FetchPolicy, PolicyType, Sts, TlsOutcome, TlsResult, TlsSink,
 };
 use waxwing_delivery::{Accepted, Relay, TlsRules, Verify};
 use waxwing_dns::{LookupError, RecordType, Zone};
 use waxwing_message::journey::{Outcome, Step, TlsPolicyKind, TlsPolicySeen};
 use waxwing_smtp::client::TlsPolicy;
 use waxwing_smtp::server::StartTls;
+use waxwing_store::Store;
 use world::peers::{CONNECTED, Mx, scripted};
 use world::*;
 
@@ -48,6 +49,13 @@ impl TlsSink for Elsewhere {
     }
 }
 
+impl Elsewhere {
+    fn rules(self: &Arc<Elsewhere>, store: &Store) -> TlsRules {
+        let sts = Sts::new(self.clone(), store.clone());
+        TlsRules { sts: Some(Arc::new(sts)), sink: self.clone() }
+    }
+}
+
 struct Scene {
     world: World,
     mx: Arc<Mx>,
@@ -62,9 +70,7 @@ impl Scene {
 
     async fn with(records: &str, choose: impl FnOnce(&mut waxwing_delivery::Policy)) -> Scene {
         let elsewhere = Arc::new(Elsewhere::default());
-        let sts = Sts::new(elsewhere.clone(), Arc::new(InMemory::default()));
-        let rules = TlsRules { sts: Some(sts), sink: elsewhere.clone() };
-        let world = World::under(rules, choose).await;
+        let world = World::under(|store| elsewhere.rules(store), choose).await;
         let mx = Mx::new(HOST);
         world.net.serve(WING, mx.peer());
         let scene = Scene { world, mx, elsewhere };
@@ -497,6 +503,38 @@ async fn a_policy_that_cannot_be_fetched_counts_only_while_one_is_kept() {
     scene.world.clock.advance(Duration::from_secs(8 * 24 * 3600));
     scene.send().await;
     assert_eq!(scene.delivered(), 3);
+}
+
+#[tokio::test]
+async fn a_policy_protects_other_nodes_and_after_a_restart() {
+    let scene = Scene::sts("enforce", HOST).await;
+    scene.shows(PlayedTls::Verified);
+    scene.send().await;
+    assert_eq!(scene.delivered(), 1);
+    // Started again, as nobody serves the file or the record, and somebody else's server answers.
+    *scene.elsewhere.file.lock().unwrap() = None;
+    scene.zone(&format!("wing MX 10 mx.wing\nmx.wing A {WING}\n"));
+    scene.shows(PlayedTls::Unverified);
+    let accepted = scene.world.submit(from_alice(&[BOB]), LETTER).await.unwrap();
+    let runner = scene.world.another_runner(|store| scene.elsewhere.rules(store)).await;
+    runner.run_due().await.unwrap();
+    assert_eq!((scene.delivered(), scene.world.queue_len().await), (1, 1));
+    let (seen, reason) = scene.told(&accepted).await;
+    assert_eq!(seen.policy, TlsPolicyKind::MtaSts);
+    assert!(reason.unwrap().contains("MTA-STS policy of wing.example"));
+    assert_eq!(scene.elsewhere.fetched.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn mail_waits_while_nobody_can_say_whether_a_policy_is_kept() {
+    let scene = Scene::sts("enforce", HOST).await;
+    scene.world.execute("ALTER TABLE sts_policies RENAME TO away");
+    scene.send().await;
+    assert_eq!((scene.delivered(), scene.world.queue_len().await), (0, 1));
+    scene.world.execute("ALTER TABLE away RENAME TO sts_policies");
+    scene.shows(PlayedTls::Verified);
+    scene.world.run_to_the_end().await;
+    assert_eq!(scene.delivered(), 1);
 }
 
 #[tokio::test]

@@ -178,6 +178,7 @@ async fn mail_from_servers_of_our_own_is_not_examined() {
 
 /// Gives wax.test both kinds of keys, and publishes them.
 async fn with_keys(world: &World) {
+    let mut all = Vec::new();
     for (selector, kind, algorithm) in [
         ("r", Algorithm::RsaSha256, SigningAlgorithm::RsaSha256),
         ("e", Algorithm::Ed25519Sha256, SigningAlgorithm::Ed25519Sha256),
@@ -200,8 +201,9 @@ async fn with_keys(world: &World) {
             record,
             state: SigningKeyState::Signing,
         };
-        world.store.add_signing_key(new).await.unwrap();
+        all.push(new);
     }
+    world.store.add_signing_keys(all, world.now()).await.unwrap();
 }
 
 /// Alice's letter to Bob, as his server gets it.

@@ -11,6 +11,7 @@
 //! | [`fake`] | [`FakeZone`]: a zone that answers in memory, fails on demand and keeps a log |
 //! | [`answer`] | what an authoritative server says to one packet |
 //! | [`server`] | the loop around it, over UDP and TCP |
+//! | [`update`] | changing a zone at its primary server |
 //!
 //! Names are ASCII (A-labels), in lower case, without the final dot; the root is `.`. Not here: what
 //! mail makes of an answer (MX order, null MX), which is routing, in `delivery`.
@@ -21,6 +22,7 @@ pub mod record;
 pub mod resolve;
 pub mod resolver;
 pub mod server;
+pub mod update;
 mod upstream;
 mod wire;
 pub mod zone;
@@ -30,5 +32,6 @@ pub use record::{Mx, RecordData, RecordType, Soa, Srv, Tlsa};
 pub use resolve::{Alias, Answer, Dnssec, LookupError, Resolve, Temporary};
 pub use resolver::{DnssecMode, Resolver, ResolverError, ResolverOptions};
 pub use server::{AuthoritativeServer, SharedZones};
+pub use update::{Change, ChangeZone, UpdateError, UpdateServer};
 pub use upstream::NameServers;
 pub use zone::{Zone, ZoneError, Zones};

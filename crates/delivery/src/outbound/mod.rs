@@ -24,7 +24,7 @@ use waxwing_message::journey::TlsUsed;
 
 pub use connection::{Connection, OpenError, Sent};
 pub use hosts::Hosts;
-pub use sts::{FetchError, FetchPolicy, InMemory, KeptPolicy, PolicyCache, Sts};
+pub use sts::{FetchError, FetchPolicy, KeptPolicy, Sts};
 pub use tls_policy::{Demand, TlsRules};
 pub use tls_report::{NoSink, PolicyType, TlsOutcome, TlsResult, TlsSink};
 

@@ -1,4 +1,4 @@
-//! MTA-STS policies of other domains (RFC 8461): found, fetched, kept, renewed.
+//! MTA-STS policies of other domains (RFC 8461): found, fetched, kept in the store, renewed.
 //!
 //! | the `_mta-sts` record says | a policy is kept | then |
 //! |---|---|---|
@@ -9,9 +9,16 @@
 //! | nothing, nonsense, or the DNS is away | yes | the kept one: taking the record away must not disarm it (§3.1, §10.2) |
 //! | nothing, nonsense, or the DNS is away | no | none |
 //!
-//! A kept policy ends `max_age` after it was fetched. A failed fetch is not repeated for five minutes
-//! (§3.3), and one domain's policy is fetched once however many messages wait for it. The record is
-//! asked for at every attempt, so that nothing bounces before a new policy was looked for (§5.1).
+//! A kept policy ends `max_age` after it was fetched. It is kept in the store, so that it protects all
+//! nodes, and also after a restart when its file cannot be had. A failed fetch is not repeated for
+//! five minutes (§3.3), and one node fetches a domain's policy once however many messages wait for it.
+//! The record is asked for at every attempt, so that nothing bounces before a new policy was looked
+//! for (§5.1).
+//!
+//! Between attempts [`Sts::keep_fresh`] renews what was used in the last 90 days, each day, so that
+//! nobody gains by holding up one fetch (§3.3, §10.2).
+
+mod refresh;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +28,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use waxwing_dns::Resolve;
 use waxwing_mailauth::policy::mta_sts::{self, Mode, Policy, Record};
+use waxwing_store::{Store, StoreError, StoredStsPolicy};
 
 use super::tls_report::TlsResult;
 use crate::clock::{later, until};
@@ -29,7 +37,7 @@ use crate::clock::{later, until};
 const FAILED_FOR: Duration = Duration::from_secs(5 * 60);
 /// After so long a policy in use is fetched again, whatever its id.
 const RENEWED_AFTER: Duration = Duration::from_secs(24 * 3600);
-/// Domains of which a failure or a fetch is remembered, and policies kept in memory.
+/// Domains of which a failure is remembered.
 const REMEMBERED_DOMAINS: usize = 10_000;
 
 /// Fetches policy files.
@@ -62,45 +70,15 @@ pub struct KeptPolicy {
 }
 
 impl KeptPolicy {
-    fn is_over(&self, now: Timestamp) -> bool {
-        later(self.fetched_at, Duration::from_secs(self.policy.max_age_secs.into())) <= now
-    }
-}
-
-/// Keeps policies. What is lost is fetched again; until then its domain is unprotected, so a
-/// lasting one is better than [`InMemory`].
-pub trait PolicyCache: Send + Sync {
-    /// What is kept for a domain, expired or not.
-    fn get<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Option<Arc<KeptPolicy>>>;
-    /// Keeps it, in place of an older one.
-    fn put<'a>(&'a self, domain: &'a str, policy: Arc<KeptPolicy>) -> BoxFuture<'a, ()>;
-}
-
-/// A cache that ends with the process.
-#[derive(Default)]
-pub struct InMemory(Mutex<HashMap<String, Arc<KeptPolicy>>>);
-
-impl PolicyCache for InMemory {
-    fn get<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Option<Arc<KeptPolicy>>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(domain).cloned();
-        Box::pin(async move { kept })
+    fn ends_at(&self) -> Timestamp {
+        later(self.fetched_at, Duration::from_secs(self.policy.max_age_secs.into()))
     }
 
-    fn put<'a>(&'a self, domain: &'a str, policy: Arc<KeptPolicy>) -> BoxFuture<'a, ()> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= REMEMBERED_DOMAINS {
-            let now = policy.fetched_at;
-            kept.retain(|_, policy| !policy.is_over(now));
-            // Still full: the one that was not renewed for the longest goes.
-            let oldest = kept.iter().min_by_key(|(_, policy)| policy.fetched_at);
-            if let Some(oldest) = oldest.map(|(domain, _)| domain.clone())
-                && kept.len() >= REMEMBERED_DOMAINS
-            {
-                kept.remove(&oldest);
-            }
-        }
-        kept.insert(domain.to_owned(), policy);
-        Box::pin(async {})
+    /// As the store has it; `None` when it has run out, or is of no use any more.
+    fn from_stored(stored: &StoredStsPolicy, now: Timestamp) -> Option<KeptPolicy> {
+        let policy = Policy::parse(stored.policy.as_bytes()).ok()?;
+        let (id, fetched_at) = (stored.policy_id.clone(), stored.fetched_at);
+        Some(KeptPolicy { id, fetched_at, policy }).filter(|kept| now < kept.ends_at())
     }
 }
 
@@ -108,7 +86,7 @@ impl PolicyCache for InMemory {
 #[derive(Debug, Clone, Default)]
 pub struct Found {
     /// The policy in force; never `mode: none`.
-    pub policy: Option<Arc<KeptPolicy>>,
+    pub policy: Option<KeptPolicy>,
     /// What kept us from the newest one.
     pub trouble: Option<Trouble>,
 }
@@ -125,7 +103,7 @@ pub struct Trouble {
 /// Finds policies.
 pub struct Sts {
     fetch: Arc<dyn FetchPolicy>,
-    cache: Arc<dyn PolicyCache>,
+    store: Store,
     state: Mutex<State>,
 }
 
@@ -137,30 +115,42 @@ struct State {
 
 impl Sts {
     /// With these.
-    pub fn new(fetch: Arc<dyn FetchPolicy>, cache: Arc<dyn PolicyCache>) -> Sts {
-        Sts { fetch, cache, state: Mutex::default() }
+    pub fn new(fetch: Arc<dyn FetchPolicy>, store: Store) -> Sts {
+        Sts { fetch, store, state: Mutex::default() }
     }
 
-    /// The policy of a domain (lower case, A-labels).
-    pub async fn find(&self, resolver: &impl Resolve, domain: &str, now: Timestamp) -> Found {
+    /// The policy of a domain (lower case, A-labels). An error means that nobody can say whether one
+    /// is kept: nothing may be sent then.
+    pub async fn find(
+        &self,
+        resolver: &impl Resolve,
+        domain: &str,
+        now: Timestamp,
+    ) -> Result<Found, StoreError> {
         let (id, mut trouble) = match record(resolver, domain).await {
             Ok(record) => (record.map(|record| record.id), None),
             Err(trouble) => (None, Some(trouble)),
         };
-        let mut kept = self.kept(domain, now).await;
+        let mut kept = self.used(domain, now).await?;
         if let Some(id) = id
             && !kept.as_ref().is_some_and(|kept| is_fresh(kept, &id, now))
         {
-            match self.renew(domain, &id, now).await {
+            match self.renew(domain, &id, now, now).await? {
                 Ok(fetched) => kept = Some(fetched),
                 Err(why) => trouble = Some(why),
             }
         }
-        Found { policy: kept.filter(|kept| kept.policy.mode != Mode::None), trouble }
+        Ok(Found { policy: kept.filter(|kept| kept.policy.mode != Mode::None), trouble })
     }
 
-    async fn kept(&self, domain: &str, now: Timestamp) -> Option<Arc<KeptPolicy>> {
-        self.cache.get(domain).await.filter(|kept| !kept.is_over(now))
+    /// What is kept for a domain; notes, once a day, that it was used.
+    async fn used(&self, domain: &str, now: Timestamp) -> Result<Option<KeptPolicy>, StoreError> {
+        let Some(stored) = self.store.sts_policy(domain).await? else { return Ok(None) };
+        let kept = KeptPolicy::from_stored(&stored, now);
+        if kept.is_some() && until(stored.used_at, now) >= RENEWED_AFTER {
+            self.store.note_sts_policy_used(domain, now).await?;
+        }
+        Ok(kept)
     }
 
     /// Fetches, unless somebody else just did.
@@ -168,11 +158,12 @@ impl Sts {
         &self,
         domain: &str,
         id: &str,
+        used_at: Timestamp,
         now: Timestamp,
-    ) -> Result<Arc<KeptPolicy>, Trouble> {
+    ) -> Result<Result<KeptPolicy, Trouble>, StoreError> {
         let turn = self.lock().fetching.entry(domain.to_owned()).or_default().clone();
         let _turn = turn.lock().await;
-        let result = self.renew_alone(domain, id, now).await;
+        let result = self.renew_alone(domain, id, used_at, now).await;
         self.lock().fetching.remove(domain);
         result
     }
@@ -181,40 +172,66 @@ impl Sts {
         &self,
         domain: &str,
         id: &str,
+        used_at: Timestamp,
         now: Timestamp,
-    ) -> Result<Arc<KeptPolicy>, Trouble> {
-        if let Some(kept) = self.kept(domain, now).await.filter(|kept| is_fresh(kept, id, now)) {
-            return Ok(kept);
+    ) -> Result<Result<KeptPolicy, Trouble>, StoreError> {
+        let stored = self.store.sts_policy(domain).await?;
+        let kept = stored.and_then(|stored| KeptPolicy::from_stored(&stored, now));
+        if let Some(kept) = kept.filter(|kept| is_fresh(kept, id, now)) {
+            return Ok(Ok(kept));
         }
         if let Some((failed_at, trouble)) = self.lock().failures.get(domain)
             && now < later(*failed_at, FAILED_FOR)
         {
-            return Err(trouble.clone());
+            return Ok(Err(trouble.clone()));
         }
-        let result = self.fetch.fetch(domain).await.map_err(|error| Trouble::from(&error));
-        let policy = result.and_then(|file| {
-            Policy::parse(&file).map_err(|error| Trouble {
-                result: TlsResult::StsPolicyInvalid,
-                reason: error.to_string(),
-            })
-        });
-        match policy {
+        match self.fetched(domain).await {
             Ok(policy) => {
-                let kept = Arc::new(KeptPolicy { id: id.to_owned(), fetched_at: now, policy });
+                let kept = KeptPolicy { id: id.to_owned(), fetched_at: now, policy };
                 self.lock().failures.remove(domain);
-                self.cache.put(domain, kept.clone()).await;
-                Ok(kept)
+                self.keep(domain, &kept, used_at).await?;
+                Ok(Ok(kept))
             }
             Err(trouble) => {
-                let failures = &mut self.lock().failures;
-                if failures.len() >= REMEMBERED_DOMAINS {
-                    failures.retain(|_, (at, _)| now < later(*at, FAILED_FOR));
-                }
-                if failures.len() < REMEMBERED_DOMAINS {
-                    failures.insert(domain.to_owned(), (now, trouble.clone()));
-                }
-                Err(trouble)
+                self.remember(domain, &trouble, now);
+                Ok(Err(trouble))
             }
+        }
+    }
+
+    async fn fetched(&self, domain: &str) -> Result<Policy, Trouble> {
+        let file = self.fetch.fetch(domain).await.map_err(|error| Trouble::from(&error))?;
+        Policy::parse(&file).map_err(|error| Trouble {
+            result: TlsResult::StsPolicyInvalid,
+            reason: error.to_string(),
+        })
+    }
+
+    async fn keep(
+        &self,
+        domain: &str,
+        kept: &KeptPolicy,
+        used_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let stored = StoredStsPolicy {
+            domain: domain.to_owned(),
+            policy_id: kept.id.clone(),
+            // As we would write it: what else the file holds is of no use.
+            policy: kept.policy.to_file(),
+            fetched_at: kept.fetched_at,
+            expires_at: kept.ends_at(),
+            used_at,
+        };
+        self.store.keep_sts_policy(stored).await
+    }
+
+    fn remember(&self, domain: &str, trouble: &Trouble, now: Timestamp) {
+        let failures = &mut self.lock().failures;
+        if failures.len() >= REMEMBERED_DOMAINS {
+            failures.retain(|_, (at, _)| now < later(*at, FAILED_FOR));
+        }
+        if failures.len() < REMEMBERED_DOMAINS {
+            failures.insert(domain.to_owned(), (now, trouble.clone()));
         }
     }
 
@@ -267,52 +284,65 @@ mod tests {
         }
     }
 
-    struct World {
-        sts: Sts,
+    pub(super) struct World {
+        _folder: tempfile::TempDir,
+        pub(super) sts: Sts,
         web: Arc<Web>,
-        zone: FakeZone,
-        now: Timestamp,
+        pub(super) zone: FakeZone,
+        pub(super) now: Timestamp,
     }
 
-    fn file(mode: &str) -> Vec<u8> {
+    async fn store(folder: &tempfile::TempDir) -> Store {
+        let settings = waxwing_store::OpenSettings {
+            database_url: format!("sqlite:{}", folder.path().join("wax.db").display()),
+            blobs: None,
+            spool_folder: folder.path().to_owned(),
+            node: "test".to_owned(),
+        };
+        Store::open(settings).await.unwrap()
+    }
+
+    pub(super) fn file(mode: &str) -> Vec<u8> {
         format!("version: STSv1\nmode: {mode}\nmx: mx.wing.example\nmax_age: 604800\n").into_bytes()
     }
 
     impl World {
-        fn new(id: Option<&str>) -> World {
+        pub(super) async fn new(id: Option<&str>) -> World {
             let web = Arc::new(Web(Mutex::new(Ok(file("enforce"))), AtomicUsize::new(0)));
-            let sts = Sts::new(web.clone(), Arc::new(InMemory::default()));
-            let world = World { sts, web, zone: FakeZone::new(), now: Timestamp::UNIX_EPOCH };
+            let folder = tempfile::tempdir().unwrap();
+            let sts = Sts::new(web.clone(), store(&folder).await);
+            let (zone, now) = (FakeZone::new(), Timestamp::UNIX_EPOCH);
+            let world = World { _folder: folder, sts, web, zone, now };
             world.publish(id);
             world
         }
-        fn publish(&self, id: Option<&str>) {
+        pub(super) fn publish(&self, id: Option<&str>) {
             let text =
                 id.map_or(String::new(), |id| format!("_mta-sts TXT \"v=STSv1; id={id}\"\n"));
             self.zone.insert(Zone::parse("wing.example", &text).unwrap());
         }
-        fn answer(&self, answer: Result<Vec<u8>, FetchError>) {
+        pub(super) fn answer(&self, answer: Result<Vec<u8>, FetchError>) {
             *self.web.0.lock().unwrap() = answer;
         }
-        fn later(&mut self, hours: u64) {
+        pub(super) fn later(&mut self, hours: u64) {
             self.now = later(self.now, Duration::from_secs(hours * 3600));
         }
-        async fn find(&self) -> (Option<Mode>, Option<TlsResult>) {
-            let found = self.sts.find(&self.zone, "wing.example", self.now).await;
+        pub(super) async fn find(&self) -> (Option<Mode>, Option<TlsResult>) {
+            let found = self.sts.find(&self.zone, "wing.example", self.now).await.unwrap();
             (found.policy.map(|kept| kept.policy.mode), found.trouble.map(|t| t.result))
         }
-        fn fetches(&self) -> usize {
+        pub(super) fn fetches(&self) -> usize {
             self.web.1.load(Relaxed)
         }
     }
 
-    fn away() -> Result<Vec<u8>, FetchError> {
+    pub(super) fn away() -> Result<Vec<u8>, FetchError> {
         Err(FetchError::Other("away".to_owned()))
     }
 
     #[tokio::test]
     async fn a_policy_is_fetched_once_and_kept() {
-        let world = World::new(Some("1"));
+        let world = World::new(Some("1")).await;
         let many = (0..20).map(|_| world.find());
         for found in futures_util::future::join_all(many).await {
             assert_eq!(found, (Some(Mode::Enforce), None));
@@ -322,7 +352,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_record_means_no_policy_and_no_fetch() {
-        let world = World::new(None);
+        let world = World::new(None).await;
         assert_eq!(world.find().await, (None, None));
         world.zone.time_out("_mta-sts.wing.example");
         assert_eq!(world.find().await, (None, None));
@@ -331,7 +361,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_new_id_brings_a_new_policy() {
-        let world = World::new(Some("1"));
+        let world = World::new(Some("1")).await;
         world.find().await;
         world.answer(Ok(file("testing")));
         assert_eq!(world.find().await.0, Some(Mode::Enforce));
@@ -346,7 +376,7 @@ mod tests {
 
     #[tokio::test]
     async fn taking_the_record_away_does_not_disarm_a_kept_policy() {
-        let mut world = World::new(Some("1"));
+        let mut world = World::new(Some("1")).await;
         world.find().await;
         world.publish(None);
         world.answer(away());
@@ -360,7 +390,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_policy_in_use_is_renewed_each_day_and_survives_failures() {
-        let mut world = World::new(Some("1"));
+        let mut world = World::new(Some("1")).await;
         world.find().await;
         for _ in 0..20 {
             world.later(25);
@@ -376,7 +406,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_named_and_not_repeated_for_five_minutes() {
-        let mut world = World::new(Some("1"));
+        let mut world = World::new(Some("1")).await;
         for (answer, result) in [
             (away(), TlsResult::StsPolicyFetchError),
             (Err(FetchError::Certificate("x".to_owned())), TlsResult::StsWebpkiInvalid),
@@ -396,15 +426,15 @@ mod tests {
 
     #[tokio::test]
     async fn memory_is_bounded() {
-        let cache = InMemory::default();
-        let policy = Policy::parse(&file("enforce")).unwrap();
+        let world = World::new(Some("1")).await;
+        let trouble = Trouble { result: TlsResult::StsPolicyInvalid, reason: "x".to_owned() };
         for index in 0..REMEMBERED_DOMAINS + 10 {
-            let fetched_at = later(Timestamp::UNIX_EPOCH, Duration::from_secs(index as u64));
-            let kept = KeptPolicy { id: "1".to_owned(), fetched_at, policy: policy.clone() };
-            cache.put(&format!("d{index}.example"), Arc::new(kept)).await;
+            world.sts.remember(&format!("d{index}.example"), &trouble, world.now);
         }
-        assert_eq!(cache.0.lock().unwrap().len(), REMEMBERED_DOMAINS);
-        assert!(cache.get("d0.example").await.is_none());
-        assert!(cache.get(&format!("d{}.example", REMEMBERED_DOMAINS + 9)).await.is_some());
+        assert_eq!(world.sts.lock().failures.len(), REMEMBERED_DOMAINS);
+        // What has passed makes room.
+        let after = later(world.now, FAILED_FOR);
+        world.sts.remember("another.example", &trouble, after);
+        assert_eq!(world.sts.lock().failures.len(), 1);
     }
 }

@@ -35,7 +35,7 @@ use crate::route::{Host, Located, Route, RouteKind};
 /// What policies are found by, and who is told how it went.
 pub struct TlsRules {
     /// MTA-STS; `None` leaves it out.
-    pub sts: Option<Sts>,
+    pub sts: Option<Arc<Sts>>,
     /// Told of every outcome.
     pub sink: Arc<dyn TlsSink>,
 }

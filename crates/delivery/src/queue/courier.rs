@@ -345,7 +345,7 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
 
     /// The whole way, once it is known.
     async fn along(&mut self, route: Route, domain: &str) -> Result<(), StoreError> {
-        self.find_policy(&route, domain).await;
+        self.find_policy(&route, domain).await?;
         self.heed_wish(&route).await?;
         self.through(route).await;
         Ok(())
@@ -359,12 +359,12 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
     }
 
     /// Finds the domain's MTA-STS policy.
-    async fn find_policy(&mut self, route: &Route, domain: &str) {
+    async fn find_policy(&mut self, route: &Route, domain: &str) -> Result<(), StoreError> {
         let courier = self.courier;
         let domain = tls_policy::policy_domain(route, domain);
         self.policy_domain = domain.map(str::to_owned);
         if let (Some(sts), Some(domain)) = (&courier.tls.sts, domain) {
-            self.sts = sts.find(&courier.resolver, domain, courier.clock.now()).await;
+            self.sts = sts.find(&courier.resolver, domain, courier.clock.now()).await?;
         }
         if let Some(trouble) = self.sts.trouble.clone() {
             let kept = self.sts.policy.as_ref().map(|kept| Reported::sts(&kept.policy));
@@ -372,6 +372,7 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
                 Reported { policy_type: crate::outbound::PolicyType::Sts, ..Reported::nothing() };
             self.report(kept.unwrap_or(none), None, (trouble.result, trouble.reason));
         }
+        Ok(())
     }
 
     /// RFC 8689 §3: REQUIRETLS goes before the field. The message is only opened when there may be a

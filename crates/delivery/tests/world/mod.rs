@@ -128,6 +128,7 @@ pub struct World {
     pub acceptor: Acceptor<Arc<FakeZone>, Arc<VirtualClock>>,
     pub runner: Arc<TestRunner>,
     pub alice: AccountId,
+    policy: Arc<Policy>,
     folder: tempfile::TempDir,
 }
 
@@ -151,10 +152,13 @@ impl World {
     }
 
     pub async fn with(choose: impl FnOnce(&mut Policy)) -> World {
-        World::under(TlsRules::dane_only(), choose).await
+        World::under(|_| TlsRules::dane_only(), choose).await
     }
 
-    pub async fn under(tls: TlsRules, choose: impl FnOnce(&mut Policy)) -> World {
+    pub async fn under(
+        tls: impl FnOnce(&Store) -> TlsRules,
+        choose: impl FnOnce(&mut Policy),
+    ) -> World {
         let folder = tempfile::tempdir().unwrap();
         let settings = OpenSettings {
             database_url: format!("sqlite:{}", folder.path().join("wax.db").display()),
@@ -187,6 +191,7 @@ impl World {
         let dice = Arc::new(Dice::seeded(1));
         let acceptor =
             Acceptor::new(store.clone(), policy.clone(), clock.clone(), dice.clone(), zone.clone());
+        let tls = tls(&store);
         let runner = Runner::new(Courier {
             store: store.clone(),
             resolver: zone.clone(),
@@ -199,7 +204,23 @@ impl World {
             tls,
         });
         let alice = account(&store, "alice@wax.test").await;
-        World { store, clock, net, zone, acceptor, runner, alice, folder }
+        World { store, clock, net, zone, acceptor, runner, alice, policy, folder }
+    }
+
+    /// What sends mail in another process on the same database, or in this one started again.
+    pub async fn another_runner(&self, tls: impl FnOnce(&Store) -> TlsRules) -> Arc<TestRunner> {
+        let store = self.second_store().await;
+        Runner::new(Courier {
+            tls: tls(&store),
+            store,
+            resolver: self.zone.clone(),
+            net: self.net.clone(),
+            clock: self.clock.clone(),
+            policy: self.policy.clone(),
+            dice: Arc::new(Dice::seeded(2)),
+            hosts: Hosts::new(&self.policy),
+            signers: Signers::default(),
+        })
     }
 
     /// Another handle on the same database, as another process has it.

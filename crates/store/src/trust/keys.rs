@@ -2,7 +2,7 @@
 //!
 //! | state | in the DNS | signs | leaves it by |
 //! |---|---|---|---|
-//! | published | to be added | no | `set_signing_key_state`: signing |
+//! | published | to be added | no | `set_signing_key_states`: signing |
 //! | signing | yes | yes | retired, when its successor signs |
 //! | retired | yes, for mail on its way | no | `remove_signing_key` |
 
@@ -58,6 +58,10 @@ pub struct StoredSigningKey {
     pub created_at: Timestamp,
     /// When it came into its state.
     pub changed_at: Timestamp,
+    /// Since when the DNS has shown its record, as far as anybody looked.
+    pub shown_at: Option<Timestamp>,
+    /// What kept its record from being added or withdrawn, for people; empty when nothing did.
+    pub trouble: String,
 }
 
 /// A key pair to be kept.
@@ -109,12 +113,18 @@ impl SigningKeyState {
 }
 
 impl Store {
-    /// Keeps a new key pair. Refused when the domain is not ours or has a key of that selector.
-    pub async fn add_signing_key(&self, new: NewSigningKey) -> Result<SigningKeyId, AccountError> {
-        let now = micros(Timestamp::now());
+    /// Keeps new key pairs of one domain, all in one state. Refused when the domain is not ours, and
+    /// when it has keys in that state or with such a selector already: then another node was first.
+    pub async fn add_signing_keys(
+        &self,
+        new: Vec<NewSigningKey>,
+        at: Timestamp,
+    ) -> Result<Vec<SigningKeyId>, AccountError> {
         let engine = &self.inner.engine;
         engine
-            .write((new, now), Repeat::Never, |tx, (new, now)| Box::pin(add_in(tx, new, *now)))
+            .write((new, micros(at)), Repeat::Never, |tx, (new, now)| {
+                Box::pin(add_in(tx, new, *now))
+            })
             .await
     }
 
@@ -132,9 +142,11 @@ impl Store {
     pub async fn set_signing_key_states(
         &self,
         states: Vec<(SigningKeyId, SigningKeyState)>,
+        at: Timestamp,
     ) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE signing_keys SET state = ?2, changed_at = ?3 WHERE id = ?1";
-        let now = micros(Timestamp::now());
+        const SQL: &str = "UPDATE signing_keys SET state = ?2, changed_at = ?3, trouble = '' \
+            WHERE id = ?1";
+        let now = micros(at);
         let engine = &self.inner.engine;
         engine
             .write((states, now), Repeat::Harmless, |tx, (states, now)| {
@@ -144,6 +156,25 @@ impl Store {
                     }
                     Ok(())
                 })
+            })
+            .await
+    }
+
+    /// Notes since when the DNS has shown a key's record, or that it does not, and what is in the way.
+    pub async fn note_signing_key(
+        &self,
+        id: SigningKeyId,
+        shown_at: Option<Timestamp>,
+        trouble: &str,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE signing_keys SET shown_at = ?2, trouble = ?3 WHERE id = ?1";
+        let engine = &self.inner.engine;
+        let noted = (id, shown_at.map(micros), trouble.to_owned());
+        engine
+            .write(noted, Repeat::Harmless, |tx, (id, shown_at, trouble)| {
+                Box::pin(
+                    async move { tx.run(SQL, params![id.0, *shown_at, trouble]).await.map(drop) },
+                )
             })
             .await
     }
@@ -160,26 +191,41 @@ impl Store {
     }
 }
 
-async fn add_in(tx: &Tx, new: &NewSigningKey, now: i64) -> Result<SigningKeyId, AccountError> {
+async fn add_in(
+    tx: &Tx,
+    new: &[NewSigningKey],
+    now: i64,
+) -> Result<Vec<SigningKeyId>, AccountError> {
     const DOMAIN: &str = "SELECT id FROM domains WHERE name = ?1";
+    const THERE: &str =
+        "SELECT selector FROM signing_keys WHERE domain = ?1 AND state = ?2 LIMIT 1";
     const ADD: &str = "INSERT INTO signing_keys (domain, selector, algorithm, private_key, record, \
         state, created_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) \
         ON CONFLICT (domain, selector) DO NOTHING RETURNING id";
-    let domain = tx.row(DOMAIN, params![&new.domain], |row| row.int(0)).await?;
-    let domain = domain.ok_or_else(|| AccountError::ForeignDomain(new.domain.clone()))?;
-    let private_key: &[u8] = &new.private_key;
-    let values = params![
-        domain,
-        &new.selector,
-        new.algorithm.code(),
-        private_key,
-        &new.record,
-        new.state.code(),
-        now,
-    ];
-    let id = tx.row(ADD, values, |row| row.int(0)).await?;
-    let name = || format!("the selector {} of {}", new.selector, new.domain);
-    id.map(SigningKeyId).ok_or_else(|| AccountError::Exists(name()))
+    let Some(first) = new.first() else { return Ok(Vec::new()) };
+    let name = |selector: &str| format!("the selector {selector} of {}", first.domain);
+    let domain = tx.row(DOMAIN, params![&first.domain], |row| row.int(0)).await?;
+    let domain = domain.ok_or_else(|| AccountError::ForeignDomain(first.domain.clone()))?;
+    let there = tx.row(THERE, params![domain, first.state.code()], |row| row.text(0)).await?;
+    if let Some(selector) = there {
+        return Err(AccountError::Exists(name(&selector)));
+    }
+    let mut ids = Vec::with_capacity(new.len());
+    for key in new {
+        let private_key: &[u8] = &key.private_key;
+        let values = params![
+            domain,
+            &key.selector,
+            key.algorithm.code(),
+            private_key,
+            &key.record,
+            first.state.code(),
+            now,
+        ];
+        let id = tx.row(ADD, values, |row| row.int(0)).await?;
+        ids.push(SigningKeyId(id.ok_or_else(|| AccountError::Exists(name(&key.selector)))?));
+    }
+    Ok(ids)
 }
 
 async fn keys_in(tx: &Tx, domain: Option<&str>) -> Result<Vec<StoredSigningKey>, StoreError> {
@@ -187,7 +233,7 @@ async fn keys_in(tx: &Tx, domain: Option<&str>) -> Result<Vec<StoredSigningKey>,
         ($which:literal) => {
             concat!(
                 "SELECT k.id, d.name, k.selector, k.algorithm, k.private_key, k.record, k.state, \
-                 k.created_at, k.changed_at FROM signing_keys k JOIN domains d ON d.id = k.domain ",
+                 k.created_at, k.changed_at, k.shown_at, k.trouble FROM signing_keys k JOIN domains d ON d.id = k.domain ",
                 $which,
                 " ORDER BY d.name, k.id"
             )
@@ -210,5 +256,7 @@ fn key_row(row: &Row<'_>) -> Result<StoredSigningKey, StoreError> {
         state: SigningKeyState::of(row.int(6)?)?,
         created_at: timestamp(row.int(7)?)?,
         changed_at: timestamp(row.int(8)?)?,
+        shown_at: row.opt_int(9)?.map(timestamp).transpose()?,
+        trouble: row.text(10)?,
     })
 }

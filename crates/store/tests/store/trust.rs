@@ -13,6 +13,8 @@ use crate::world::*;
 crate::on_both!(
     keys_move_through_their_states,
     a_selector_is_used_once,
+    of_two_nodes_one_makes_the_new_keys,
+    what_is_known_of_a_record_is_kept,
     keys_go_with_their_domain,
     a_secret_is_made_once,
     deliveries_and_letters_are_counted,
@@ -28,6 +30,7 @@ crate::on_both!(
     mail_that_may_be_a_report_is_read_once,
     reports_are_kept_once,
     policies_are_replaced_and_forgotten,
+    policies_in_use_are_found_when_they_age,
     the_greylist_remembers_the_first_time,
     forwarded_mail_is_sent_under_another_reverse_path,
 );
@@ -43,12 +46,15 @@ fn key(domain: &str, selector: &str, state: SigningKeyState) -> NewSigningKey {
     }
 }
 
+async fn add(store: &Store, key: NewSigningKey) -> Result<SigningKeyId, AccountError> {
+    Ok(store.add_signing_keys(vec![key], now()).await?[0])
+}
+
 async fn keys_move_through_their_states(world: World) {
     let store = &world.store;
     store.create_domain("wax.test").await.unwrap();
-    let old = store.add_signing_key(key("wax.test", "a", SigningKeyState::Signing)).await.unwrap();
-    let new =
-        store.add_signing_key(key("wax.test", "b", SigningKeyState::Published)).await.unwrap();
+    let old = add(store, key("wax.test", "a", SigningKeyState::Signing)).await.unwrap();
+    let new = add(store, key("wax.test", "b", SigningKeyState::Published)).await.unwrap();
     let states = async || -> Vec<(String, SigningKeyState)> {
         let keys = store.signing_keys(Some("wax.test")).await.unwrap();
         keys.into_iter().map(|key| (key.selector, key.state)).collect()
@@ -57,17 +63,14 @@ async fn keys_move_through_their_states(world: World) {
         states().await,
         [("a".into(), SigningKeyState::Signing), ("b".into(), SigningKeyState::Published)]
     );
-    store
-        .set_signing_key_states(vec![
-            (old, SigningKeyState::Retired),
-            (new, SigningKeyState::Signing),
-        ])
-        .await
-        .unwrap();
+    let changes = vec![(old, SigningKeyState::Retired), (new, SigningKeyState::Signing)];
+    let at = now();
+    store.set_signing_key_states(changes, at).await.unwrap();
     assert_eq!(
         states().await,
         [("a".into(), SigningKeyState::Retired), ("b".into(), SigningKeyState::Signing)]
     );
+    assert_eq!(store.signing_keys(None).await.unwrap()[1].changed_at, at);
     assert!(store.remove_signing_key(old).await.unwrap());
     assert!(!store.remove_signing_key(old).await.unwrap());
     let left = store.signing_keys(None).await.unwrap();
@@ -80,17 +83,52 @@ async fn keys_move_through_their_states(world: World) {
 async fn a_selector_is_used_once(world: World) {
     let store = &world.store;
     store.create_domain("wax.test").await.unwrap();
-    let key = || key("wax.test", "a", SigningKeyState::Signing);
-    store.add_signing_key(key()).await.unwrap();
-    assert!(matches!(store.add_signing_key(key()).await, Err(AccountError::Exists(_))));
-    let foreign = NewSigningKey { domain: "far.test".into(), ..key() };
-    assert!(matches!(store.add_signing_key(foreign).await, Err(AccountError::ForeignDomain(_))));
+    let key = |state| key("wax.test", "a", state);
+    add(store, key(SigningKeyState::Signing)).await.unwrap();
+    let again = add(store, key(SigningKeyState::Published)).await;
+    assert!(matches!(again, Err(AccountError::Exists(_))));
+    let foreign = NewSigningKey { domain: "far.test".into(), ..key(SigningKeyState::Published) };
+    assert!(matches!(add(store, foreign).await, Err(AccountError::ForeignDomain(_))));
+    assert_eq!(store.signing_keys(None).await.unwrap().len(), 1);
+}
+
+async fn of_two_nodes_one_makes_the_new_keys(world: World) {
+    let other = world.second().await;
+    world.store.create_domain("wax.test").await.unwrap();
+    let pair = |letter: &str| -> Vec<NewSigningKey> {
+        ["r", "e"]
+            .map(|kind| key("wax.test", &format!("{letter}{kind}"), SigningKeyState::Published))
+            .into()
+    };
+    let (one, two) = tokio::join!(
+        world.store.add_signing_keys(pair("a"), now()),
+        other.add_signing_keys(pair("b"), now()),
+    );
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    assert!(matches!(one.err().or(two.err()), Some(AccountError::Exists(_))));
+    assert_eq!(world.store.signing_keys(None).await.unwrap().len(), 2);
+}
+
+async fn what_is_known_of_a_record_is_kept(world: World) {
+    let store = &world.store;
+    store.create_domain("wax.test").await.unwrap();
+    let id = add(store, key("wax.test", "a", SigningKeyState::Published)).await.unwrap();
+    let known = async || {
+        let key = store.signing_keys(None).await.unwrap().remove(0);
+        (key.shown_at, key.trouble)
+    };
+    assert_eq!(known().await, (None, String::new()));
+    store.note_signing_key(id, None, "refused").await.unwrap();
+    assert_eq!(known().await, (None, "refused".to_owned()));
+    let at = now();
+    store.note_signing_key(id, Some(at), "").await.unwrap();
+    assert_eq!(known().await, (Some(at), String::new()));
 }
 
 async fn keys_go_with_their_domain(world: World) {
     let store = &world.store;
     store.create_domain("wax.test").await.unwrap();
-    store.add_signing_key(key("wax.test", "a", SigningKeyState::Signing)).await.unwrap();
+    add(store, key("wax.test", "a", SigningKeyState::Signing)).await.unwrap();
     store.remove_domain("wax.test").await.unwrap();
     assert!(store.signing_keys(None).await.unwrap().is_empty());
 }
@@ -407,22 +445,47 @@ async fn reports_are_kept_once(world: World) {
     assert_eq!(world.store.report(*id).await.unwrap(), None);
 }
 
-async fn policies_are_replaced_and_forgotten(world: World) {
-    let at = now();
-    let policy = |id: &str| StoredStsPolicy {
-        domain: "far.test".into(),
+fn sts_policy(domain: &str, id: &str, at: Timestamp) -> StoredStsPolicy {
+    StoredStsPolicy {
+        domain: domain.into(),
         policy_id: id.into(),
         policy: "version: STSv1\n".into(),
         fetched_at: at,
         expires_at: at + Duration::from_secs(60),
-    };
+        used_at: at,
+    }
+}
+
+async fn policies_are_replaced_and_forgotten(world: World) {
+    let at = now();
+    let policy = |id: &str| sts_policy("far.test", id, at);
     world.store.keep_sts_policy(policy("1")).await.unwrap();
     world.store.keep_sts_policy(policy("2")).await.unwrap();
-    assert_eq!(world.store.sts_policy("far.test").await.unwrap(), Some(policy("2")));
+    assert_eq!(world.second().await.sts_policy("far.test").await.unwrap(), Some(policy("2")));
     assert_eq!(world.store.sts_policy("other.test").await.unwrap(), None);
     let later = at + Duration::from_secs(61);
     assert_eq!(world.store.forget_sts_policies(at).await.unwrap(), 0);
     assert_eq!(world.store.forget_sts_policies(later).await.unwrap(), 1);
+}
+
+async fn policies_in_use_are_found_when_they_age(world: World) {
+    let (at, hour) = (now(), Duration::from_secs(3600));
+    for (domain, fetched_at) in
+        [("a.test", at), ("b.test", at + hour), ("c.test", at), ("d.test", at)]
+    {
+        world.store.keep_sts_policy(sts_policy(domain, "1", fetched_at)).await.unwrap();
+    }
+    world.store.note_sts_policy_used("c.test", at - hour).await.unwrap();
+    let (before, since) = (at + Duration::from_secs(1), at);
+    let due = async |after, limit| {
+        let due = world.store.sts_policies_to_renew(before, since, after, limit).await.unwrap();
+        due.into_iter().map(|policy| policy.domain).collect::<Vec<_>>()
+    };
+    assert_eq!(due("", 10).await, ["a.test", "d.test"]);
+    assert_eq!(due("", 1).await, ["a.test"]);
+    assert_eq!(due("a.test", 10).await, ["d.test"]);
+    world.store.note_sts_policy_used("c.test", at).await.unwrap();
+    assert_eq!(due("a.test", 10).await, ["c.test", "d.test"]);
 }
 
 async fn the_greylist_remembers_the_first_time(world: World) {

@@ -1,70 +1,22 @@
 //! Signing keys of our domains: made, listed, rotated.
 //!
-//! A rotation is three runs of `waxwing domain rotate-keys` (or of the server's own clock, when it may
-//! change the DNS): new keys are made and their records are to be published; once the DNS shows
-//! them they sign and the old ones rest; a week later the old ones and their records may go.
+//! A rotation is three runs of `waxwing domain rotate-keys`: new keys are made and their records are
+//! to be published; once the DNS shows them they sign and the old ones rest; a week later the old
+//! ones and their records may go. Where the server may change the DNS, it does all of that itself.
 
 use anyhow::{Context as _, Result, bail};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use waxwing_dns::Resolve;
-use waxwing_mailauth::key::{Algorithm, SigningKey};
-use waxwing_store::{
-    AccountError, NewSigningKey, SigningAlgorithm, SigningKeyState, Store, StoredSigningKey,
-};
+use waxwing_delivery::keys::{Advanced, KeySettings};
+use waxwing_store::{SigningAlgorithm, SigningKeyState, Store, StoredSigningKey};
 
 use super::{Context, print};
-use crate::serve::road;
+use crate::serve::keys;
 
-/// How long old keys stay in the DNS: longer than any message waits in a queue.
-const KEPT_AFTER_RETIREMENT: SignedDuration = SignedDuration::from_hours(7 * 24);
+pub use waxwing_delivery::keys::record_name;
+
 /// Characters of one string in a zone file; a TXT string holds 255 octets at most.
 const STRING_CHARS: usize = 250;
-
-/// Makes a key of each algorithm; gives what the DNS is to say.
-pub async fn make(
-    store: &Store,
-    domain: &str,
-    state: SigningKeyState,
-) -> Result<Vec<StoredSigningKey>> {
-    let day = Timestamp::now().strftime("%Y%m%d").to_string();
-    let kinds = [
-        (Algorithm::RsaSha256, SigningAlgorithm::RsaSha256, 'r'),
-        (Algorithm::Ed25519Sha256, SigningAlgorithm::Ed25519Sha256, 'e'),
-    ];
-    let mut made = Vec::new();
-    for (algorithm, stored, letter) in kinds {
-        let key = tokio::task::spawn_blocking(move || SigningKey::generate(algorithm)).await??;
-        // A second rotation on one day gets another letter before it.
-        let mut names = ["", "b", "c", "d"].into_iter().map(|more| format!("{day}{more}{letter}"));
-        let id = loop {
-            let Some(selector) = names.next() else {
-                bail!("{domain} has had too many new keys today: try again tomorrow");
-            };
-            let new = NewSigningKey {
-                domain: domain.to_owned(),
-                selector,
-                algorithm: stored,
-                private_key: key.to_pkcs8_der(),
-                record: key.dns_record(),
-                state,
-            };
-            match store.add_signing_key(new).await {
-                Ok(id) => break id,
-                Err(AccountError::Exists(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        };
-        made.push(id);
-    }
-    let all = store.signing_keys(Some(domain)).await?;
-    Ok(all.into_iter().filter(|key| made.contains(&key.id)).collect())
-}
-
-/// The name of a key's record.
-pub fn record_name(key: &StoredSigningKey) -> String {
-    format!("{}._domainkey.{}", key.selector, key.domain)
-}
 
 /// A TXT record's value as zone files have it: in strings of at most 255 octets.
 pub fn zone_value(record: &str) -> String {
@@ -79,6 +31,8 @@ pub fn zone_value(record: &str) -> String {
 /// `waxwing domain keys`.
 pub async fn list(context: &Context, store: &Store, domain: &str) -> Result<()> {
     let keys = store.signing_keys(Some(domain)).await?;
+    let settings = keys::settings(&context.config()?)?;
+    let now = Timestamp::now();
     if context.json {
         print::json(&json!(keys.iter().map(as_json).collect::<Vec<_>>()));
         return Ok(());
@@ -91,9 +45,45 @@ pub async fn list(context: &Context, store: &Store, domain: &str) -> Result<()> 
     }
     for key in &keys {
         println!("{}  {}, since {}", key.selector, words(key.state), print::moment(key.changed_at));
+        if !key.trouble.is_empty() {
+            println!("  {}", trouble_words(key));
+        }
         print_record(key);
     }
+    if let Some(reminder) = reminder(domain, &keys, &settings, now) {
+        println!("{reminder}");
+    }
     Ok(())
+}
+
+/// What is wrong with a key's record, and what follows.
+pub fn trouble_words(key: &StoredSigningKey) -> String {
+    let (what, effect) = match key.state {
+        SigningKeyState::Published => ("added", "the keys before go on signing"),
+        SigningKeyState::Signing => ("added", "signatures by it cannot be checked"),
+        SigningKeyState::Retired => ("withdrawn", "it does no harm meanwhile"),
+    };
+    format!("Its record could not be {what}: {}. Until then {effect}.", key.trouble)
+}
+
+/// Says that keys have signed for long, and who replaces them; nothing when they have not, or others
+/// wait already.
+pub fn reminder(
+    domain: &str,
+    keys: &[StoredSigningKey],
+    settings: &KeySettings,
+    now: Timestamp,
+) -> Option<String> {
+    let due = keys.iter().find(|key| settings.is_due(key, now))?;
+    if keys.iter().any(|key| key.state == SigningKeyState::Published) {
+        return None;
+    }
+    let days = now.duration_since(due.changed_at).as_hours() / 24;
+    let next = match settings.via(domain) {
+        Some(_) => "the server replaces them within the hour, while it runs".to_owned(),
+        None => format!("replace them with: waxwing domain rotate-keys {domain}"),
+    };
+    Some(format!("The keys of {domain} have signed for {days} days, which is long: {next}"))
 }
 
 /// `waxwing domain rotate-keys`: the next step of a rotation.
@@ -101,129 +91,93 @@ pub async fn rotate(context: &Context, store: &Store, domain: &str, at_once: boo
     if store.domain(domain).await?.is_none() {
         bail!("{domain} is not a domain of this server");
     }
-    let step = advance(context, store, domain, at_once).await?;
+    let keys = keys::keys(&context.config()?, store)?;
+    let step = keys.advance(domain, at_once).await?;
+    if let Advanced::TooMany = step {
+        bail!(
+            "{domain} has had too many new keys today, or is getting some now: try again tomorrow"
+        );
+    }
     if context.json {
-        print::json(&step.as_json());
+        print::json(&step_json(&step));
     } else {
-        step.say(domain);
+        say(&step, domain, keys.settings.via(domain).is_some());
     }
     Ok(())
 }
 
-/// What a run of the rotation did.
-enum Rotated {
-    /// New keys wait for their records.
-    Made(Vec<StoredSigningKey>),
-    /// Records are not there yet.
-    NotPublished(Vec<(StoredSigningKey, String)>),
-    /// New keys sign.
-    Switched { signing: Vec<StoredSigningKey>, retired: Vec<StoredSigningKey> },
-    /// Old keys are gone.
-    Removed(Vec<StoredSigningKey>),
+fn step_json(step: &Advanced) -> Value {
+    let list = |keys: &[StoredSigningKey]| keys.iter().map(as_json).collect::<Vec<_>>();
+    let why = |keys: &[(StoredSigningKey, String)]| {
+        let keys = keys.iter().map(|(key, why)| json!({ "key": as_json(key), "why": why }));
+        keys.collect::<Vec<_>>()
+    };
+    match step {
+        Advanced::Made(keys) => json!({ "made": list(keys) }),
+        Advanced::TooMany => Value::Null,
+        Advanced::NotShown(keys) => json!({ "not_published": why(keys) }),
+        Advanced::Switched { signing, retired } => {
+            json!({ "signing": list(signing), "retired": list(retired) })
+        }
+        Advanced::Removed { keys, withdrawn } => {
+            json!({ "removed": list(keys), "withdrawn": withdrawn })
+        }
+        Advanced::NotWithdrawn(keys) => json!({ "not_withdrawn": why(keys) }),
+    }
 }
 
-async fn advance(context: &Context, store: &Store, domain: &str, at_once: bool) -> Result<Rotated> {
-    let keys = store.signing_keys(Some(domain)).await?;
-    let of = |state| keys.iter().filter(move |key| key.state == state).cloned();
-    let fresh: Vec<StoredSigningKey> = of(SigningKeyState::Published).collect();
-    if !fresh.is_empty() {
-        let missing = if at_once { Vec::new() } else { unpublished(context, &fresh).await? };
-        if !missing.is_empty() {
-            return Ok(Rotated::NotPublished(missing));
-        }
-        let retired: Vec<StoredSigningKey> = of(SigningKeyState::Signing).collect();
-        let states = fresh.iter().map(|key| (key.id, SigningKeyState::Signing));
-        let states = states.chain(retired.iter().map(|key| (key.id, SigningKeyState::Retired)));
-        store.set_signing_key_states(states.collect()).await?;
-        return Ok(Rotated::Switched { signing: fresh, retired });
-    }
-    let before = Timestamp::now().saturating_sub(KEPT_AFTER_RETIREMENT)?;
-    let old: Vec<StoredSigningKey> =
-        of(SigningKeyState::Retired).filter(|key| key.changed_at < before).collect();
-    if !old.is_empty() {
-        for key in &old {
-            store.remove_signing_key(key.id).await?;
-        }
-        return Ok(Rotated::Removed(old));
-    }
-    // The first keys of a domain sign at once: an unknown key is worth what none is worth.
-    let first = of(SigningKeyState::Signing).next().is_none();
-    let state = if first { SigningKeyState::Signing } else { SigningKeyState::Published };
-    Ok(Rotated::Made(make(store, domain, state).await?))
-}
-
-/// Those whose records the DNS does not show, and what it says instead.
-async fn unpublished(
-    context: &Context,
-    keys: &[StoredSigningKey],
-) -> Result<Vec<(StoredSigningKey, String)>> {
-    let resolver = road::resolver(&context.config()?)?;
-    let mut missing = Vec::new();
-    for key in keys {
-        let found = resolver.txt(&record_name(key)).await;
-        let squeezed = |text: &[u8]| -> Vec<u8> {
-            text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect()
-        };
-        let wanted = squeezed(key.record.as_bytes());
-        match found {
-            Ok(answer) if answer.records.iter().any(|text| squeezed(text) == wanted) => {}
-            Ok(_) => missing.push((key.clone(), "the DNS shows another record".to_owned())),
-            Err(error) => missing.push((key.clone(), error.to_string())),
-        }
-    }
-    Ok(missing)
-}
-
-impl Rotated {
-    fn as_json(&self) -> Value {
-        let list = |keys: &[StoredSigningKey]| keys.iter().map(as_json).collect::<Vec<_>>();
-        match self {
-            Rotated::Made(keys) => json!({ "made": list(keys) }),
-            Rotated::NotPublished(keys) => {
-                let keys = keys.iter().map(|(key, why)| json!({ "key": as_json(key), "why": why }));
-                json!({ "not_published": keys.collect::<Vec<_>>() })
+/// In words; `updates` when the server may change the domain's records.
+fn say(step: &Advanced, domain: &str, updates: bool) {
+    let names = |keys: &[StoredSigningKey]| {
+        keys.iter().map(|k| k.selector.clone()).collect::<Vec<_>>().join(", ")
+    };
+    match step {
+        Advanced::Made(keys) if updates => {
+            println!("Made new keys for {domain}: {}.", names(keys));
+            for key in keys.iter().filter(|key| !key.trouble.is_empty()) {
+                println!("{}: {}", key.selector, trouble_words(key));
             }
-            Rotated::Switched { signing, retired } => {
-                json!({ "signing": list(signing), "retired": list(retired) })
-            }
-            Rotated::Removed(keys) => json!({ "removed": list(keys) }),
+            println!("The server adds their records, and uses them once the DNS has shown them.");
         }
-    }
-
-    fn say(&self, domain: &str) {
-        match self {
-            Rotated::Made(keys) => {
-                println!("Made new keys for {domain}. Add these records to its DNS:\n");
-                keys.iter().for_each(print_record);
-                println!("Once they can be looked up: waxwing domain rotate-keys {domain}");
+        Advanced::Made(keys) => {
+            println!("Made new keys for {domain}. Add these records to its DNS:\n");
+            keys.iter().for_each(print_record);
+            println!("Once they can be looked up: waxwing domain rotate-keys {domain}");
+        }
+        Advanced::TooMany => {}
+        Advanced::NotShown(keys) => {
+            println!("The new keys of {domain} cannot be used yet:\n");
+            for (key, why) in keys {
+                println!("{}: {why}", record_name(key));
+                print_record(key);
             }
-            Rotated::NotPublished(keys) => {
-                println!("The new keys of {domain} cannot be used yet:\n");
-                for (key, why) in keys {
-                    println!("{}: {why}", record_name(key));
-                    print_record(key);
-                }
+            println!(
+                "Until then the keys before go on signing. Try again when the DNS shows them."
+            );
+        }
+        Advanced::Switched { signing, retired } => {
+            println!("Mail of {domain} is signed with {} from now on.", names(signing));
+            if !retired.is_empty() && updates {
+                println!("{} sign no more; their records are withdrawn later.", names(retired));
+            } else if !retired.is_empty() {
                 println!(
-                    "Until then the keys before go on signing. Try again when the DNS shows them."
+                    "{} sign no more. Leave their records in the DNS for a week, for mail on its way;\n\
+                     then: waxwing domain rotate-keys {domain}",
+                    names(retired)
                 );
             }
-            Rotated::Switched { signing, retired } => {
-                let names = |keys: &[StoredSigningKey]| {
-                    keys.iter().map(|k| k.selector.clone()).collect::<Vec<_>>().join(", ")
-                };
-                println!("Mail of {domain} is signed with {} from now on.", names(signing));
-                if !retired.is_empty() {
-                    println!(
-                        "{} sign no more. Leave their records in the DNS for a week, for mail on its way;\n\
-                         then: waxwing domain rotate-keys {domain}",
-                        names(retired)
-                    );
-                }
-            }
-            Rotated::Removed(keys) => {
-                println!("Forgot old keys of {domain}. These records may go from its DNS:\n");
-                keys.iter().for_each(|key| println!("  {}. TXT", record_name(key)));
-            }
+        }
+        Advanced::Removed { keys, withdrawn: true } => {
+            println!("Forgot old keys of {domain}, and withdrew their records: {}.", names(keys));
+        }
+        Advanced::Removed { keys, withdrawn: false } => {
+            println!("Forgot old keys of {domain}. These records may go from its DNS:\n");
+            keys.iter().for_each(|key| println!("  {}. TXT", record_name(key)));
+        }
+        Advanced::NotWithdrawn(keys) => {
+            println!("The records of old keys of {domain} could not be withdrawn:\n");
+            keys.iter().for_each(|(key, why)| println!("{}: {why}", record_name(key)));
+            println!("They do no harm meanwhile. Try again later.");
         }
     }
 }
@@ -254,19 +208,18 @@ fn as_json(key: &StoredSigningKey) -> Value {
         },
         "record_name": record_name(key),
         "record": key.record,
+        "created_at": key.created_at,
         "changed_at": key.changed_at,
+        "shown_at": key.shown_at,
+        "trouble": (!key.trouble.is_empty()).then_some(&key.trouble),
     })
 }
 
 /// Keys for a domain that has none; for `setup` and `domain add`.
 pub async fn ensure(store: &Store, domain: &str) -> Result<Vec<StoredSigningKey>> {
-    let keys = store.signing_keys(Some(domain)).await?;
-    match keys.is_empty() {
-        false => Ok(keys),
-        true => make(store, domain, SigningKeyState::Signing)
-            .await
-            .with_context(|| format!("making the signing keys of {domain}")),
-    }
+    waxwing_delivery::keys::ensure(store, domain, Timestamp::now())
+        .await
+        .with_context(|| format!("making the signing keys of {domain}"))
 }
 
 #[cfg(test)]
@@ -281,5 +234,35 @@ mod tests {
         assert_eq!(strings.len(), 2);
         assert!(strings.iter().all(|string| string.trim_matches('"').len() <= 255));
         assert_eq!(value.replace("\" \"", "").trim_matches('"'), record);
+    }
+    fn key(state: SigningKeyState, since: Timestamp) -> StoredSigningKey {
+        StoredSigningKey {
+            id: waxwing_store::SigningKeyId(1),
+            domain: "wax.test".to_owned(),
+            selector: "a".to_owned(),
+            algorithm: SigningAlgorithm::Ed25519Sha256,
+            private_key: Default::default(),
+            record: String::new(),
+            state,
+            created_at: since,
+            changed_at: since,
+            shown_at: None,
+            trouble: String::new(),
+        }
+    }
+
+    #[test]
+    fn keys_that_have_signed_for_long_are_called_to_mind() {
+        let since: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let after = |days: i64| since + jiff::SignedDuration::from_hours(24 * days);
+        let settings = KeySettings::default();
+        let signing = key(SigningKeyState::Signing, since);
+        let said =
+            |keys: &[StoredSigningKey], days| reminder("wax.test", keys, &settings, after(days));
+        assert_eq!(said(std::slice::from_ref(&signing), 179), None);
+        let text = said(std::slice::from_ref(&signing), 181).unwrap();
+        assert!(text.contains("181 days") && text.contains("rotate-keys wax.test"), "{text}");
+        let fresh = key(SigningKeyState::Published, after(181));
+        assert_eq!(said(&[signing, fresh], 181), None, "the next step is under way");
     }
 }

@@ -54,6 +54,9 @@ pub struct Config {
     /// How mail leaves.
     #[serde(default)]
     pub outbound: Outbound,
+    /// How the keys that sign are replaced.
+    #[serde(default)]
+    pub keys: Keys,
     /// How mail from other servers is judged.
     #[serde(default)]
     pub judging: Judging,
@@ -248,6 +251,40 @@ impl Default for Outbound {
             mta_sts_port: 443,
         }
     }
+}
+
+/// `[keys]`: how the keys that sign our domains' mail are replaced.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Keys {
+    /// Keys that have signed for so long are due.
+    pub rotate_every: Span,
+    /// The primary name server that lets us change our domains' records; with it keys are replaced
+    /// without an operator.
+    pub update: Option<Update>,
+    /// The primary servers of some domains, in place of that one.
+    pub update_for: std::collections::BTreeMap<HostName, Update>,
+}
+
+impl Default for Keys {
+    fn default() -> Keys {
+        let rotate_every = Span(waxwing_delivery::keys::ROTATE_AFTER);
+        Keys { rotate_every, update: None, update_for: Default::default() }
+    }
+}
+
+/// `update = { server = "…", key = "…", secret-file = "…" }`: DNS UPDATE (RFC 2136) with TSIG (RFC 8945).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Update {
+    /// The primary server.
+    pub server: SocketAddr,
+    /// The key's name there; its algorithm is hmac-sha256.
+    pub key: String,
+    /// File that holds its secret, in base64.
+    pub secret_file: PathBuf,
+    /// The zone; found by its SOA record when it is not set.
+    pub zone: Option<HostName>,
 }
 
 /// `[mta-sts]`: what other servers are told of TLS to our domains.

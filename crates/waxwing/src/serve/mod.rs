@@ -11,6 +11,7 @@ mod access;
 pub mod acme;
 pub mod connect;
 mod http;
+pub mod keys;
 pub mod listen;
 pub mod process;
 pub mod road;
@@ -18,7 +19,7 @@ mod sieve;
 mod smtp;
 pub mod sts;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 pub mod tls;
 
 use std::collections::BTreeMap;
@@ -56,14 +57,14 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     process::prepare_data_folder(&config)?;
     // What root alone may read is read before root is given up.
     let certificates = certificates(&config)?;
-    let policy = road::policy(&config)?;
+    let (policy, key_settings) = (road::policy(&config)?, keys::settings(&config)?);
     process::become_user(&config)?;
     let store = open_store(&config).await?;
     let tokens = acme::Tokens::default();
     let acceptor = TlsAcceptor::from(certificates.server_config()?);
 
     let (stop, stopped) = watch::channel(false);
-    let road = road::Road::new(&config, policy, &store)?;
+    let road = road::Road::new(&config, policy, key_settings, &store)?;
     let mut tasks = JoinSet::new();
     let listening = announce(&ports);
     let connections = process::connections_within(files, config.limits.connections);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use tokio::sync::watch;
-use waxwing_delivery::outbound::{InMemory, Sts};
+use waxwing_delivery::keys::{KeySettings, Keys};
+use waxwing_delivery::outbound::Sts;
 use waxwing_delivery::reports::{Reporter, tls};
 use waxwing_delivery::{
     Acceptor, Courier, Dice, Hosts, Judging, Policy, Relay, Runner, Schedule, Signers, SystemClock,
@@ -43,21 +44,32 @@ pub struct Road {
     runner: Arc<Runner<Arc<Resolver>, Network, SystemClock>>,
     reporter: Reporting,
     tls_recorder: tls::Recorder,
+    sts: Option<Arc<Sts>>,
+    keys: Keys<Arc<Resolver>, SystemClock>,
     policy: Arc<Policy>,
     store: Store,
 }
 
 impl Road {
     /// Everything that delivery needs, as configured.
-    pub fn new(config: &Config, policy: Policy, store: &Store) -> Result<Road> {
+    pub fn new(
+        config: &Config,
+        policy: Policy,
+        settings: KeySettings,
+        store: &Store,
+    ) -> Result<Road> {
         let policy = Arc::new(policy);
         let dice = Arc::new(Dice::new());
         let resolver = Arc::new(resolver(config)?);
         let (sink, tls_recorder) = tls::sink(store);
-        let mut tls = tls_rules(config, &resolver)?;
+        let mut tls = tls_rules(config, &resolver, store)?;
         if policy.reports.send {
             tls.sink = Arc::new(sink);
         }
+        let sts = tls.sts.clone();
+        let (store, resolver_of_keys) = (store.clone(), resolver.clone());
+        let keys =
+            Keys { store: store.clone(), resolver: resolver_of_keys, clock: SystemClock, settings };
         let courier = Courier {
             store: store.clone(),
             tls,
@@ -76,10 +88,10 @@ impl Road {
             dice.clone(),
             resolver.clone(),
         ));
-        let (store, runner) = (store.clone(), Runner::new(courier));
+        let runner = Runner::new(courier);
         let reporter =
             Reporter::new(store.clone(), policy.clone(), SystemClock, dice, resolver.clone());
-        Ok(Road { reception, resolver, runner, reporter, tls_recorder, policy, store })
+        Ok(Road { reception, resolver, runner, reporter, tls_recorder, sts, keys, policy, store })
     }
 
     /// Works through the queue until told to stop.
@@ -94,21 +106,30 @@ impl Road {
             () = waxwing_delivery::learn::run(&self.store, &self.policy, &SystemClock) => {}
             () = self.reporter.run() => {}
             () = self.tls_recorder.run(&SystemClock) => {}
+            () = self.keys.run() => {}
+            () = keep_policies_fresh(self.sts.as_deref(), &self.resolver) => {}
         }
         self.tls_recorder.flush().await;
     }
 }
 
+async fn keep_policies_fresh(sts: Option<&Sts>, resolver: &Arc<Resolver>) {
+    match sts {
+        Some(sts) => sts.keep_fresh(resolver, &SystemClock).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// How other domains' policies about TLS are found: DANE always, MTA-STS unless it is turned off.
-fn tls_rules(config: &Config, resolver: &Arc<Resolver>) -> Result<TlsRules> {
+fn tls_rules(config: &Config, resolver: &Arc<Resolver>, store: &Store) -> Result<TlsRules> {
     let outbound = &config.outbound;
     if !outbound.mta_sts {
         return Ok(TlsRules::dane_only());
     }
     let connector = connect::tls_connector(outbound.extra_roots.as_deref())?;
     let fetcher = sts::Fetcher::new(resolver.clone(), connector, outbound.mta_sts_port);
-    let sts = Sts::new(Arc::new(fetcher), Arc::new(InMemory::default()));
-    Ok(TlsRules { sts: Some(sts), ..TlsRules::dane_only() })
+    let sts = Sts::new(Arc::new(fetcher), store.clone());
+    Ok(TlsRules { sts: Some(Arc::new(sts)), ..TlsRules::dane_only() })
 }
 
 /// Where messages are taken in, for commands that send without running the queue.

@@ -192,10 +192,9 @@ async fn addresses(resolver: &Arc<Resolver>, name: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::testing::{Authority, folder_store};
+    use crate::serve::testing::{Authority, answer_https, folder_store};
     use crate::serve::{acme, http};
     use std::path::Path;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use waxwing_dns::FakeZone;
 
@@ -204,22 +203,7 @@ mod tests {
     /// One HTTPS answer, from a host with a certificate for these names.
     async fn fetched(names: &[&str], answer: String) -> Result<Vec<u8>, FetchError> {
         let authority = Authority::new();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let acceptor = authority.acceptor(names);
-        tokio::spawn(async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            let Ok(mut stream) = acceptor.accept(stream).await else { return };
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                request.push(stream.read_u8().await.unwrap());
-            }
-            let request = String::from_utf8(request).unwrap().to_lowercase();
-            assert!(request.starts_with("get /.well-known/mta-sts.txt http/1.1\r\n"), "{request}");
-            assert!(request.contains("\r\nhost: mta-sts.wing.test:"), "{request}");
-            let _ = stream.write_all(answer.as_bytes()).await;
-            let _ = stream.shutdown().await;
-        });
+        let port = answer_https(authority.acceptor(names), answer).await;
         let zone = FakeZone::parse("wing.test", "mta-sts A 127.0.0.1\n").unwrap();
         Fetcher::new(zone, authority.connector(), port).fetch("wing.test").await
     }

@@ -64,6 +64,15 @@ pub fn judge(facts: &Facts, own: &Own) -> Section {
         let text = "selectors cannot be listed from outside: look one up as s= in the DKIM-Signature of a message of the domain, and give it with --selector";
         section.say(Remark::info("dkim-unknown", text));
     }
+    if let Some(due) = &own.keys_due {
+        section.say(Remark::warning("dkim-keys-old", due.clone()));
+    }
+    for key in &own.keys {
+        if let Some(trouble) = &key.trouble {
+            let text = format!("{}: {trouble}", key.selector);
+            section.say(Remark::warning("dkim-rotation-stuck", text));
+        }
+    }
     for selector in &facts.selectors {
         judge_selector(domain, selector, &mut section);
     }
@@ -227,7 +236,7 @@ mod tests {
             Some(text) => format!("new._domainkey TXT \"{text}\"\n"),
             None => "@ TXT x\n".to_owned(),
         };
-        let key = Key { selector: "new".into(), record: KEY.into(), state };
+        let key = Key { selector: "new".into(), record: KEY.into(), state, trouble: None };
         let own = Own { keys: vec![key], ..Own::of("mx.example.org", &[]) };
         let facts = Facts::gather(&zone(&text), "example.org", &own, &[]).await;
         judge(&facts, &own)
@@ -247,6 +256,18 @@ mod tests {
         has(&ours(Some(&written), signing).await, Level::Warning, "dkim-written-otherwise");
         has(&ours(None, SigningKeyState::Published).await, Level::Fault, "dkim-missing");
         has(&ours(None, SigningKeyState::Retired).await, Level::Info, "dkim-retired-gone");
+    }
+
+    #[tokio::test]
+    async fn old_keys_and_stuck_rotations_are_told() {
+        let mut own = Own { keys_due: Some("200 days".into()), ..Own::of("mail.example.org", &[]) };
+        let state = SigningKeyState::Published;
+        let trouble = Some("refused".to_owned());
+        own.keys.push(Key { selector: "new".into(), record: KEY.into(), state, trouble });
+        let names = zone(&format!("new._domainkey TXT \"{KEY}\"\n"));
+        let section = judge(&Facts::gather(&names, "example.org", &own, &[]).await, &own);
+        has(&section, Level::Warning, "dkim-keys-old");
+        has(&section, Level::Warning, "dkim-rotation-stuck");
     }
 
     #[tokio::test]

@@ -10,13 +10,14 @@
 //! |---|---|
 //! | `mx` | where mail goes |
 //! | `spf`, `dkim`, `dmarc` | whose mail it is |
-//! | `transport`, `dane` | TLS on the way: MTA-STS, TLS-RPT, TLSA |
+//! | `transport`, `mta_sts`, `dane` | TLS on the way: MTA-STS, TLS-RPT, TLSA |
 //! | `reverse`, `blocklists` | the addresses of its hosts |
 //! | `services` | what mail clients find |
 //! | `own` | what this server is to the domain |
 //! | `section`, `show` | remarks and remedies, and how they are printed |
 //!
-//! Nothing but the DNS is asked: no connection is made to any host of the domain. It works for any
+//! Nothing but the DNS is asked, and the host of a policy that is announced for its file: no
+//! connection is made to any mail host of the domain, and none at all with `--zone`. It works for any
 //! domain and without a configuration; with one, a domain of ours is held against what this server
 //! is and signs with.
 
@@ -25,9 +26,9 @@ mod dane;
 mod dkim;
 mod dmarc;
 mod hosts;
+mod mta_sts;
 mod mx;
 mod own;
-mod policy;
 mod reverse;
 mod section;
 mod services;
@@ -39,18 +40,24 @@ mod transport;
 
 use std::net::IpAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
+use waxwing_delivery::outbound::FetchPolicy;
 use waxwing_dns::Resolve;
 use waxwing_filter::spam::evidence::ListKind;
+use waxwing_store::Store;
 
-use super::names::NameSource;
+use super::names::{NameSource, Names};
 use super::{Context, print};
 use crate::config::{Config, HostName};
+use crate::serve::connect::tls_connector;
+use crate::serve::keys;
 use crate::serve::road;
+use crate::serve::sts::Fetcher;
 use blocklists::List;
 use own::Own;
 use section::{Level, Section, count};
@@ -83,12 +90,14 @@ struct Scope {
     addresses: Vec<IpAddr>,
     selectors: Vec<String>,
     lists: Vec<List>,
+    /// How the policy file is fetched; `None` leaves it alone.
+    policies: Option<Box<dyn FetchPolicy>>,
 }
 
 impl Check {
     pub async fn run(self, context: &Context) -> Result<ExitCode> {
         let config = context.config_if_any()?;
-        let names = self.names.open(config.as_ref())?;
+        let names = Arc::new(self.names.open(config.as_ref())?);
         let (own, note) = self.own(context, config.as_ref(), &names).await;
         let scope = Scope {
             addresses: match (self.ip.is_empty(), own.has_domain && own.smarthost.is_none()) {
@@ -98,6 +107,7 @@ impl Check {
             },
             selectors: self.selector.clone(),
             lists: self.lists(config.as_ref())?,
+            policies: policies(config.as_ref(), &names)?,
             own,
         };
         let domain = self.domain.as_str();
@@ -137,12 +147,17 @@ impl Check {
             return (own, None);
         }
         let learnt = match context.store().await {
-            Ok(store) => own.learn(&store, self.domain.as_str()).await.map_err(Into::into),
+            Ok(store) => self.learn(&mut own, config, &store).await,
             Err(error) => Err(error),
         };
         let note =
             learnt.err().map(|error| format!("whether the domain is ours is not known: {error:#}"));
         (own, note)
+    }
+
+    async fn learn(&self, own: &mut Own, config: &Config, store: &Store) -> Result<()> {
+        let settings = keys::settings(config)?;
+        Ok(own.learn(store, self.domain.as_str(), &settings, Timestamp::now()).await?)
     }
 
     fn lists(&self, config: Option<&Config>) -> Result<Vec<List>> {
@@ -158,6 +173,16 @@ impl Check {
         lists.extend(of(&self.domain_blocklist, ListKind::Domain));
         Ok(lists)
     }
+}
+
+/// Fetches policy files as delivery does; not where zone files stand in for the DNS.
+fn policies(config: Option<&Config>, names: &Arc<Names>) -> Result<Option<Box<dyn FetchPolicy>>> {
+    if let Names::Zones(_) = **names {
+        return Ok(None);
+    }
+    let outbound = config.map(|config| config.outbound.clone()).unwrap_or_default();
+    let connector = tls_connector(outbound.extra_roots.as_deref())?;
+    Ok(Some(Box::new(Fetcher::new(names.clone(), connector, outbound.mta_sts_port))))
 }
 
 /// Asks everything and judges it.
@@ -177,7 +202,7 @@ async fn examine(
         spf::Facts::gather(resolver, domain, &scope.addresses, own, null_mx, now),
         dkim::Facts::gather(resolver, domain, own, &scope.selectors),
         dmarc::Facts::gather(resolver, domain, null_mx),
-        transport::Facts::gather(resolver, domain),
+        transport::Facts::gather(resolver, domain, scope.policies.as_deref()),
         dane::Facts::gather(resolver, &hosts),
         reverse::gather(resolver, &addresses),
         blocklists::gather(resolver, &scope.lists, domain, &ips),
@@ -189,7 +214,7 @@ async fn examine(
     }
     sections.push(dmarc::judge(&dmarc));
     if !hosts.is_empty() {
-        sections.extend([transport::judge(&transport), dane::judge(&dane)]);
+        sections.extend([transport::judge(&transport, &hosts, own), dane::judge(&dane)]);
     }
     if !addresses.is_empty() {
         sections.push(reverse::judge(&reverse, own));
@@ -221,7 +246,8 @@ mod tests {
     use waxwing_dns::{FakeZone, Zone};
 
     fn scope(own: Own) -> Scope {
-        Scope { addresses: own.addresses.clone(), own, selectors: Vec::new(), lists: Vec::new() }
+        let (selectors, lists, policies) = (Vec::new(), Vec::new(), None);
+        Scope { addresses: own.addresses.clone(), own, selectors, lists, policies }
     }
 
     async fn look(zone: &FakeZone, scope: &Scope) -> Vec<Section> {
@@ -236,6 +262,7 @@ mod tests {
             selector: "a2026".into(),
             record: "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".into(),
             state: waxwing_store::SigningKeyState::Signing,
+            trouble: None,
         });
         let scope = scope(own);
         let mut zone = Zone::parse("example.org", "mail A 192.0.2.7\n").unwrap();

@@ -2,12 +2,16 @@
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
+use waxwing_delivery::keys::KeySettings;
 use waxwing_dns::Resolve;
-use waxwing_store::{SigningKeyState, Store, StoreError};
+use waxwing_mailauth::policy::mta_sts::Policy;
+use waxwing_store::{SigningKeyState, Store, StoreError, StoredSigningKey};
 
 use super::hosts::Host;
 use super::mx;
 use super::section::{Record, is_internal};
+use crate::cli::keys::{reminder, trouble_words};
 use crate::config::Config;
 
 /// Empty when there is no configuration: then every domain is somebody else's.
@@ -21,8 +25,12 @@ pub struct Own {
     pub smarthost: Option<String>,
     /// The domain is one that this server takes mail for.
     pub has_domain: bool,
+    /// The MTA-STS policy that this server shows for its domains.
+    pub mta_sts: Option<Policy>,
     /// The keys that sign for the domain.
     pub keys: Vec<Key>,
+    /// That they have signed for long, in words.
+    pub keys_due: Option<String>,
 }
 
 /// A key of ours.
@@ -32,6 +40,15 @@ pub struct Key {
     /// As it is to be published.
     pub record: String,
     pub state: SigningKeyState,
+    /// What keeps its record from being added or withdrawn, in words.
+    pub trouble: Option<String>,
+}
+
+impl From<StoredSigningKey> for Key {
+    fn from(key: StoredSigningKey) -> Key {
+        let trouble = (!key.trouble.is_empty()).then(|| trouble_words(&key));
+        Key { selector: key.selector, record: key.record, state: key.state, trouble }
+    }
 }
 
 impl Own {
@@ -39,6 +56,7 @@ impl Own {
     pub async fn configured(resolver: &impl Resolve, config: &Config) -> Own {
         let mut own = Own { names: vec![config.hostname.to_string()], ..Own::default() };
         own.names.extend(config.tls.names.iter().map(ToString::to_string));
+        own.mta_sts = crate::serve::sts::policy(config);
         own.smarthost = config.outbound.smarthost.as_ref().map(|s| s.host.host.clone());
         let source = config.outbound.source;
         own.addresses = match source.filter(|ip| !is_internal(*ip)) {
@@ -56,13 +74,17 @@ impl Own {
     }
 
     /// What the store knows of the domain.
-    pub async fn learn(&mut self, store: &Store, domain: &str) -> Result<(), StoreError> {
+    pub async fn learn(
+        &mut self,
+        store: &Store,
+        domain: &str,
+        settings: &KeySettings,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.has_domain = store.domains().await?.iter().any(|known| known.name == domain);
         let keys = store.signing_keys(Some(domain)).await?;
-        self.keys = keys
-            .into_iter()
-            .map(|key| Key { selector: key.selector, record: key.record, state: key.state })
-            .collect();
+        self.keys_due = reminder(domain, &keys, settings, now);
+        self.keys = keys.into_iter().map(Key::from).collect();
         Ok(())
     }
 

@@ -2,40 +2,38 @@
 //! (RFC 8460).
 
 use serde_json::json;
+use waxwing_delivery::outbound::FetchPolicy;
 use waxwing_dns::{Answer, LookupError, Resolve};
+use waxwing_mailauth::policy::tls_rpt::{self, Destination};
 
-use super::hosts::Host;
-use super::policy;
+use super::mta_sts;
+use super::own::Own;
 use super::section::{Record, Remark, Section};
 
-/// What the DNS says.
+/// What the DNS and the policy's host say.
 #[derive(Debug)]
 pub struct Facts {
     pub domain: String,
-    pub mta_sts: Result<Answer<Vec<u8>>, LookupError>,
-    pub policy_host: Host,
+    pub mta_sts: mta_sts::Facts,
     pub tls_rpt: Result<Answer<Vec<u8>>, LookupError>,
 }
 
 impl Facts {
-    pub async fn gather(resolver: &impl Resolve, domain: &str) -> Facts {
-        let (record, policy, report) =
-            (format!("_mta-sts.{domain}"), format!("mta-sts.{domain}"), report_name(domain));
-        let (mta_sts, policy_host, tls_rpt) = tokio::join!(
-            resolver.txt(&record),
-            Host::look_up(resolver, &policy),
-            resolver.txt(&report),
-        );
-        Facts { domain: domain.to_owned(), mta_sts, policy_host, tls_rpt }
+    /// `fetch` fetches the policy file; without it only the DNS is asked.
+    pub async fn gather(
+        resolver: &impl Resolve,
+        domain: &str,
+        fetch: Option<&dyn FetchPolicy>,
+    ) -> Facts {
+        let report = tls_rpt::record_name(domain);
+        let (mta_sts, tls_rpt) =
+            tokio::join!(mta_sts::Facts::gather(resolver, domain, fetch), resolver.txt(&report));
+        Facts { domain: domain.to_owned(), mta_sts, tls_rpt }
     }
 }
 
-fn report_name(domain: &str) -> String {
-    format!("_smtp._tls.{domain}")
-}
-
 /// Texts, none when there are none.
-fn texts(answer: &Result<Answer<Vec<u8>>, LookupError>) -> Result<&[Vec<u8>], &LookupError> {
+pub fn texts(answer: &Result<Answer<Vec<u8>>, LookupError>) -> Result<&[Vec<u8>], &LookupError> {
     match answer {
         Ok(answer) => Ok(&answer.records),
         Err(error) if error.is_absent() => Ok(&[]),
@@ -43,79 +41,60 @@ fn texts(answer: &Result<Answer<Vec<u8>>, LookupError>) -> Result<&[Vec<u8>], &L
     }
 }
 
-/// What is to be said of it.
-pub fn judge(facts: &Facts) -> Section {
+/// What is to be said of it; `exchangers` are the hosts that the domain's MX records name.
+pub fn judge(facts: &Facts, exchangers: &[String], own: &Own) -> Section {
     let mut section = Section::new("transport", "Encryption on the way (MTA-STS, TLS-RPT)");
-    let (mut id, mut rua) = (None, None);
-    match texts(&facts.mta_sts).map(policy::mta_sts_id) {
-        Ok(Ok(found)) => {
-            section.say(mta_sts(facts, found.as_deref()));
-            id = found;
-        }
-        Ok(Err(why)) => {
-            let text = format!("the record _mta-sts.{} counts for nothing: {why}", facts.domain);
-            section.say(Remark::fault("mta-sts-broken", text));
-        }
-        Err(error) => section.say(Remark::unanswered("the MTA-STS record", error)),
-    }
-    match texts(&facts.tls_rpt).map(policy::tls_rpt_rua) {
-        Ok(Ok(found)) => {
-            section.say(tls_rpt(facts, found.as_deref()));
-            rua = found;
-        }
-        Ok(Err(why)) => {
-            let name = report_name(&facts.domain);
-            let text = format!("the record {name} counts for nothing: {why}");
-            section.say(Remark::fault("tls-rpt-broken", text).replace(report_record(facts)));
-        }
-        Err(error) => section.say(Remark::unanswered("the TLS-RPT record", error)),
-    }
-    section.data = json!({ "mta_sts_id": id, "tls_rpt_rua": rua });
+    let (remarks, found) = mta_sts::judge(&facts.mta_sts, exchangers, own);
+    remarks.into_iter().for_each(|remark| section.say(remark));
+    let (remark, rua) = tls_rpt(facts);
+    section.say(remark);
+    section.data = json!({
+        "mta_sts_id": found.id,
+        "mta_sts_policy": found.policy.map(|policy| policy.lines()),
+        "tls_rpt_rua": rua,
+    });
     section
 }
 
-fn mta_sts(facts: &Facts, id: Option<&str>) -> Remark {
-    let domain = &facts.domain;
-    let host = &facts.policy_host;
-    match id {
-        None => Remark::warning(
-            "mta-sts-missing",
-            format!(
-                "others are not told to demand TLS (no MTA-STS): somebody between them and {domain} can turn it off. It takes a record \
-                 and a file at https://{}/.well-known/mta-sts.txt (RFC 8461)",
-                host.name
-            ),
-        ),
-        Some(id) if host.addresses.is_empty() => Remark::fault(
-            "mta-sts-without-host",
-            format!(
-                "a policy is announced (id {id}), but {}, which has to serve it, has no address",
-                host.name
-            ),
-        ),
-        Some(id) => Remark::good(
-            "mta-sts",
-            format!("a policy is announced (id {id}); {} serves it", host.name),
-        ),
+/// And where reports go.
+fn tls_rpt(facts: &Facts) -> (Remark, Option<Vec<String>>) {
+    let name = tls_rpt::record_name(&facts.domain);
+    let broken = |why: &str| {
+        let text = format!("the record {name} counts for nothing: {why}");
+        Remark::fault("tls-rpt-broken", text).replace(report_record(facts))
+    };
+    let record = match texts(&facts.tls_rpt) {
+        Ok(texts) => tls_rpt::Record::select(texts.iter().map(Vec::as_slice)),
+        Err(error) => return (Remark::unanswered("the TLS-RPT record", error), None),
+    };
+    match record {
+        Err(why) => (broken(&why.to_string()), None),
+        Ok(None) => {
+            let text = "nobody is told when TLS to this domain fails (no TLS-RPT)";
+            (Remark::warning("tls-rpt-missing", text).add([report_record(facts)]), None)
+        }
+        Ok(Some(record)) if record.rua.is_empty() => {
+            (broken("it names no place that reports can be sent to (mailto: or https:)"), None)
+        }
+        Ok(Some(record)) => {
+            let rua: Vec<String> = record.rua.iter().map(shown).collect();
+            let text = format!("failures of TLS are reported to {}", rua.join(", "));
+            (Remark::good("tls-rpt", text), Some(rua))
+        }
     }
 }
 
-fn tls_rpt(facts: &Facts, rua: Option<&[String]>) -> Remark {
-    match rua {
-        Some(rua) => {
-            Remark::good("tls-rpt", format!("failures of TLS are reported to {}", rua.join(", ")))
-        }
-        None => {
-            let text = "nobody is told when TLS to this domain fails (no TLS-RPT)";
-            Remark::warning("tls-rpt-missing", text).add([report_record(facts)])
-        }
+fn shown(destination: &Destination) -> String {
+    match destination {
+        Destination::Mailto(address) => format!("mailto:{address}"),
+        Destination::Https(uri) => uri.clone(),
     }
 }
 
 fn report_record(facts: &Facts) -> Record {
     let domain = &facts.domain;
     let text = format!("v=TLSRPTv1; rua=mailto:postmaster@{domain}");
-    Record::txt(report_name(domain), &text)
+    Record::txt(tls_rpt::record_name(domain), &text)
 }
 
 #[cfg(test)]
@@ -125,7 +104,8 @@ mod tests {
     use crate::cli::check::section::Level;
 
     async fn check(text: &str) -> Section {
-        judge(&Facts::gather(&zone(text), "example.org").await)
+        let facts = Facts::gather(&zone(text), "example.org", None).await;
+        judge(&facts, &["mail.example.org".to_owned()], &Own::default())
     }
 
     #[tokio::test]
@@ -134,7 +114,9 @@ mod tests {
             "_mta-sts TXT \"v=STSv1; id=1\"\nmta-sts A 192.0.2.1\n_smtp._tls TXT \"v=TLSRPTv1; rua=mailto:t@example.org\"\n",
         )
         .await;
-        assert_eq!(section.level(), Level::Good);
+        has(&section, Level::Info, "mta-sts");
+        has(&section, Level::Good, "tls-rpt");
+        assert_eq!(section.data["tls_rpt_rua"], json!(["mailto:t@example.org"]));
         let none = check("@ TXT x\n").await;
         has(&none, Level::Warning, "mta-sts-missing");
         has(&none, Level::Warning, "tls-rpt-missing");
@@ -142,5 +124,7 @@ mod tests {
             check("_mta-sts TXT \"v=STSv1; id=1\"\n_smtp._tls TXT \"v=TLSRPTv1; rua=x\"\n").await;
         has(&broken, Level::Fault, "mta-sts-without-host");
         has(&broken, Level::Fault, "tls-rpt-broken");
+        let nowhere = check("_smtp._tls TXT \"v=TLSRPTv1; rua=ftp://x.test/\"\n").await;
+        has(&nowhere, Level::Fault, "tls-rpt-broken");
     }
 }
