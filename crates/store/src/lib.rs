@@ -12,6 +12,7 @@
 //! | `accept` | taking responsibility for a message in one transaction |
 //! | `accounts`, `passwords` | domains, accounts, aliases, logins |
 //! | `mailboxes`, `messages`, `keywords` | what readers see |
+//! | `sharing` | who may do what in whose mailbox |
 //! | `blob`, `objects`, `spool` | octets: stored, outside the database, being received |
 //! | `queue`, `journeys`, `maildrop` | the road; what happened on it; the POP3 lock |
 //! | `rules` | readers' Sieve scripts, and what these remember |
@@ -37,6 +38,7 @@ mod queue;
 mod rules;
 mod schema;
 mod search;
+mod sharing;
 mod spool;
 mod trust;
 
@@ -59,6 +61,7 @@ pub use messages::*;
 pub use passwords::PasswordCost;
 pub use queue::*;
 pub use rules::*;
+pub use sharing::*;
 pub use spool::*;
 pub use trust::*;
 

@@ -3,3 +3,15 @@
 
 -- Asked for with every message: whom the account wrote to last.
 CREATE INDEX senders_written ON senders (account, last_at) WHERE written > 0;
+
+-- ── Sharing ─────────────────────────────────────────────────────────────────────────────────────
+
+-- What others may do in a mailbox (src/sharing.rs).
+CREATE TABLE grants (
+  mailbox  INTEGER NOT NULL REFERENCES mailboxes (id) ON DELETE CASCADE,
+  grantee  INTEGER REFERENCES accounts (id) ON DELETE CASCADE, -- NULL: anyone
+  negative INTEGER NOT NULL,            -- 1: these rights are denied
+  rights   INTEGER NOT NULL             -- Rights
+) STRICT;
+CREATE UNIQUE INDEX grants_once ON grants (mailbox, COALESCE(grantee, 0), negative);
+CREATE INDEX grants_by_grantee ON grants (grantee);

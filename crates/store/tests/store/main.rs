@@ -13,6 +13,7 @@ mod rules;
 mod s3;
 mod search;
 mod server;
+mod sharing;
 mod tls;
 mod trust;
 mod world;
