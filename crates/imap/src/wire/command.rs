@@ -6,6 +6,7 @@
 
 use waxwing_store::{Role, SystemFlags};
 
+pub use super::parse_acl::RightsChange;
 pub use super::parse_append::{AppendHead, MessageHead};
 pub use super::parse_fetch::{Fetch, FetchItem, Partial, Section, SectionText};
 pub use super::parse_list::{List, ListReturn, ListSelect, StatusItem};
@@ -80,6 +81,23 @@ pub enum Command {
     GetQuota(Vec<u8>),
     /// GETQUOTAROOT: the mailbox.
     GetQuotaRoot(Vec<u8>),
+    /// SETACL (RFC 4314).
+    SetAcl {
+        /// Which.
+        mailbox: Vec<u8>,
+        /// Whom.
+        identifier: Vec<u8>,
+        /// What.
+        change: RightsChange,
+    },
+    /// DELETEACL: mailbox and identifier.
+    DeleteAcl(Vec<u8>, Vec<u8>),
+    /// GETACL.
+    GetAcl(Vec<u8>),
+    /// LISTRIGHTS: mailbox and identifier.
+    ListRights(Vec<u8>, Vec<u8>),
+    /// MYRIGHTS.
+    MyRights(Vec<u8>),
     /// COMPRESS (RFC 4978): whether it is DEFLATE.
     Compress {
         /// It is.
