@@ -267,3 +267,32 @@ async fn rights_that_vanish_end_the_session() {
     assert!(answer[1].contains(" NO [NOPERM]"), "{answer:?}");
     assert_eq!(bob.try_line().await, None);
 }
+
+/// RFC 5464 §3.3: private entries are everybody's own, shared ones take `w`.
+#[tokio::test]
+async fn metadata_of_a_shared_mailbox() {
+    let (_world, mut alice, mut bob) = two_people().await;
+    alice.ok("SETMETADATA Work (/private/comment \"hers\" /shared/comment \"all\")").await;
+    assert!(
+        bob.refused(&format!("GETMETADATA {WORK} /shared/comment")).await.contains("NONEXISTENT")
+    );
+    allow(&mut alice, "l").await;
+    assert!(bob.refused(&format!("GETMETADATA {WORK} /shared/comment")).await.contains("NOPERM"));
+    allow(&mut alice, "lr").await;
+    let both = format!("GETMETADATA {WORK} (/private/comment /shared/comment)");
+    let expected = |mine| {
+        format!("* METADATA {WORK} (\"/private/comment\" {mine} \"/shared/comment\" \"all\")")
+    };
+    assert_eq!(bob.ok(&both).await[0], expected("NIL"));
+    bob.ok(&format!("SETMETADATA {WORK} (/private/comment \"his\")")).await;
+    assert!(
+        bob.refused(&format!("SETMETADATA {WORK} (/shared/comment \"x\")"))
+            .await
+            .contains("NOPERM")
+    );
+    assert_eq!(bob.ok(&both).await[0], expected("\"his\""));
+    allow(&mut alice, "lrw").await;
+    bob.ok(&format!("SETMETADATA {WORK} (/shared/comment ~{{3+}}\r\na\0b)")).await;
+    let shared = alice.ok("GETMETADATA Work (/private/comment /shared/comment)").await.remove(0);
+    assert!(shared.contains("\"hers\"") && shared.contains("~{3}\r\na\0b"), "{shared:?}");
+}

@@ -12,7 +12,7 @@
 //! | `accept` | taking responsibility for a message in one transaction |
 //! | `accounts`, `passwords` | domains, accounts, aliases, logins |
 //! | `mailboxes`, `messages`, `keywords` | what readers see |
-//! | `sharing` | who may do what in whose mailbox |
+//! | `sharing`, `metadata` | who may do what in whose mailbox; notes kept with mailboxes |
 //! | `blob`, `objects`, `spool` | octets: stored, outside the database, being received |
 //! | `queue`, `journeys`, `maildrop` | the road; what happened on it; the POP3 lock |
 //! | `rules` | readers' Sieve scripts, and what these remember |
@@ -32,6 +32,7 @@ mod keywords;
 mod mailboxes;
 mod maildrop;
 mod messages;
+mod metadata;
 mod objects;
 mod passwords;
 mod queue;
@@ -58,6 +59,7 @@ pub use journeys::*;
 pub use mailboxes::*;
 pub use maildrop::*;
 pub use messages::*;
+pub use metadata::*;
 pub use passwords::PasswordCost;
 pub use queue::*;
 pub use rules::*;

@@ -27,6 +27,12 @@ pub enum Act {
     Expunge,
     /// MOVE and REPLACE: out of it (RFC 6851 §4.2: as STORE of `\Deleted` and EXPUNGE).
     TakeOut,
+    /// GETMETADATA (RFC 5464 §3.3).
+    ReadMetadata,
+    /// SETMETADATA of private entries (RFC 5464 §3.3: as reading).
+    WritePrivateMetadata,
+    /// SETMETADATA of shared entries.
+    WriteSharedMetadata,
 }
 
 /// Whether these rights are enough.
@@ -38,6 +44,12 @@ pub fn allows(rights: Rights, act: Act) -> bool {
             .with(Rights::CREATE)
             .with(Rights::DELETE_MAILBOX)
             .with(Rights::ADMINISTER),
+        // RFC 5464 §3.3: "l", and one with which something can be done there.
+        Act::ReadMetadata | Act::WritePrivateMetadata => {
+            let more = Rights::READ.with(Rights::SEEN).with(Rights::WRITE);
+            more.with(Rights::INSERT).with(Rights::POST)
+        }
+        Act::WriteSharedMetadata => Rights::WRITE,
         Act::List => Rights::LOOKUP,
         Act::CreateBelow => Rights::CREATE,
         Act::Delete => Rights::DELETE_MAILBOX,
@@ -48,6 +60,7 @@ pub fn allows(rights: Rights, act: Act) -> bool {
     };
     let all_of = match act {
         Act::TakeOut => Rights::DELETE_MESSAGES,
+        Act::ReadMetadata | Act::WritePrivateMetadata | Act::WriteSharedMetadata => Rights::LOOKUP,
         _ => Rights::NONE,
     };
     rights.has_any(any_of) && rights.contains(all_of)
@@ -92,6 +105,7 @@ mod tests {
             (Act::Insert, "i"),
             (Act::Expunge, "e"),
             (Act::TakeOut, "te"),
+            (Act::WriteSharedMetadata, "lw"),
         ] {
             assert!(allows(rights(needed), act), "{act:?}");
             assert!(!allows(Rights::NONE, act), "{act:?}");
@@ -104,6 +118,14 @@ mod tests {
         for letter in "lrswipkxtea".chars() {
             let alone = allows(rights(&letter.to_string()), Act::MyRights);
             assert_eq!(alone, "lrikxa".contains(letter), "{letter}");
+            let with_l = rights(&format!("l{letter}"));
+            assert_eq!(allows(with_l, Act::ReadMetadata), "rswip".contains(letter), "{letter}");
+            let alone = rights(&letter.to_string());
+            assert!(!allows(alone, Act::ReadMetadata), "{letter}");
+            assert_eq!(
+                allows(with_l, Act::ReadMetadata),
+                allows(with_l, Act::WritePrivateMetadata)
+            );
         }
     }
 

@@ -16,6 +16,7 @@ pub mod idle;
 mod list;
 mod login;
 mod mailbox;
+mod metadata;
 mod quota;
 mod resync;
 mod search;
@@ -119,6 +120,8 @@ async fn act(
             acl::list(connection, session, &mailbox, &identifier).await
         }
         Command::MyRights(mailbox) => acl::mine(connection, session, &mailbox).await,
+        Command::GetMetadata(get) => metadata::get(connection, session, &get).await,
+        Command::SetMetadata(set) => metadata::set(session, set).await,
         Command::Compress { deflate } => compress::run(connection, session, deflate),
         Command::Idle => Err(Fail::bad("IDLE is not for here")), // `idle` runs on its own
         Command::Close => close::close(session).await,

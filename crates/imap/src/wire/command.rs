@@ -10,6 +10,7 @@ pub use super::parse_acl::RightsChange;
 pub use super::parse_append::{AppendHead, MessageHead};
 pub use super::parse_fetch::{Fetch, FetchItem, Partial, Section, SectionText};
 pub use super::parse_list::{List, ListReturn, ListSelect, StatusItem};
+pub use super::parse_metadata::{Depth, GetMetadata, SetMetadata};
 pub use super::parse_search::{Search, SearchKey, SearchReturn};
 pub use super::parse_select::{Qresync, Select};
 pub use super::parse_sort::{Algorithm, Criterion, Sort, SortKey, Thread};
@@ -98,6 +99,10 @@ pub enum Command {
     ListRights(Vec<u8>, Vec<u8>),
     /// MYRIGHTS.
     MyRights(Vec<u8>),
+    /// GETMETADATA (RFC 5464).
+    GetMetadata(GetMetadata),
+    /// SETMETADATA.
+    SetMetadata(SetMetadata),
     /// COMPRESS (RFC 4978): whether it is DEFLATE.
     Compress {
         /// It is.

@@ -15,3 +15,13 @@ CREATE TABLE grants (
 );
 CREATE UNIQUE INDEX grants_once ON grants (mailbox, COALESCE(grantee, 0), negative);
 CREATE INDEX grants_by_grantee ON grants (grantee);
+
+-- What clients keep with mailboxes and with the server (RFC 5464; src/metadata.rs).
+CREATE TABLE metadata (
+  mailbox BIGINT  REFERENCES mailboxes (id) ON DELETE CASCADE, -- NULL: the server's
+  account BIGINT  REFERENCES accounts (id) ON DELETE CASCADE,  -- NULL: shared by all who see the mailbox
+  name    TEXT COLLATE "C" NOT NULL,             -- in lower case
+  value   BYTEA NOT NULL
+);
+CREATE UNIQUE INDEX metadata_once ON metadata (COALESCE(mailbox, 0), COALESCE(account, 0), name);
+CREATE INDEX metadata_by_account ON metadata (account);

@@ -15,3 +15,13 @@ CREATE TABLE grants (
 ) STRICT;
 CREATE UNIQUE INDEX grants_once ON grants (mailbox, COALESCE(grantee, 0), negative);
 CREATE INDEX grants_by_grantee ON grants (grantee);
+
+-- What clients keep with mailboxes and with the server (RFC 5464; src/metadata.rs).
+CREATE TABLE metadata (
+  mailbox INTEGER REFERENCES mailboxes (id) ON DELETE CASCADE, -- NULL: the server's
+  account INTEGER REFERENCES accounts (id) ON DELETE CASCADE,  -- NULL: shared by all who see the mailbox
+  name    TEXT NOT NULL,             -- in lower case
+  value   BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX metadata_once ON metadata (COALESCE(mailbox, 0), COALESCE(account, 0), name);
+CREATE INDEX metadata_by_account ON metadata (account);

@@ -6,6 +6,7 @@ mod blobs;
 mod crash;
 mod mailboxes;
 mod messages;
+mod metadata;
 mod model;
 mod opening;
 mod queue;
