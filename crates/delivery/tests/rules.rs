@@ -363,3 +363,31 @@ async fn what_was_judged_to_be_spam_stays_so_unless_the_reader_says_otherwise() 
     arrives().await;
     assert_eq!((junk().await, world.inbox(world.alice).await.len()), (1, 1));
 }
+
+/// RFC 5490 §3.3, §4.2: notes that a mail client keeps (IMAP METADATA) decide.
+#[tokio::test]
+async fn notes_of_mailboxes_and_of_the_server_can_be_asked_for() {
+    let world = World::new().await;
+    let script = "require [\"fileinto\", \"mboxmetadata\", \"servermetadata\"];\n\
+                  if allof (metadata \"INBOX\" \"/private/Holiday\" \"on\",\n\
+                    servermetadata :contains \"/private/vendor/x\" \"yes\",\n\
+                    not metadataexists \"INBOX\" \"/shared/comment\",\n\
+                    not metadataexists \"nowhere\" \"/private/holiday\") {\n\
+                    fileinto \"Archive\";\n\
+                  }\n";
+    rules(&world, world.alice, script).await;
+    let total = async |name: &str| {
+        let mailbox = world.store.mailbox_by_name(world.alice, name).await.unwrap();
+        mailbox.unwrap().total
+    };
+    arrives(&world, "before").await;
+    assert_eq!((total("INBOX").await, total("Archive").await), (1, 0));
+    let inbox = world.store.mailbox_by_name(world.alice, "INBOX").await.unwrap().unwrap().id;
+    let note = |name: &str, value: &[u8]| vec![(name.to_owned(), Some(value.to_vec()))];
+    let holiday = note("/private/holiday", b"on");
+    world.store.set_metadata(Some(inbox), world.alice, holiday).await.unwrap();
+    let vendor = note("/private/vendor/x", b"oh yes");
+    world.store.set_metadata(None, world.alice, vendor).await.unwrap();
+    arrives(&world, "after").await;
+    assert_eq!((total("INBOX").await, total("Archive").await), (1, 1));
+}

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`wire`] | the grammar both ways, pure |
 //! | `commands` | one file per command |
+//! | `access` | whose mailbox a name means, and who may do what in it |
 //! | `session` | states and the main loop |
 //! | `selected` | what a client has been told of its mailbox: sequence numbers |
 //! | `news` | telling the client what changed, when that is allowed |
@@ -18,9 +19,10 @@
 //! | `progress` | what long work says meanwhile |
 //! | `reply` | tagged responses and how errors become them |
 //!
-//! Not here yet: NOTIFY, METADATA, ACL, CATENATE. Each has its place: a file in `commands`, a grammar in `wire`, a word in
+//! Not here yet: NOTIFY, CATENATE. Each has its place: a file in `commands`, a grammar in `wire`, a word in
 //! `commands/capability.rs`. `docs/rfc.md` says what holds of each specification.
 
+mod access;
 mod commands;
 mod connection;
 mod deflate;

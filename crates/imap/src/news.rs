@@ -4,8 +4,11 @@
 //! middle of using them: not in answer to FETCH, STORE or SEARCH (RFC 9051 §7.5.1, RFC 3501
 //! §7.4.1); their UID variants are safe.
 
+use std::sync::Arc;
+
 use waxwing_store::{ModSeq, Store};
 
+use crate::access::{self, Act};
 use crate::connection::Connection;
 use crate::reply::Fail;
 use crate::selected::view::News;
@@ -19,6 +22,7 @@ pub async fn tell(
     session: &mut Session,
     expunge: bool,
 ) -> Result<(), Fail> {
+    rights(connection, session).await?;
     let enabled = session.enabled;
     let store = session.store.clone();
     let State::Selected(_, selected) = &mut session.state else { return Ok(()) };
@@ -31,6 +35,38 @@ pub async fn tell(
     write(&mut connection.out, &mut selected.view, &news, expunge, enabled);
     connection.relieve().await?;
     Ok(())
+}
+
+/// Looks whether the account still has its rights in another's mailbox that it has selected. One that
+/// it may read no more ends the session (RFC 4314 §5.1.1).
+pub async fn rights(connection: &mut Connection<'_>, session: &mut Session) -> Result<(), Fail> {
+    let State::Selected(account, selected) = &mut session.state else { return Ok(()) };
+    if !selected.shared {
+        return Ok(());
+    }
+    let rights = session.store.rights(selected.mailbox, *account).await?;
+    if !access::allows(rights, Act::List) || !access::allows(rights, Act::Read) {
+        connection.out.raw("* BYE The selected mailbox is not shared with you any more\r\n");
+        session.state = State::Logout;
+        return Ok(());
+    }
+    if rights != selected.rights {
+        selected.rights = rights;
+        flags_response(&mut connection.out, &selected.view);
+        permanent_flags(&mut connection.out, selected);
+    }
+    Ok(())
+}
+
+/// `* OK [PERMANENTFLAGS (…)]`: what can be altered here (RFC 4314 §5.1.1).
+pub fn permanent_flags(out: &mut Out, selected: &Selected) {
+    let mask = selected.alterable();
+    out.raw("* OK [PERMANENTFLAGS ");
+    let keywords: Vec<Arc<str>> = match mask.keywords {
+        true => selected.view.keywords().known().cloned().chain(["\\*".into()]).collect(),
+        false => Vec::new(),
+    };
+    out.flags_of(mask.system, &keywords).raw("] These are kept\r\n");
 }
 
 /// `None`: the mailbox is there no more.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use waxwing_store::{AccountId, Store};
 
+use crate::access::Act;
 use crate::commands;
 use crate::connection::{Connection, Lost, Stream};
 use crate::reply::{Fail, Status, Tagged};
@@ -121,12 +122,10 @@ impl Session {
         }
     }
 
-    /// The mailbox, for commands that alter it.
-    pub(crate) fn writable(&mut self) -> Result<&mut Selected, Fail> {
+    /// The mailbox, for commands that do something with it that not everybody may.
+    pub(crate) fn selected_for(&mut self, act: Act) -> Result<&mut Selected, Fail> {
         let selected = self.selected()?;
-        if selected.read_only {
-            return Err(Fail::no("", "The mailbox is selected read-only"));
-        }
+        selected.need(act)?;
         Ok(selected)
     }
 

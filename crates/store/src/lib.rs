@@ -12,6 +12,7 @@
 //! | `accept` | taking responsibility for a message in one transaction |
 //! | `accounts`, `passwords` | domains, accounts, aliases, logins |
 //! | `mailboxes`, `messages`, `keywords` | what readers see |
+//! | `sharing`, `metadata` | who may do what in whose mailbox; notes kept with mailboxes |
 //! | `blob`, `objects`, `spool` | octets: stored, outside the database, being received |
 //! | `queue`, `journeys`, `maildrop` | the road; what happened on it; the POP3 lock |
 //! | `rules` | readers' Sieve scripts, and what these remember |
@@ -31,12 +32,14 @@ mod keywords;
 mod mailboxes;
 mod maildrop;
 mod messages;
+mod metadata;
 mod objects;
 mod passwords;
 mod queue;
 mod rules;
 mod schema;
 mod search;
+mod sharing;
 mod spool;
 mod trust;
 
@@ -56,9 +59,11 @@ pub use journeys::*;
 pub use mailboxes::*;
 pub use maildrop::*;
 pub use messages::*;
+pub use metadata::*;
 pub use passwords::PasswordCost;
 pub use queue::*;
 pub use rules::*;
+pub use sharing::*;
 pub use spool::*;
 pub use trust::*;
 

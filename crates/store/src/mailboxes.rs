@@ -9,7 +9,8 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::engine::{Param, Repeat, Row, Tx, params};
 use crate::instant::{count, count32, micros};
 use crate::keywords::Keywords;
-use crate::messages::{Transfer, drop_places, next_modseq, transfer_in};
+use crate::messages::{FlagMask, Transfer, drop_places, next_modseq, transfer_in};
+use crate::sharing::inherit;
 use crate::{AccountId, AppendError, ModSeq, Store, StoreError, Uid};
 
 /// Octets in a level of a name.
@@ -151,16 +152,7 @@ impl Store {
     /// In order of name, INBOX first.
     pub async fn mailboxes(&self, account: AccountId) -> Result<Vec<Mailbox>, StoreError> {
         let engine = &self.inner.engine;
-        let mut all = engine
-            .read(account, |tx, account| {
-                let account = account.0;
-                Box::pin(async move { tx.rows(BY_ACCOUNT, params![account], mailbox_row).await })
-            })
-            .await?;
-        all.sort_by(|a: &Mailbox, b: &Mailbox| {
-            (a.name != INBOX, &a.name).cmp(&(b.name != INBOX, &b.name))
-        });
-        Ok(all)
+        engine.read(account, |tx, account| Box::pin(own_mailboxes(tx, *account))).await
     }
 
     /// By id.
@@ -267,7 +259,7 @@ impl Store {
 }
 
 /// The canonical form of a name, or why it cannot be one.
-fn canonical(name: &str) -> Result<String, MailboxError> {
+pub(crate) fn canonical(name: &str) -> Result<String, MailboxError> {
     let bad = |why: &str| Err(MailboxError::BadName(why.to_owned()));
     if name.len() > NAME_OCTETS_MAX * 2 {
         return bad("it is too long");
@@ -311,7 +303,7 @@ const BY_ACCOUNT: &str = select_mailboxes!("m.account = ?1");
 const BY_ID: &str = select_mailboxes!("m.id = ?1");
 const BY_NAME: &str = select_mailboxes!("m.account = ?1 AND m.name = ?2");
 
-fn mailbox_row(row: &Row<'_>) -> Result<Mailbox, StoreError> {
+pub(crate) fn mailbox_row(row: &Row<'_>) -> Result<Mailbox, StoreError> {
     let role = row.opt_int(3)?.map(|code| {
         Role::of_code(code).ok_or_else(|| StoreError::Damaged(format!("{code} is not a role")))
     });
@@ -331,7 +323,25 @@ fn mailbox_row(row: &Row<'_>) -> Result<Mailbox, StoreError> {
     })
 }
 
-async fn by_name(tx: &Tx, account: AccountId, name: &str) -> Result<Option<Mailbox>, StoreError> {
+/// INBOX first, then by name.
+pub(crate) fn in_order(name: &str) -> (bool, String) {
+    (name != INBOX, name.to_owned())
+}
+
+/// In order.
+pub(crate) async fn own_mailboxes(tx: &Tx, account: AccountId) -> Result<Vec<Mailbox>, StoreError> {
+    let mut all = tx.rows(BY_ACCOUNT, params![account.0], mailbox_row).await?;
+    all.sort_by(|a: &Mailbox, b: &Mailbox| {
+        (a.name != INBOX, &a.name).cmp(&(b.name != INBOX, &b.name))
+    });
+    Ok(all)
+}
+
+pub(crate) async fn by_name(
+    tx: &Tx,
+    account: AccountId,
+    name: &str,
+) -> Result<Option<Mailbox>, StoreError> {
     tx.row(BY_NAME, params![account.0, name], mailbox_row).await
 }
 
@@ -440,7 +450,8 @@ async fn create_in(
         }
     }
     make_parents(tx, account, name, modseq).await?;
-    insert(tx, account, name, role, modseq).await?;
+    let id = insert(tx, account, name, role, modseq).await?;
+    inherit(tx, account, id, name).await?;
     by_name(tx, account, name).await?.ok_or(MailboxError::NotFound)
 }
 
@@ -465,7 +476,8 @@ async fn make_parents(
         return Err(MailboxError::TooMany);
     }
     for parent in missing {
-        insert(tx, account, parent, None, modseq).await?;
+        let id = insert(tx, account, parent, None, modseq).await?;
+        inherit(tx, account, id, parent).await?;
     }
     Ok(())
 }
@@ -517,7 +529,8 @@ async fn empty_inbox(
     make_parents(tx, inbox.account, to, modseq).await?;
     let target = insert(tx, inbox.account, to, None, modseq).await?;
     let uids = tx.rows(UIDS, params![inbox.id.0], |row| row.int(0)).await?;
-    let transfer = Transfer { from: inbox.id, uids, to: target, moved: true, now };
+    let kept = FlagMask::ALL;
+    let transfer = Transfer { from: inbox.id, uids, to: target, moved: true, kept, now };
     match transfer_in(tx, &transfer).await {
         Ok(_) => Ok(()),
         Err(AppendError::Store(error)) => Err(error.into()),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use waxwing_filter::sieve::{self, DuplicateId, Location, Script, World};
-use waxwing_store::{AccountId, Role, Store, StoreError};
+use waxwing_store::{AccountId, MetadataEntry, Role, Store, StoreError};
 
 use super::capabilities;
 
@@ -19,6 +19,8 @@ pub(super) struct Known {
     mailboxes: Option<Vec<(String, Option<Role>)>>,
     /// All scripts of the account, compiled; those with faults are left out.
     scripts: Option<BTreeMap<String, Script>>,
+    /// By mailbox; `None` is the server.
+    metadata: HashMap<Option<String>, Vec<MetadataEntry>>,
     seen: HashMap<[u8; 32], bool>,
     due: HashMap<([u8; 32], u64), bool>,
 }
@@ -28,6 +30,7 @@ pub(super) struct Known {
 pub(super) enum Question {
     Mailboxes,
     Scripts,
+    Metadata(Option<String>),
     Seen([u8; 32]),
     Due([u8; 32], u64),
 }
@@ -68,6 +71,15 @@ impl World for Asking {
         let Some(role) = role_of(special_use) else { return false };
         let named = |name: &str| mailbox.is_none_or(|mailbox| is_named(name, mailbox));
         self.mailboxes().iter().any(|(name, known)| *known == Some(role) && named(name))
+    }
+
+    /// Names are the same in any case (RFC 5464 §3.2).
+    fn metadata(&self, mailbox: Option<&str>, annotation: &str) -> Option<String> {
+        let mailbox = mailbox.map(str::to_owned);
+        let question = Question::Metadata(mailbox.clone());
+        let entries = self.ask(self.known.metadata.get(&mailbox), question)?;
+        let named = |(name, _): &&MetadataEntry| name.eq_ignore_ascii_case(annotation);
+        entries.iter().find(named).map(|(_, value)| String::from_utf8_lossy(value).into_owned())
     }
 
     fn duplicate(&self, id: &DuplicateId) -> bool {
@@ -117,6 +129,10 @@ impl Known {
                     self.mailboxes = Some(look_at_mailboxes(store, account).await?);
                 }
                 Question::Scripts => self.scripts = Some(compile_all(store, account).await?),
+                Question::Metadata(mailbox) => {
+                    let entries = look_at_metadata(store, account, mailbox.as_deref()).await?;
+                    self.metadata.insert(mailbox, entries);
+                }
                 Question::Seen(hash) => {
                     self.seen.insert(hash, store.was_seen(account, hash, now).await?);
                 }
@@ -137,6 +153,22 @@ async fn look_at_mailboxes(
 ) -> Result<Vec<(String, Option<Role>)>, StoreError> {
     let all = store.mailboxes(account).await?;
     Ok(all.into_iter().map(|mailbox| (mailbox.name, mailbox.role)).collect())
+}
+
+/// RFC 5490 §3.3: a mailbox that is not there has none.
+async fn look_at_metadata(
+    store: &Store,
+    account: AccountId,
+    mailbox: Option<&str>,
+) -> Result<Vec<MetadataEntry>, StoreError> {
+    let mailbox = match mailbox {
+        None => None,
+        Some(name) => match store.mailbox_by_name(account, name).await? {
+            Some(mailbox) => Some(mailbox.id),
+            None => return Ok(Vec::new()),
+        },
+    };
+    store.metadata(mailbox, account).await
 }
 
 /// A script that cannot be compiled is like one that is not there.

@@ -7,10 +7,11 @@
 
 use jiff::Timestamp;
 use waxwing_message::{Message, Summary};
-use waxwing_store::{Appended, MailboxId, NewMessage, Spool, Uid};
+use waxwing_store::{Appended, FlagMask, MailboxId, NewMessage, Spool, Uid};
 
+use super::expunge;
 use super::store::to_flags;
-use super::{expunge, mailbox_name};
+use crate::access::{self, Act};
 use crate::connection::{Connection, Lost};
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
@@ -59,6 +60,8 @@ pub async fn run(
 /// Where messages go, and which one they are for.
 struct Destination {
     mailbox: MailboxId,
+    /// The flags that its messages may have of this client.
+    alterable: FlagMask,
     replaces: Option<(MailboxId, Uid)>,
 }
 
@@ -68,6 +71,7 @@ async fn append(
     mark: LiteralMark,
     head: AppendHead,
 ) -> Done {
+    news::rights(connection, session).await?;
     let to = match destination(session, &head).await {
         Ok(to) => to,
         Err(fail) => return refuse(connection, session, mark, fail).await,
@@ -83,7 +87,7 @@ async fn append(
         }
         let received = receive(connection, session, mark).await?;
         next = after_message(connection, session, head.utf8).await?;
-        match kept(session, received, &head).await {
+        match kept(session, received, &head, to.alterable).await {
             Ok(message) => messages.push(message),
             Err(fail) => {
                 return match next {
@@ -125,19 +129,17 @@ async fn replace(
 
 /// Where the command's messages go.
 async fn destination(session: &mut Session, head: &AppendHead) -> Result<Destination, Fail> {
-    let account = session.account()?;
     let replaces = match head.replaces {
         Some(replaced) => Some(to_replace(session, replaced)?),
         None => None,
     };
-    let name = mailbox_name(session, &head.mailbox)?;
-    let mailbox = session.store.mailbox_by_name(account, &name).await?;
-    let mailbox = mailbox.ok_or_else(|| Fail::no("TRYCREATE", "No such mailbox"))?.id;
-    Ok(Destination { mailbox, replaces })
+    let place = access::target(session, &head.mailbox).await?;
+    let alterable = access::alterable(place.rights);
+    Ok(Destination { mailbox: place.mailbox.id, alterable, replaces })
 }
 
 fn to_replace(session: &mut Session, replaced: Replaced) -> Result<(MailboxId, Uid), Fail> {
-    let selected = session.writable()?;
+    let selected = session.selected_for(Act::TakeOut)?;
     let view = &selected.view;
     let place = match replaced {
         Replaced::Number(number) => number.checked_sub(1),
@@ -230,12 +232,15 @@ async fn kept(
     session: &Session,
     received: Result<Spool, Fail>,
     head: &MessageHead,
+    alterable: FlagMask,
 ) -> Result<NewMessage, Fail> {
     let spool = received?;
     let blob = session.store.stage(Vec::new(), &spool, 0).await?;
     let summary = summarize(spool).await?;
     let received_at = head.received_at.unwrap_or_else(Timestamp::now);
-    Ok(NewMessage { blob, summary, received_at, flags: to_flags(&head.flags), journey: None })
+    // RFC 4314 §4: flags that may not be set are left out, and nothing is said of it.
+    let flags = alterable.of(to_flags(&head.flags));
+    Ok(NewMessage { blob, summary, received_at, flags, journey: None })
 }
 
 fn first(input: &[u8], octets: u64) -> &[u8] {

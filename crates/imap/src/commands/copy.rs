@@ -2,7 +2,8 @@
 
 use waxwing_store::{Copied, MailboxId, Uid};
 
-use super::{expunge, mailbox_name, pick};
+use super::{expunge, pick};
+use crate::access::{self, Act};
 use crate::connection::Connection;
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
@@ -19,11 +20,12 @@ pub async fn copy(
     name: &[u8],
 ) -> Done {
     let (from, uids) = source(connection, session, uid, set).await?;
-    let to = target(session, name).await?;
+    let to = access::target(session, name).await?;
     if uids.is_empty() {
         return Ok(Tagged::ok("No such messages: nothing copied"));
     }
-    let copied = session.store.copy(from, &uids, to).await?;
+    let kept = access::alterable(to.rights);
+    let copied = session.store.transfer(from, &uids, to.mailbox.id, false, kept).await?;
     let tagged = Tagged::ok("Copied");
     Ok(match copy_uid(&copied) {
         Some(code) => tagged.with(code),
@@ -39,16 +41,17 @@ pub async fn move_messages(
     set: &SequenceSet,
     name: &[u8],
 ) -> Done {
-    session.writable()?;
+    session.selected_for(Act::TakeOut)?;
     let (from, uids) = source(connection, session, uid, set).await?;
-    let to = target(session, name).await?;
-    if from == to {
+    let to = access::target(session, name).await?;
+    if from == to.mailbox.id {
         return Err(Fail::no("CANNOT", "The messages are there already"));
     }
     if uids.is_empty() {
         return Ok(Tagged::ok("No such messages: nothing moved"));
     }
-    let moved = session.store.move_entries(from, &uids, to).await?;
+    let kept = access::alterable(to.rights);
+    let moved = session.store.transfer(from, &uids, to.mailbox.id, true, kept).await?;
     if let Some(code) = copy_uid(&moved) {
         connection.out.raw("* OK [").raw(code).raw("] Moved\r\n");
     }
@@ -74,13 +77,6 @@ async fn source(
         return Err(Fail::no("EXPUNGEISSUED", "Some of the messages are gone"));
     }
     Ok((selected.mailbox, uids))
-}
-
-async fn target(session: &Session, name: &[u8]) -> Result<MailboxId, Fail> {
-    let account = session.account()?;
-    let name = mailbox_name(session, name)?;
-    let mailbox = session.store.mailbox_by_name(account, &name).await?;
-    mailbox.map(|mailbox| mailbox.id).ok_or_else(|| Fail::no("TRYCREATE", "No such mailbox"))
 }
 
 /// RFC 4315 §3: both sets in the same order; UIDs are assigned in order, so both ascend.

@@ -4,6 +4,7 @@
 use waxwing_store::{ModSeq, SystemFlags, Uid};
 
 use super::pick;
+use crate::access::Act;
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::Session;
 use crate::wire::sequence::SequenceSet;
@@ -13,7 +14,7 @@ const SLICE: usize = 1000;
 
 /// Either command.
 pub async fn run(session: &mut Session, set: Option<SequenceSet>) -> Done {
-    session.writable()?;
+    session.selected_for(Act::Expunge)?;
     let modseq = expunge(session, set.as_ref()).await?;
     Ok(with_modseq(session, Tagged::ok("Expunged"), modseq))
 }

@@ -9,7 +9,8 @@ use std::collections::btree_map::Entry;
 
 use waxwing_store::{Mailbox, Role};
 
-use super::status;
+use super::{acl, status};
+use crate::access::{self, Act, Place};
 use crate::connection::Connection;
 use crate::name::{self, DELIMITER};
 use crate::pattern::Pattern;
@@ -28,7 +29,7 @@ const NAMES_AT_ONCE: usize = 64;
 /// One name.
 #[derive(Debug, Default, Clone, Copy)]
 struct Node<'m> {
-    mailbox: Option<&'m Mailbox>,
+    place: Option<&'m Place>,
     subscribed: bool,
     /// A name stands below it.
     is_parent: bool,
@@ -56,7 +57,7 @@ pub async fn run(connection: &mut Connection<'_>, session: &Session, list: &List
         connection.out.raw("* LIST (\\Noselect) \"/\" \"\"\r\n"); // the delimiter is asked for
         return Ok(Tagged::ok("That is the delimiter"));
     }
-    let mailboxes = session.store.mailboxes(account).await?;
+    let mailboxes = access::all(session).await?;
     let subscriptions = session.store.subscriptions(account).await?;
     let tree = tree(connection, &mailboxes, &subscriptions, list.select).await?;
     // RFC 3501 §6.3.9: LSUB "%" names a parent of what is subscribed, if it is not itself.
@@ -69,9 +70,16 @@ pub async fn run(connection: &mut Connection<'_>, session: &Session, list: &List
             continue;
         }
         line(&mut connection.out, list, name, node);
-        if let (Some(items), Some(mailbox)) = (&list.returns.status, node.mailbox) {
-            let beside = status::beside(session, mailbox, items).await?;
-            status::write(&mut connection.out, mailbox, items, beside);
+        if let Some(place) = node.place {
+            if list.returns.my_rights {
+                acl::write_mine(&mut connection.out, place); // RFC 8440 §4
+            }
+            if let Some(items) = &list.returns.status
+                && access::allows(place.rights, Act::Read)
+            {
+                let beside = status::beside(session, &place.mailbox, items).await?;
+                status::write(&mut connection.out, &place.mailbox, items, beside);
+            }
         }
         connection.relieve().await?;
     }
@@ -97,21 +105,21 @@ fn patterns(session: &Session, list: &List) -> Result<Vec<Pattern>, Fail> {
 
 async fn tree<'m>(
     connection: &mut Connection<'_>,
-    mailboxes: &'m [Mailbox],
+    places: &'m [Place],
     subscriptions: &'m [String],
     select: ListSelect,
 ) -> Result<Tree<'m>, Fail> {
     let key = |name: &'m str| (name != "INBOX", name);
     let mut tree = Tree::new();
-    for mailbox in mailboxes {
-        tree.entry(key(&mailbox.name)).or_default().mailbox = Some(mailbox);
+    for place in places {
+        tree.entry(key(&place.mailbox.name)).or_default().place = Some(place);
     }
     for name in subscriptions {
         tree.entry(key(name)).or_default().subscribed = true;
     }
     let leaves: Vec<(&str, bool, bool)> = tree
         .iter()
-        .map(|(&(_, name), node)| (name, node.mailbox.is_some(), is_chosen(select, node)))
+        .map(|(&(_, name), node)| (name, node.place.is_some(), is_chosen(select, node)))
         .collect();
     let mut walked = 0_usize;
     for (name, exists, chosen) in leaves {
@@ -139,7 +147,7 @@ async fn tree<'m>(
 
 /// Whether the selection options choose this name by itself.
 fn is_chosen(select: ListSelect, node: &Node<'_>) -> bool {
-    let special = node.mailbox.is_some_and(|mailbox| special_use(mailbox.role).is_some());
+    let special = node.place.is_some_and(|place| special_use(place.mailbox.role).is_some());
     let any = select.subscribed || select.special_use;
     // RFC 5258 §3.1: with several options, all must hold.
     any && (node.subscribed || !select.subscribed) && (special || !select.special_use)
@@ -155,18 +163,18 @@ fn is_wanted(list: &List, percent: bool, node: &Node<'_>) -> bool {
         return (select.recursive_match || percent) && node.chosen_below;
     }
     // A parent that does not exist is there for its children's sake.
-    node.mailbox.is_some() || node.has_children
+    node.place.is_some() || node.has_children
 }
 
 fn line(out: &mut Out, list: &List, name: &str, node: &Node<'_>) {
     out.raw(if list.lsub { "* LSUB (" } else { "* LIST (" });
     let mut attributes = Attributes { out, first: true };
     if list.lsub {
-        if !node.subscribed || node.mailbox.is_none() {
+        if !node.subscribed || node.place.is_none() {
             attributes.put("\\Noselect");
         }
     } else {
-        if node.mailbox.is_none() {
+        if node.place.is_none() {
             // RFC 5258 §3: the one implies the other, but rev1 clients know only \Noselect.
             attributes.put("\\NonExistent");
             attributes.put("\\Noselect");
@@ -175,7 +183,7 @@ fn line(out: &mut Out, list: &List, name: &str, node: &Node<'_>) {
         if node.subscribed && (list.select.subscribed || list.returns.subscribed) {
             attributes.put("\\Subscribed");
         }
-        if let Some(role) = node.mailbox.and_then(|mailbox| special_use(mailbox.role)) {
+        if let Some(role) = node.place.and_then(|place| special_use(place.mailbox.role)) {
             attributes.put(role);
         }
     }

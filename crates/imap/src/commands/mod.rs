@@ -1,6 +1,7 @@
 //! One file per command. Each acts on the store through the session, writes its untagged responses,
 //! and gives its tagged one; small ones that share a subject share a file.
 
+mod acl;
 pub mod append;
 mod authenticate;
 pub mod capability;
@@ -15,6 +16,7 @@ pub mod idle;
 mod list;
 mod login;
 mod mailbox;
+mod metadata;
 mod quota;
 mod resync;
 mod search;
@@ -25,8 +27,8 @@ mod status;
 mod store;
 mod thread;
 
+use crate::access;
 use crate::connection::Connection;
-use crate::name;
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
 use crate::selected::Picked;
@@ -43,6 +45,10 @@ pub async fn run(
     command: Command,
 ) -> Done {
     let expunge = may_renumber(&command);
+    news::rights(connection, session).await?;
+    if matches!(session.state, State::Logout) {
+        return Err(Fail::no("NOPERM", "The selected mailbox is not shared with you any more"));
+    }
     let done = act(connection, session, tag, command).await;
     if matches!(done, Err(Fail::Lost(_))) {
         return done;
@@ -103,6 +109,19 @@ async fn act(
         }
         Command::GetQuota(root) => quota::of_root(connection, session, &root).await,
         Command::GetQuotaRoot(name) => quota::of_mailbox(connection, session, &name).await,
+        Command::SetAcl { mailbox, identifier, change } => {
+            acl::set(session, &mailbox, &identifier, change).await
+        }
+        Command::DeleteAcl(mailbox, identifier) => {
+            acl::delete(session, &mailbox, &identifier).await
+        }
+        Command::GetAcl(mailbox) => acl::get(connection, session, &mailbox).await,
+        Command::ListRights(mailbox, identifier) => {
+            acl::list(connection, session, &mailbox, &identifier).await
+        }
+        Command::MyRights(mailbox) => acl::mine(connection, session, &mailbox).await,
+        Command::GetMetadata(get) => metadata::get(connection, session, &get).await,
+        Command::SetMetadata(set) => metadata::set(session, set).await,
         Command::Compress { deflate } => compress::run(connection, session, deflate),
         Command::Idle => Err(Fail::bad("IDLE is not for here")), // `idle` runs on its own
         Command::Close => close::close(session).await,
@@ -133,11 +152,12 @@ fn logout(connection: &mut Connection<'_>, session: &mut Session) -> Done {
     Ok(Tagged::ok("Logged out"))
 }
 
-/// NAMESPACE (RFC 9051 §6.3.10): one, the account's own.
+/// NAMESPACE (RFC 9051 §6.3.10): the account's own mailboxes, and those of other users.
 fn namespace(connection: &mut Connection<'_>, session: &Session) -> Done {
     session.account()?;
-    connection.out.raw("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
-    Ok(Tagged::ok("That is the namespace"))
+    let out = &mut connection.out;
+    out.raw("* NAMESPACE ((\"\" \"/\")) ((\"").raw(access::OTHER_USERS).raw("\" \"/\")) NIL\r\n");
+    Ok(Tagged::ok("Those are the namespaces"))
 }
 
 /// The messages of a set in the selected mailbox.
@@ -147,9 +167,4 @@ fn pick(session: &mut Session, set: &SequenceSet, uid: bool) -> Result<Picked, F
         .view
         .pick(set, uid, &selected.saved)
         .map_err(|_| Fail::bad("There is no message of that number"))
-}
-
-/// A mailbox name from the wire.
-fn mailbox_name(session: &Session, wire: &[u8]) -> Result<String, Fail> {
-    name::from_wire(wire, session.enabled)
 }

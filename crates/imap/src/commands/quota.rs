@@ -1,9 +1,10 @@
 //! GETQUOTA and GETQUOTAROOT (RFC 9208): an account is one quota root, named `""`, if it has a quota
-//! at all. The operator sets quotas, not the client: there is no SETQUOTA.
+//! at all. The operator sets quotas, not the client: there is no SETQUOTA. How full another's account
+//! is is that other's business: a shared mailbox is said to have no root.
 
 use waxwing_store::Account;
 
-use super::mailbox_name;
+use crate::access::{self, Act};
 use crate::connection::Connection;
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::Session;
@@ -22,16 +23,17 @@ pub async fn of_root(connection: &mut Connection<'_>, session: &Session, root: &
 /// GETQUOTAROOT.
 pub async fn of_mailbox(connection: &mut Connection<'_>, session: &Session, name: &[u8]) -> Done {
     let account = account(session).await?;
-    let name = mailbox_name(session, name)?;
-    let mailbox = session.store.mailbox_by_name(account.id, &name).await?;
-    let mailbox = mailbox.ok_or_else(|| Fail::no("NONEXISTENT", "No such mailbox"))?;
+    let place = access::open(session, name, Act::Read).await?;
     let out = &mut connection.out;
-    out.raw("* QUOTAROOT ").mailbox(&mailbox.name);
-    if account.quota_octets.is_some() {
+    out.raw("* QUOTAROOT ").mailbox(&place.mailbox.name);
+    let has_root = account.quota_octets.is_some() && !place.is_shared(account.id);
+    if has_root {
         out.raw(" \"\"");
     }
     out.line_end();
-    write(out, &account);
+    if has_root {
+        write(out, &account);
+    }
     Ok(Tagged::ok("Those are the quotas"))
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use waxwing_store::{Mailbox, SystemFlags};
 
-use super::{list, mailbox_name, resync};
+use super::{list, resync};
+use crate::access::{self, Act};
 use crate::connection::Connection;
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
@@ -25,21 +26,29 @@ pub async fn run(connection: &mut Connection<'_>, session: &mut Session, select:
         connection.out.raw("* OK [CLOSED] The former mailbox is closed\r\n");
     }
     session.enabled.condstore |= select.condstore;
-    let name = mailbox_name(session, &select.mailbox)?;
-    let watch = session.store.watch(account); // first, so that nothing is missed
-    let mailbox = session.store.mailbox_by_name(account, &name).await?;
-    let mailbox = mailbox.ok_or_else(|| Fail::no("NONEXISTENT", "No such mailbox"))?;
+    let place = access::open(session, &select.mailbox, Act::Read).await?;
+    let (shared, rights) = (place.is_shared(account), place.rights);
+    let mailbox = place.mailbox;
+    let watch = session.store.watch(mailbox.account); // first, so that nothing is missed
     let (entries, modseq) = session.store.entries(mailbox.id).await?;
     let mut view = View::new(&entries, modseq);
     drop(entries);
     let keywords = session.store.mailbox_keywords(mailbox.id).await?;
     view.tell_keywords(keywords.into_iter().map(Arc::from));
-    let read_only = select.read_only;
-    describe(&mut connection.out, session, &mailbox, &view, read_only);
+    let selected = Selected {
+        mailbox: mailbox.id,
+        shared,
+        examined: select.read_only,
+        rights,
+        view,
+        saved: Vec::new(),
+        watch,
+    };
+    describe(&mut connection.out, session, &mailbox, &selected);
     if let Some(known) = &select.qresync {
-        resync::after_select(connection, &session.store, &mailbox, &view, known).await?;
+        resync::after_select(connection, &session.store, &mailbox, &selected.view, known).await?;
     }
-    let selected = Selected { mailbox: mailbox.id, read_only, view, saved: Vec::new(), watch };
+    let read_only = selected.examined || access::is_read_only(rights);
     session.state = State::Selected(account, Box::new(selected));
     Ok(match read_only {
         true => Tagged::ok("Look, do not touch").with("READ-ONLY"),
@@ -47,18 +56,10 @@ pub async fn run(connection: &mut Connection<'_>, session: &mut Session, select:
     })
 }
 
-fn describe(out: &mut Out, session: &Session, mailbox: &Mailbox, view: &View, read_only: bool) {
-    let rev2 = session.enabled.rev2;
+fn describe(out: &mut Out, session: &Session, mailbox: &Mailbox, selected: &Selected) {
+    let (rev2, view) = (session.enabled.rev2, &selected.view);
     news::flags_response(out, view);
-    out.raw("* OK [PERMANENTFLAGS (");
-    if !read_only {
-        out.raw("\\Answered \\Flagged \\Deleted \\Seen \\Draft ");
-        for keyword in view.keywords().known() {
-            out.raw(keyword.as_bytes()).raw(" ");
-        }
-        out.raw("\\*");
-    }
-    out.raw(")] These are kept\r\n");
+    news::permanent_flags(out, selected);
     news::exists(out, view, rev2);
     if !rev2 {
         // RFC 3501 §7.1; rev2 has done away with it.

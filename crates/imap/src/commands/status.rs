@@ -3,7 +3,7 @@
 
 use waxwing_store::Mailbox;
 
-use super::mailbox_name;
+use crate::access::{self, Act};
 use crate::connection::Connection;
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::Session;
@@ -18,10 +18,7 @@ pub async fn run(
     name: &[u8],
     items: &[StatusItem],
 ) -> Done {
-    let account = session.account()?;
-    let name = mailbox_name(session, name)?;
-    let mailbox = session.store.mailbox_by_name(account, &name).await?;
-    let mailbox = mailbox.ok_or_else(|| Fail::no("NONEXISTENT", "No such mailbox"))?;
+    let mailbox = access::open(session, name, Act::Read).await?.mailbox;
     session.enabled.condstore |= items.contains(&StatusItem::HighestModSeq); // RFC 7162 §3.1
     let beside = beside(session, &mailbox, items).await?;
     write(&mut connection.out, &mailbox, items, beside);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use waxwing_store::{FlagChange, Flags, ModSeq, Uid};
+use waxwing_store::{FlagChange, FlagMask, Flags, ModSeq, Uid};
 
 use super::pick;
 use crate::connection::Connection;
@@ -22,7 +22,7 @@ pub async fn run(
     uid: bool,
     store: &StoreFlags,
 ) -> Done {
-    session.writable()?;
+    let mask = check_rights(session, store)?;
     session.enabled.condstore |= store.unchanged_since.is_some();
     let picked = pick(session, &store.set, uid)?;
     let view = &session.selected()?.view;
@@ -31,7 +31,7 @@ pub async fn run(
     let mut modified = Vec::new();
     let mut missing = false;
     for slice in uids.chunks(SLICE) {
-        let outcome = alter(connection, session, store, slice).await?;
+        let outcome = alter(connection, session, store, mask, slice).await?;
         missing |= outcome.missing;
         modified.extend(outcome.modified);
     }
@@ -46,6 +46,22 @@ pub async fn run(
     Ok(Tagged::ok("Stored"))
 }
 
+/// RFC 4314 §4: flags are altered as far as the rights go; it is refused when none of those given
+/// can be.
+fn check_rights(session: &mut Session, store: &StoreFlags) -> Result<FlagMask, Fail> {
+    let selected = session.selected()?;
+    if selected.examined {
+        return Err(Fail::no("", "The mailbox is selected read-only"));
+    }
+    let mask = selected.alterable();
+    let given = to_flags(&store.flags);
+    let nothing_given = given == Flags::default();
+    if mask.is_empty() || (!nothing_given && mask.of(given) == Flags::default()) {
+        return Err(Fail::no("NOPERM", "You do not have the right to alter those flags"));
+    }
+    Ok(mask)
+}
+
 struct Outcome {
     modified: Vec<Uid>,
     /// Some are no longer in the mailbox.
@@ -56,13 +72,15 @@ async fn alter(
     connection: &mut Connection<'_>,
     session: &mut Session,
     store: &StoreFlags,
+    mask: FlagMask,
     uids: &[Uid],
 ) -> Result<Outcome, Fail> {
     let condstore = session.enabled.condstore;
     let handle = session.store.clone();
     let selected = session.selected()?;
     let since = store.unchanged_since.map(ModSeq);
-    let results = handle.store_flags(selected.mailbox, uids, flag_change(store), since).await?;
+    let results =
+        handle.store_flags(selected.mailbox, uids, flag_change(store, mask), since).await?;
     let view = &mut selected.view;
     let mut places = Vec::with_capacity(results.entries.len());
     for entry in &results.entries {
@@ -99,10 +117,11 @@ fn modified_code(session: &mut Session, uid: bool, modified: &[Uid]) -> Result<S
     Ok(format!("MODIFIED {set}"))
 }
 
-fn flag_change(store: &StoreFlags) -> FlagChange {
-    let flags = to_flags(&store.flags);
+fn flag_change(store: &StoreFlags, mask: FlagMask) -> FlagChange {
+    let flags = mask.of(to_flags(&store.flags));
     match store.how {
-        StoreHow::Set => FlagChange::Set(flags),
+        StoreHow::Set if mask == FlagMask::ALL => FlagChange::Set(flags),
+        StoreHow::Set => FlagChange::SetWithin(flags, mask),
         StoreHow::Add => FlagChange::Add(flags),
         StoreHow::Remove => FlagChange::Remove(flags),
     }

@@ -4,7 +4,10 @@ pub mod keywords;
 pub mod row;
 pub mod view;
 
-use waxwing_store::{MailboxId, Watch};
+use waxwing_store::{FlagMask, MailboxId, Rights, Watch};
+
+use crate::access::{self, Act};
+use crate::reply::Fail;
 
 pub use view::{Picked, View};
 
@@ -12,12 +15,32 @@ pub use view::{Picked, View};
 pub struct Selected {
     /// Which.
     pub mailbox: MailboxId,
+    /// It is another's: rights may go while it is selected.
+    pub shared: bool,
     /// EXAMINE: nothing is altered.
-    pub read_only: bool,
+    pub examined: bool,
+    /// What the account may do here.
+    pub rights: Rights,
     /// What the client knows.
     pub view: View,
     /// `$` (RFC 5182): UID ranges.
     pub saved: Vec<(u32, u32)>,
     /// Wakes IDLE.
     pub watch: Watch,
+}
+
+impl Selected {
+    /// Refuses what cannot be done here.
+    pub fn need(&self, act: Act) -> Result<(), Fail> {
+        if self.examined && act != Act::Read {
+            return Err(Fail::no("", "The mailbox is selected read-only"));
+        }
+        access::need(self.rights, act)
+    }
+
+    /// The flags that can be altered here.
+    pub fn alterable(&self) -> FlagMask {
+        let rights = if self.examined { Rights::NONE } else { self.rights };
+        access::alterable(rights)
+    }
 }

@@ -6,9 +6,11 @@
 
 use waxwing_store::{Role, SystemFlags};
 
+pub use super::parse_acl::RightsChange;
 pub use super::parse_append::{AppendHead, MessageHead};
 pub use super::parse_fetch::{Fetch, FetchItem, Partial, Section, SectionText};
 pub use super::parse_list::{List, ListReturn, ListSelect, StatusItem};
+pub use super::parse_metadata::{Depth, GetMetadata, SetMetadata};
 pub use super::parse_search::{Search, SearchKey, SearchReturn};
 pub use super::parse_select::{Qresync, Select};
 pub use super::parse_sort::{Algorithm, Criterion, Sort, SortKey, Thread};
@@ -80,6 +82,27 @@ pub enum Command {
     GetQuota(Vec<u8>),
     /// GETQUOTAROOT: the mailbox.
     GetQuotaRoot(Vec<u8>),
+    /// SETACL (RFC 4314).
+    SetAcl {
+        /// Which.
+        mailbox: Vec<u8>,
+        /// Whom.
+        identifier: Vec<u8>,
+        /// What.
+        change: RightsChange,
+    },
+    /// DELETEACL: mailbox and identifier.
+    DeleteAcl(Vec<u8>, Vec<u8>),
+    /// GETACL.
+    GetAcl(Vec<u8>),
+    /// LISTRIGHTS: mailbox and identifier.
+    ListRights(Vec<u8>, Vec<u8>),
+    /// MYRIGHTS.
+    MyRights(Vec<u8>),
+    /// GETMETADATA (RFC 5464).
+    GetMetadata(GetMetadata),
+    /// SETMETADATA.
+    SetMetadata(SetMetadata),
     /// COMPRESS (RFC 4978): whether it is DEFLATE.
     Compress {
         /// It is.

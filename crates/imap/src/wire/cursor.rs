@@ -203,6 +203,14 @@ impl<'a> Cursor<'a> {
 
     /// RFC 9051 §9 `literal`, with RFC 7888's `+`: the mark, CRLF and the octets.
     pub fn literal(&mut self) -> Parse<&'a [u8]> {
+        let data = self.any_literal()?;
+        if data.contains(&0) {
+            return Err(Bad("A literal holds a NUL octet")); // RFC 9051 §4.3: CHAR8
+        }
+        Ok(data)
+    }
+
+    fn any_literal(&mut self) -> Parse<&'a [u8]> {
         const NOT_ONE: Bad = Bad("A literal is malformed");
         self.expect(b'{', NOT_ONE.0)?;
         let octets = usize::try_from(self.number64()?).map_err(|_| NOT_ONE)?;
@@ -211,11 +219,16 @@ impl<'a> Cursor<'a> {
         let _ = self.eat(b'\r');
         self.expect(b'\n', NOT_ONE.0)?;
         let data = self.rest().get(..octets).ok_or(NOT_ONE)?;
-        if data.contains(&0) {
-            return Err(Bad("A literal holds a NUL octet")); // RFC 9051 §4.3: CHAR8
-        }
         self.at += octets;
         Ok(data)
+    }
+
+    /// RFC 4466 §6 `literal8` as well as `nstring`: the only string that may hold NUL.
+    pub fn nstring8(&mut self) -> Parse<Option<Cow<'a, [u8]>>> {
+        match self.eat(b'~') {
+            true => self.any_literal().map(|data| Some(Cow::Borrowed(data))),
+            false => self.nstring(),
+        }
     }
 
     /// `(` items parted by single spaces `)`; may be empty.

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`frame`] | where a command ends, literal by literal, as octets arrive |
 //! | [`cursor`] | the tokens of a whole command |
-//! | [`parse`], [`parse_select`], [`parse_fetch`], [`parse_search`], [`parse_sort`], [`parse_list`], [`parse_append`] | the grammar, into [`command`] |
+//! | [`parse`], [`parse_select`], [`parse_fetch`], [`parse_search`], [`parse_sort`], [`parse_list`], [`parse_append`], [`parse_acl`], [`parse_metadata`] | the grammar, into [`command`] |
 //! | [`sequence`], [`partial`], [`date`], [`utf7`] | message sets, parts of results, dates, names of rev1 mailboxes |
 //! | [`object_id`] | identifiers of mailboxes and contents, both ways |
 //! | [`subject`], [`message_id`], [`collate`] | what SORT and THREAD compare |
@@ -25,9 +25,11 @@ pub mod message_id;
 pub mod object_id;
 pub mod out;
 pub mod parse;
+pub mod parse_acl;
 pub mod parse_append;
 pub mod parse_fetch;
 pub mod parse_list;
+pub mod parse_metadata;
 pub mod parse_search;
 pub mod parse_select;
 pub mod parse_sort;

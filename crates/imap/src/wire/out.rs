@@ -128,6 +128,16 @@ impl Out {
         }
     }
 
+    /// RFC 4466 §6: the same, or a literal8 for what holds NUL.
+    pub fn nstring8(&mut self, text: Option<&[u8]>) -> &mut Self {
+        match text {
+            Some(text) if text.contains(&0) => {
+                self.raw(b"~").literal_mark(text.len() as u64).raw(text)
+            }
+            text => self.nstring(text),
+        }
+    }
+
     /// RFC 9051 §9 `mailbox`: UTF-8, or modified UTF-7 for rev1 clients (RFC 3501 §5.1.3).
     pub fn mailbox(&mut self, name: &str) -> &mut Self {
         if self.utf8 {

@@ -8,7 +8,9 @@ use waxwing_store::{Role, SystemFlags};
 use super::command::{Command, FlagList, Secret, StoreFlags, StoreHow};
 use super::cursor::{Bad, Cursor, Parse, is_tag_char};
 use super::sequence::SequenceSet;
-use super::{parse_fetch, parse_list, parse_search, parse_select, parse_sort};
+use super::{
+    parse_acl, parse_fetch, parse_list, parse_metadata, parse_search, parse_select, parse_sort,
+};
 
 /// A keyword may have this many octets.
 pub const MAX_KEYWORD_OCTETS: usize = 128;
@@ -126,6 +128,15 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parse<Command> {
         "UNSUBSCRIBE" => mailbox(cursor).map(Command::Unsubscribe),
         "GETQUOTA" => mailbox(cursor).map(Command::GetQuota),
         "GETQUOTAROOT" => mailbox(cursor).map(Command::GetQuotaRoot),
+        "SETACL" => parse_acl::set_acl(cursor),
+        "DELETEACL" => parse_acl::about_someone(cursor).map(|(m, who)| Command::DeleteAcl(m, who)),
+        "LISTRIGHTS" => {
+            parse_acl::about_someone(cursor).map(|(m, who)| Command::ListRights(m, who))
+        }
+        "GETACL" => mailbox(cursor).map(Command::GetAcl),
+        "MYRIGHTS" => mailbox(cursor).map(Command::MyRights),
+        "GETMETADATA" => parse_metadata::get(cursor).map(Command::GetMetadata),
+        "SETMETADATA" => parse_metadata::set(cursor).map(Command::SetMetadata),
         "COMPRESS" => Ok(Command::Compress { deflate: cursor.keyword()? == "DEFLATE" }),
         "LIST" => parse_list::list(cursor).map(Command::List),
         "LSUB" => parse_list::lsub(cursor).map(Command::List),

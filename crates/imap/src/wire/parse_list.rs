@@ -39,6 +39,8 @@ pub struct ListSelect {
 pub struct ListReturn {
     /// \Subscribed.
     pub subscribed: bool,
+    /// A MYRIGHTS response beside each (RFC 8440).
+    pub my_rights: bool,
     /// A STATUS response beside each (RFC 5819).
     pub status: Option<Vec<StatusItem>>,
 }
@@ -134,6 +136,7 @@ fn return_options(cursor: &mut Cursor<'_>) -> Parse<ListReturn> {
     cursor.list(|cursor| {
         match cursor.keyword()?.as_str() {
             "SUBSCRIBED" => returns.subscribed = true,
+            "MYRIGHTS" => returns.my_rights = true,
             "CHILDREN" | "SPECIAL-USE" => {} // always told
             "STATUS" => {
                 cursor.space()?;

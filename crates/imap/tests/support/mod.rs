@@ -69,11 +69,28 @@ impl World {
         Client { stream: near, received: Vec::new(), server, tags: 0 }
     }
 
+    /// Another account in the same domain, with the same password.
+    pub async fn account(&self, login: &str) -> AccountId {
+        let address = Address::parse(login).expect("an address");
+        let new = NewAccount {
+            address: &address,
+            display_name: "",
+            password: PASSWORD,
+            quota_octets: None,
+        };
+        self.store.create_account(new).await.expect("a new account").id
+    }
+
     /// A client that is logged in.
     pub async fn client(&self) -> Client {
+        self.client_of(LOGIN).await
+    }
+
+    /// The same, as somebody else.
+    pub async fn client_of(&self, login: &str) -> Client {
         let mut client = self.connect();
         client.line().await;
-        let lines = client.ok(&format!("LOGIN {LOGIN} \"{PASSWORD}\"")).await;
+        let lines = client.ok(&format!("LOGIN {login} \"{PASSWORD}\"")).await;
         assert!(lines.last().is_some_and(|line| line.contains("[CAPABILITY")));
         client
     }
@@ -163,6 +180,13 @@ impl Client {
         let last = responses.last().expect("a tagged response");
         assert!(last.split(' ').nth(1) == Some("OK"), "{command}: {last}");
         responses
+    }
+
+    /// The tagged response, which is not OK.
+    pub async fn refused(&mut self, command: &str) -> String {
+        let last = self.command(command).await.pop().expect("a tagged response");
+        assert!(last.split(' ').nth(1) != Some("OK"), "{command}: {last}");
+        last.split_once(' ').map(|(_, rest)| rest.to_owned()).unwrap_or_default()
     }
 
     pub async fn append(&mut self, mailbox: &str, message: &[u8]) -> Vec<String> {

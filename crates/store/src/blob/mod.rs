@@ -34,7 +34,7 @@ pub use content::Content;
 use rows::{
     Begin, SomeChunks, begin_blob, is_known, named_objects, sweep_some, touch_blob, write_chunks,
 };
-pub(crate) use rows::{name_blob, release_blobs, rounds};
+pub(crate) use rows::{hold_blob, name_blob, release_blobs, rounds};
 
 /// Blobs up to here are hashed and compressed where the caller stands: quicker than handing over.
 const INLINE_OCTETS: usize = 64 * 1024;

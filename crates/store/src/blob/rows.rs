@@ -59,6 +59,12 @@ pub(super) fn swept() -> StoreError {
     StoreError::Unavailable("what was staged is gone: stage it again".into())
 }
 
+/// One more reference to a blob that a row names already.
+pub(crate) async fn hold_blob(tx: &Tx, blob: i64) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE blobs SET refs = refs + 1 WHERE id = ?1";
+    tx.run(SQL, params![blob]).await.map(drop)
+}
+
 /// Takes away one reference for each number given; a number may stand there several times.
 pub(crate) async fn release_blobs(tx: &Tx, blobs: &[i64], now: i64) -> Result<(), StoreError> {
     const SQL: &str = "UPDATE blobs SET refs = refs - 1, idle_since = ?2 WHERE id IN LIST(?1)";

@@ -3,7 +3,7 @@
 use super::listing::modseq;
 use super::transfer::{Which, select};
 use super::writing::{Delta, lock_by_mailbox, move_counters, next_modseq};
-use super::{ModSeq, Uid};
+use super::{FlagMask, ModSeq, Uid};
 use crate::blob::{release_blobs, rounds};
 use crate::engine::{Tx, params};
 use crate::instant::count32;
@@ -19,7 +19,7 @@ pub(super) async fn expunge_in(
     let Some(state) = lock_by_mailbox(tx, mailbox).await? else {
         return Ok((Vec::new(), ModSeq(0)));
     };
-    let selected = select(tx, mailbox, uids, which).await?;
+    let selected = select(tx, mailbox, uids, which, FlagMask::ALL).await?;
     if selected.uids.is_empty() {
         return Ok((Vec::new(), modseq(state.highest_modseq)?));
     }

@@ -38,8 +38,10 @@ pub(super) async fn store_flags_in(tx: &Tx, asked: &StoreFlags) -> Result<FlagRe
         results.modified = newer.into_iter().map(|(entry, _)| entry.uid).collect();
         found = rest;
     }
-    let (FlagChange::Set(given) | FlagChange::Add(given) | FlagChange::Remove(given)) =
-        &asked.change;
+    let (FlagChange::Set(given)
+    | FlagChange::SetWithin(given, _)
+    | FlagChange::Add(given)
+    | FlagChange::Remove(given)) = &asked.change;
     let packed = if found.is_empty() {
         Packed::new()
     } else {
@@ -52,6 +54,11 @@ pub(super) async fn store_flags_in(tx: &Tx, asked: &StoreFlags) -> Result<FlagRe
     for (entry, old) in &mut found {
         let (system, new) = match &asked.change {
             FlagChange::Set(_) => (given.system, packed.clone()),
+            FlagChange::SetWithin(_, mask) => {
+                let given = SystemFlags(given.system.0 & mask.system.0);
+                let keywords = if mask.keywords { &packed } else { &*old };
+                (entry.flags.system.without(mask.system).with(given), keywords.clone())
+            }
             FlagChange::Add(_) => {
                 (entry.flags.system.with(given.system), keywords::union(old, &packed))
             }
@@ -84,8 +91,11 @@ pub(super) async fn store_flags_in(tx: &Tx, asked: &StoreFlags) -> Result<FlagRe
         add_mailbox_keywords(tx, asked.mailbox.0, &packed).await?;
         let changed = found.iter_mut().filter(|(entry, _)| entry.modseq == ModSeq(0));
         let given = match &asked.change {
-            FlagChange::Set(given) | FlagChange::Add(given) => given.keywords.as_deref(),
             FlagChange::Remove(_) => None,
+            FlagChange::SetWithin(_, mask) if !mask.keywords => None,
+            FlagChange::Set(given) | FlagChange::SetWithin(given, _) | FlagChange::Add(given) => {
+                given.keywords.as_deref()
+            }
         };
         let given = given.unwrap_or_default().iter().map(|keyword| &**keyword);
         let judged = Judged::by_keywords(given);

@@ -82,6 +82,32 @@ impl SystemFlags {
     }
 }
 
+/// Which flags somebody may alter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlagMask {
+    /// These.
+    pub system: SystemFlags,
+    /// All keywords, or none.
+    pub keywords: bool,
+}
+
+impl FlagMask {
+    /// Every one.
+    pub const ALL: FlagMask = FlagMask { system: SystemFlags(31), keywords: true };
+
+    /// There are none.
+    pub fn is_empty(self) -> bool {
+        self.system.0 == 0 && !self.keywords
+    }
+    /// Those of `flags` that are in it.
+    pub fn of(self, flags: Flags) -> Flags {
+        Flags {
+            system: SystemFlags(flags.system.0 & self.system.0),
+            keywords: flags.keywords.filter(|_| self.keywords),
+        }
+    }
+}
+
 /// A message's place in a mailbox, without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -131,6 +157,8 @@ pub struct Appended {
 pub enum FlagChange {
     /// These and no others.
     Set(Flags),
+    /// Of those in the mask, these and no others; the rest stays.
+    SetWithin(Flags, FlagMask),
     /// These too.
     Add(Flags),
     /// Not these.
@@ -160,10 +188,10 @@ pub struct Copied {
 /// Why nothing was added.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The target was deleted meanwhile, or belongs to another account.
+    /// The source or the target was deleted meanwhile.
     #[error("no such mailbox")]
     NoMailbox,
-    /// Of the account.
+    /// Of the target's account.
     #[error("over quota")]
     OverQuota,
     /// Nothing was added, or the answer was lost.
@@ -262,7 +290,8 @@ impl Store {
     }
 
     /// Puts a message into `to` in the place of an entry of `from`, at once (RFC 8508); only what it
-    /// is larger by counts against the quota. `None`: there is no such entry, and nothing was done.
+    /// is larger by counts against the quota, if both are in one account. `None`: there is no such
+    /// entry, and nothing was done.
     pub async fn replace(
         &self,
         from: MailboxId,
@@ -301,14 +330,15 @@ impl Store {
         engine.write(asked, Repeat::Never, |tx, asked| Box::pin(store_flags_in(tx, asked))).await
     }
 
-    /// Within one account. All or nothing. UIDs that do not exist are passed over.
+    /// All or nothing. UIDs that do not exist are passed over. Where the target belongs to another
+    /// account, that account gets messages of its own, on the same blobs.
     pub async fn copy(
         &self,
         from: MailboxId,
         uids: &[Uid],
         to: MailboxId,
     ) -> Result<Copied, AppendError> {
-        self.transfer(from, uids, to, false).await
+        self.transfer(from, uids, to, false, FlagMask::ALL).await
     }
 
     /// Like a copy, a new UID each, but the old entries go in the same transaction (RFC 6851).
@@ -318,18 +348,20 @@ impl Store {
         uids: &[Uid],
         to: MailboxId,
     ) -> Result<Copied, AppendError> {
-        self.transfer(from, uids, to, true).await
+        self.transfer(from, uids, to, true, FlagMask::ALL).await
     }
 
-    async fn transfer(
+    /// Either of them, with those flags of the messages that are in `kept`.
+    pub async fn transfer(
         &self,
         from: MailboxId,
         uids: &[Uid],
         to: MailboxId,
         moved: bool,
+        kept: FlagMask,
     ) -> Result<Copied, AppendError> {
         let now = micros(Timestamp::now());
-        let transfer = Transfer { from, uids: numbers(uids), to, moved, now };
+        let transfer = Transfer { from, uids: numbers(uids), to, moved, kept, now };
         let engine = &self.inner.engine;
         engine.write(transfer, Repeat::Never, |tx, asked| Box::pin(transfer_in(tx, asked))).await
     }

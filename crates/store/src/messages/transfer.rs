@@ -1,16 +1,19 @@
-//! Copying and moving within an account: entries only, content stays where it is.
+//! Copying and moving. Within an account only entries are made: the message is the same. In another
+//! account the message gets a row of its own; its blob stays where it is.
 
-use super::SystemFlags;
-use super::expunge::remove_entries;
-use super::listing::{mailbox_state, modseq, system};
+use std::collections::HashMap;
+
+use super::expunge::{drop_places, remove_entries};
+use super::listing::{MailboxState, modseq, system};
 use super::writing::{
-    Delta, add_mailbox_keywords, check_uid, lock_by_mailbox, move_counters, next_modseq, over_quota,
+    Delta, NewEntry, add_mailbox_keywords, check_uid, insert_entry, lock_both, move_counters,
+    next_modseq, over_quota,
 };
-use super::{Copied, Uid};
-use crate::blob::rounds;
+use super::{Copied, FlagMask, SystemFlags, Uid};
+use crate::blob::{hold_blob, rounds};
 use crate::engine::{Tx, params};
 use crate::instant::count32;
-use crate::keywords::{self, Packed};
+use crate::keywords::{self, Keywords, Packed};
 use crate::trust::{Judged, note_lessons};
 use crate::{AppendError, MailboxId, StoreError};
 
@@ -19,6 +22,8 @@ pub(crate) struct Transfer {
     pub(crate) uids: Vec<i64>,
     pub(crate) to: MailboxId,
     pub(crate) moved: bool,
+    /// The flags that go along.
+    pub(crate) kept: FlagMask,
     pub(crate) now: i64,
 }
 
@@ -28,6 +33,8 @@ pub(super) struct Selected {
     pub(super) messages: Vec<i64>,
     pub(super) keywords: Packed,
     pub(super) delta: Delta,
+    /// The same with the flags that go along.
+    pub(super) kept: Delta,
 }
 
 /// Which of the entries that were named.
@@ -43,6 +50,7 @@ pub(super) async fn select(
     mailbox: MailboxId,
     uids: &Vec<i64>,
     which: Which,
+    mask: FlagMask,
 ) -> Result<Selected, StoreError> {
     const SQL: &str = "SELECT uid, message, flags, keywords, size_octets FROM entries \
         WHERE mailbox = ?1 AND uid IN LIST(?2) ORDER BY uid";
@@ -51,6 +59,7 @@ pub(super) async fn select(
         messages: Vec::new(),
         keywords: Packed::new(),
         delta: Delta::default(),
+        kept: Delta::default(),
     };
     tx.each(SQL, params![mailbox.0, uids], |row| {
         let flags = system(row.int(2)?)?;
@@ -60,8 +69,9 @@ pub(super) async fn select(
         selected.uids.push(row.int(0)?);
         selected.messages.push(row.int(1)?);
         selected.delta.add(flags, row.int(4)?);
+        selected.kept.add(SystemFlags(flags.0 & mask.system.0), row.int(4)?);
         let keywords = row.bytes(3)?;
-        if !keywords.is_empty() {
+        if !keywords.is_empty() && mask.keywords {
             selected.keywords = keywords::union(&selected.keywords, keywords);
         }
         Ok(true)
@@ -71,42 +81,26 @@ pub(super) async fn select(
 }
 
 pub(crate) async fn transfer_in(tx: &Tx, asked: &Transfer) -> Result<Copied, AppendError> {
-    const COPY: &str = "INSERT INTO entries (mailbox, uid, message, modseq, flags, keywords, \
-        size_octets, received_at, saved_at) \
-        SELECT ?3, ?4 + ROW_NUMBER() OVER (ORDER BY uid), message, ?5, flags, keywords, \
-        size_octets, received_at, ?6 FROM entries WHERE mailbox = ?1 AND uid IN LIST(?2)";
-    const MORE_PLACES: &str = "UPDATE messages SET places = places + 1 WHERE id IN LIST(?1)";
-    let Transfer { from, to, moved, now, .. } = *asked;
-    let target = lock_by_mailbox(tx, to).await?.ok_or(AppendError::NoMailbox)?;
-    let account = target.account;
-    let source = mailbox_state(tx, from).await?.filter(|source| source.account == account);
-    let source = source.ok_or(AppendError::NoMailbox)?;
-    let selected = select(tx, from, &asked.uids, Which::All).await?;
+    let Transfer { from, to, moved, kept, .. } = *asked;
+    let (source, target) = lock_both(tx, from, to).await?.ok_or(AppendError::NoMailbox)?;
+    let selected = select(tx, from, &asked.uids, Which::All, kept).await?;
     let found = selected.uids.len() as i64;
     if found == 0 {
         let modseq = modseq(target.highest_modseq)?;
         return Ok(Copied { uid_validity: target.uid_validity, uids: Vec::new(), modseq });
     }
-    let added = if moved { Delta::default() } else { selected.delta };
-    if over_quota(tx, account, added.octets).await? && !moved {
+    let stays = source.account == target.account;
+    let added = if moved && stays { Delta::default() } else { selected.delta };
+    if over_quota(tx, target.account, added.octets).await? && !(moved && stays) {
         return Err(AppendError::OverQuota);
     }
     check_uid(target.uid_next + found)?;
-    let modseq_now = next_modseq(tx, account, added.octets, added.total).await?;
-    let before = target.uid_next - 1;
-    let values = params![from.0, &selected.uids, to.0, before, modseq_now, now];
-    tx.run(COPY, values).await?;
-    move_counters(tx, to, selected.delta, found, modseq_now).await?;
-    add_mailbox_keywords(tx, to.0, &selected.keywords).await?;
-    if let Some(judged) = Judged::by_move(source.role, target.role) {
-        note_lessons(tx, account, &selected.messages, judged).await?;
-    }
-    if moved {
-        remove_entries(tx, from, &selected.uids, selected.delta, modseq_now).await?;
+    let modseq_now = next_modseq(tx, target.account, added.octets, added.total).await?;
+    move_counters(tx, to, selected.kept, found, modseq_now).await?;
+    if stays {
+        within(tx, asked, &source, &target, &selected, modseq_now).await?;
     } else {
-        for round in rounds(&selected.messages) {
-            tx.run(MORE_PLACES, params![&round]).await?;
-        }
+        across(tx, asked, &source, &target, &selected, modseq_now).await?;
     }
     let pairs = selected.uids.iter().zip(target.uid_next..);
     let uids = pairs.map(|(old, new)| Ok((Uid(count32(*old)?), Uid(count32(new)?))));
@@ -115,4 +109,130 @@ pub(crate) async fn transfer_in(tx: &Tx, asked: &Transfer) -> Result<Copied, App
         uids: uids.collect::<Result<_, StoreError>>()?,
         modseq: modseq(modseq_now)?,
     })
+}
+
+/// New entries of the same messages.
+async fn within(
+    tx: &Tx,
+    asked: &Transfer,
+    source: &MailboxState,
+    target: &MailboxState,
+    selected: &Selected,
+    modseq: i64,
+) -> Result<(), StoreError> {
+    const COPY: &str = "INSERT INTO entries (mailbox, uid, message, modseq, flags, keywords, \
+        size_octets, received_at, saved_at) \
+        SELECT ?3, ?4 + ROW_NUMBER() OVER (ORDER BY uid), message, ?5, flags & ?7, \
+        CASE WHEN CAST(?8 AS BIGINT) = 1 THEN keywords ELSE ?9 END, \
+        size_octets, received_at, ?6 FROM entries WHERE mailbox = ?1 AND uid IN LIST(?2)";
+    const MORE_PLACES: &str = "UPDATE messages SET places = places + 1 WHERE id IN LIST(?1)";
+    let Transfer { from, to, moved, kept, now, .. } = *asked;
+    let before = target.uid_next - 1;
+    let mask = i64::from(kept.system.0);
+    let none: &[u8] = &[];
+    let values =
+        params![from.0, &selected.uids, to.0, before, modseq, now, mask, kept.keywords, none];
+    tx.run(COPY, values).await?;
+    add_mailbox_keywords(tx, to.0, &selected.keywords).await?;
+    if let Some(judged) = Judged::by_move(source.role, target.role) {
+        note_lessons(tx, target.account, &selected.messages, judged).await?;
+    }
+    if moved {
+        return remove_entries(tx, from, &selected.uids, selected.delta, modseq).await;
+    }
+    for round in rounds(&selected.messages) {
+        tx.run(MORE_PLACES, params![&round]).await?;
+    }
+    Ok(())
+}
+
+/// A message on its way to another account.
+struct Carried {
+    message: i64,
+    flags: SystemFlags,
+    keywords: Packed,
+    size_octets: i64,
+    received_at: i64,
+}
+
+/// New messages of another account, on the same blobs. Its keywords have numbers of its own.
+async fn across(
+    tx: &Tx,
+    asked: &Transfer,
+    source: &MailboxState,
+    target: &MailboxState,
+    selected: &Selected,
+    modseq: i64,
+) -> Result<(), StoreError> {
+    const ENTRIES: &str = "SELECT message, flags, keywords, size_octets, received_at FROM entries \
+        WHERE mailbox = ?1 AND uid IN LIST(?2) ORDER BY uid";
+    let Transfer { from, to, moved, kept, now, .. } = *asked;
+    let carried = tx
+        .rows(ENTRIES, params![from.0, &selected.uids], |row| {
+            Ok(Carried {
+                message: row.int(0)?,
+                flags: SystemFlags(system(row.int(1)?)?.0 & kept.system.0),
+                keywords: if kept.keywords { row.bytes(2)?.to_vec() } else { Packed::new() },
+                size_octets: row.int(3)?,
+                received_at: row.int(4)?,
+            })
+        })
+        .await?;
+    let mut theirs = Keywords::load(tx, source.account).await?;
+    let mut ours = Keywords::load(tx, target.account).await?;
+    let mut packed: HashMap<Packed, Packed> = HashMap::new();
+    let mut made: HashMap<i64, i64> = HashMap::new();
+    let mut used = Packed::new();
+    for (uid, carried) in (target.uid_next..).zip(&carried) {
+        if !packed.contains_key(&carried.keywords) {
+            let names = theirs.list(&carried.keywords);
+            packed.insert(carried.keywords.clone(), ours.pack(tx, names.as_ref()).await?);
+        }
+        let keywords = &packed[&carried.keywords];
+        used = keywords::union(&used, keywords);
+        let message = carry(tx, target, carried.message, &mut made).await?;
+        let entry = NewEntry {
+            mailbox: to.0,
+            uid,
+            message,
+            modseq,
+            flags: carried.flags,
+            keywords,
+            size_octets: carried.size_octets,
+            received_at: carried.received_at,
+            saved_at: now,
+        };
+        insert_entry(tx, &entry).await?;
+    }
+    add_mailbox_keywords(tx, to.0, &used).await?;
+    if moved {
+        let Delta { octets, total, .. } = selected.delta;
+        let modseq = next_modseq(tx, source.account, -octets, -total).await?;
+        remove_entries(tx, from, &selected.uids, selected.delta, modseq).await?;
+        drop_places(tx, &selected.messages, now).await?;
+    }
+    Ok(())
+}
+
+/// One more place in the target's account of a message of the source's: a new row the first time.
+async fn carry(
+    tx: &Tx,
+    target: &MailboxState,
+    message: i64,
+    made: &mut HashMap<i64, i64>,
+) -> Result<i64, StoreError> {
+    const COPY: &str = "INSERT INTO messages (account, blob, places, indexed, journey, summary) \
+        SELECT ?2, blob, 1, 0, journey, summary FROM messages WHERE id = ?1 RETURNING id, blob";
+    const AGAIN: &str = "UPDATE messages SET places = places + 1 WHERE id = ?1";
+    if let Some(&known) = made.get(&message) {
+        tx.run(AGAIN, params![known]).await?;
+        return Ok(known);
+    }
+    let values = params![message, target.account.0];
+    let copied = tx.row(COPY, values, |row| Ok((row.int(0)?, row.int(1)?))).await?;
+    let none = || StoreError::Damaged("an entry without a message".into());
+    let (id, blob) = copied.ok_or_else(none)?;
+    hold_blob(tx, blob).await?;
+    made.insert(message, id);
+    Ok(id)
 }

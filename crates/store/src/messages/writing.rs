@@ -77,11 +77,7 @@ pub(super) async fn replace_in(
     uids: &Vec<i64>,
     append: &Append,
 ) -> Result<Option<Appended>, AppendError> {
-    let source = lock_by_mailbox(tx, from).await?.ok_or(AppendError::NoMailbox)?;
-    let target = mailbox_state(tx, append.mailbox).await?;
-    if target.is_none_or(|target| target.account != source.account) {
-        return Err(AppendError::NoMailbox);
-    }
+    lock_both(tx, from, append.mailbox).await?.ok_or(AppendError::NoMailbox)?;
     // The old one first: what it took is free for the new one.
     let (gone, _) = expunge_in(tx, from, uids, Which::All, append.now).await?;
     if gone.is_empty() {
@@ -201,6 +197,27 @@ pub(super) async fn lock_by_mailbox(
         return Ok(None);
     }
     mailbox_state(tx, mailbox).await
+}
+
+/// Locks the accounts of two mailboxes, the one with the smaller id first, so that no two
+/// transactions wait for each other; then reads the mailboxes. `None` when one does not exist.
+pub(super) async fn lock_both(
+    tx: &Tx,
+    first: MailboxId,
+    second: MailboxId,
+) -> Result<Option<(MailboxState, MailboxState)>, StoreError> {
+    const LOCK: &str = "SELECT id FROM accounts WHERE id = ?1 /*postgres:FOR NO KEY UPDATE*/";
+    let one = mailbox_state(tx, first).await?;
+    let two = mailbox_state(tx, second).await?;
+    let (Some(one), Some(two)) = (one, two) else { return Ok(None) };
+    let mut accounts = [one.account.0, two.account.0];
+    accounts.sort_unstable();
+    for account in accounts {
+        tx.row(LOCK, params![account], |row| row.int(0)).await?;
+    }
+    let one = mailbox_state(tx, first).await?;
+    let two = mailbox_state(tx, second).await?;
+    Ok(one.zip(two))
 }
 
 /// Takes the next modseq of an account and moves its counters.

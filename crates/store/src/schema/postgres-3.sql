@@ -15,3 +15,25 @@ ALTER TABLE sts_policies ADD COLUMN used_at BIGINT NOT NULL DEFAULT 0;
 -- How a rotation goes: since when the DNS has shown a key's record, and what is in the way.
 ALTER TABLE signing_keys ADD COLUMN shown_at BIGINT;
 ALTER TABLE signing_keys ADD COLUMN trouble TEXT COLLATE "C" NOT NULL DEFAULT '';
+
+-- ── Sharing ─────────────────────────────────────────────────────────────────────────────────────
+
+-- What others may do in a mailbox (src/sharing.rs).
+CREATE TABLE grants (
+  mailbox  BIGINT  NOT NULL REFERENCES mailboxes (id) ON DELETE CASCADE,
+  grantee  BIGINT  REFERENCES accounts (id) ON DELETE CASCADE, -- NULL: anyone
+  negative BIGINT  NOT NULL,            -- 1: these rights are denied
+  rights   BIGINT  NOT NULL             -- Rights
+);
+CREATE UNIQUE INDEX grants_once ON grants (mailbox, COALESCE(grantee, 0), negative);
+CREATE INDEX grants_by_grantee ON grants (grantee);
+
+-- What clients keep with mailboxes and with the server (RFC 5464; src/metadata.rs).
+CREATE TABLE metadata (
+  mailbox BIGINT  REFERENCES mailboxes (id) ON DELETE CASCADE, -- NULL: the server's
+  account BIGINT  REFERENCES accounts (id) ON DELETE CASCADE,  -- NULL: shared by all who see the mailbox
+  name    TEXT COLLATE "C" NOT NULL,             -- in lower case
+  value   BYTEA NOT NULL
+);
+CREATE UNIQUE INDEX metadata_once ON metadata (COALESCE(mailbox, 0), COALESCE(account, 0), name);
+CREATE INDEX metadata_by_account ON metadata (account);

@@ -15,3 +15,25 @@ ALTER TABLE sts_policies ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
 -- How a rotation goes: since when the DNS has shown a key's record, and what is in the way.
 ALTER TABLE signing_keys ADD COLUMN shown_at INTEGER;
 ALTER TABLE signing_keys ADD COLUMN trouble TEXT NOT NULL DEFAULT '';
+
+-- ── Sharing ─────────────────────────────────────────────────────────────────────────────────────
+
+-- What others may do in a mailbox (src/sharing.rs).
+CREATE TABLE grants (
+  mailbox  INTEGER NOT NULL REFERENCES mailboxes (id) ON DELETE CASCADE,
+  grantee  INTEGER REFERENCES accounts (id) ON DELETE CASCADE, -- NULL: anyone
+  negative INTEGER NOT NULL,            -- 1: these rights are denied
+  rights   INTEGER NOT NULL             -- Rights
+) STRICT;
+CREATE UNIQUE INDEX grants_once ON grants (mailbox, COALESCE(grantee, 0), negative);
+CREATE INDEX grants_by_grantee ON grants (grantee);
+
+-- What clients keep with mailboxes and with the server (RFC 5464; src/metadata.rs).
+CREATE TABLE metadata (
+  mailbox INTEGER REFERENCES mailboxes (id) ON DELETE CASCADE, -- NULL: the server's
+  account INTEGER REFERENCES accounts (id) ON DELETE CASCADE,  -- NULL: shared by all who see the mailbox
+  name    TEXT NOT NULL,             -- in lower case
+  value   BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX metadata_once ON metadata (COALESCE(mailbox, 0), COALESCE(account, 0), name);
+CREATE INDEX metadata_by_account ON metadata (account);

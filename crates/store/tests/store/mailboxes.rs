@@ -11,7 +11,6 @@ crate::on_both!(
     renaming_inbox_moves_its_messages,
     deleting_leaves_children_and_changes_uid_validity,
     subscriptions_need_no_mailbox,
-    mailboxes_of_others_are_out_of_reach,
     subscriptions_are_bounded,
 );
 
@@ -119,21 +118,6 @@ async fn subscriptions_need_no_mailbox(world: World) {
     assert_eq!(subscriptions, ["Archive", "Drafts", "Junk", "Sent", "Trash", "not/there"]);
     let made = store.create_mailbox(bob.id, "not/there", None).await.unwrap();
     assert!(made.subscribed);
-}
-
-async fn mailboxes_of_others_are_out_of_reach(world: World) {
-    let bob = world.account("bob@wing.test").await;
-    let carol = world.account("carol@wing.test").await;
-    let (his, hers) = (world.inbox(&bob).await, world.inbox(&carol).await);
-    append(&world.store, his.id, &mail("private", "x")).await;
-    for outcome in [
-        world.store.copy(his.id, &[Uid(1)], hers.id).await,
-        world.store.move_entries(his.id, &[Uid(1)], hers.id).await,
-    ] {
-        assert!(matches!(outcome, Err(AppendError::NoMailbox)));
-    }
-    assert_eq!(world.inbox(&bob).await.total, 1);
-    assert_eq!(world.inbox(&carol).await.total, 0);
 }
 
 async fn subscriptions_are_bounded(world: World) {

@@ -4,6 +4,7 @@
 //! server notices what they did.
 
 mod account;
+mod acl;
 mod alias;
 mod check;
 mod domain;
@@ -71,6 +72,9 @@ enum Command {
     /// People's accounts.
     #[command(subcommand)]
     User(account::User),
+    /// Who may read and change whose mailboxes.
+    #[command(subcommand)]
+    Acl(acl::Acl),
     /// People's own rules for arriving mail.
     #[command(subcommand)]
     Sieve(sieve::Sieve),
@@ -172,6 +176,7 @@ fn run(context: &Context, command: Command) -> Result<ExitCode> {
             Command::Setup(command) => command.run(context).await?,
             Command::Domain(command) => command.run(context).await?,
             Command::User(command) => command.run(context).await?,
+            Command::Acl(command) => command.run(context).await?,
             Command::Sieve(command) => command.run(context).await?,
             Command::Alias(command) => command.run(context).await?,
             Command::Queue(command) => command.run(context).await?,

@@ -215,7 +215,8 @@ async fn fetch_slice(
 async fn mark_seen(session: &mut Session, plan: &Plan, places: &[u32]) -> Result<Vec<Uid>, Fail> {
     let store = session.store.clone();
     let selected = session.selected()?;
-    if !plan.sets_seen || selected.read_only {
+    // RFC 4314 §4: not without `s`.
+    if !plan.sets_seen || !selected.alterable().system.contains(SystemFlags::SEEN) {
         return Ok(Vec::new());
     }
     let unseen = |place: &u32| {
