@@ -13,6 +13,7 @@
 //! | `accounts`, `passwords` | domains, accounts, aliases, logins |
 //! | `mailboxes`, `messages`, `keywords` | what readers see |
 //! | `blob`, `objects`, `spool` | octets: stored, outside the database, being received |
+//! | `imports` | moving in: each message once |
 //! | `queue`, `journeys`, `maildrop` | the road; what happened on it; the POP3 lock |
 //! | `rules` | readers' Sieve scripts, and what these remember |
 //! | `search/` | words, index, answers |
@@ -25,6 +26,7 @@ mod blob;
 mod changes;
 mod engine;
 mod error;
+mod imports;
 mod instant;
 mod journeys;
 mod keywords;
@@ -52,6 +54,7 @@ pub use accounts::*;
 pub use blob::*;
 pub use changes::{QueueWatch, Watch};
 pub use error::*;
+pub use imports::*;
 pub use journeys::*;
 pub use mailboxes::*;
 pub use maildrop::*;

@@ -104,7 +104,7 @@ async fn older_databases_are_brought_up_to_date(world: World) {
         let at = address("bob@wing.test");
         let bob = store.account_by_address(&at).await.unwrap().expect("still there");
         let inbox = store.mailbox_by_name(bob.id, "INBOX").await.unwrap().expect("still there");
-        assert_eq!(inbox.uid_validity.0, 1000);
+        assert_eq!(inbox.uid_validity, 1000);
         assert_eq!(append(&store, inbox.id, &mail("new", "x")).await, Uid(7));
         let deposits = vec![deposit(&store, &bob, &mail("delivered", "x")).await];
         store.accept(Acceptance { deposits, ..acceptance() }).await.unwrap();
