@@ -9,7 +9,7 @@
 //! | [`tls`] | a certificate authority of a test's own |
 //! | [`server`] | `waxwing serve` and the command line at its side |
 //! | [`world`] | `wax.test` and `wing.test` with DNS between them |
-//! | [`postgres`], [`postfix`] | the real ones, private to a test |
+//! | [`postgres`], [`postfix`], [`dovecot`] | the real ones, private to a test |
 //! | [`wire`], [`smtp`], [`imap`] | clients that say exactly what a test wants said |
 //! | [`flood`] | many messages, and an account of what became of each |
 //! | [`mail`] | messages to send |
@@ -17,6 +17,7 @@
 //! The tests, one file a topic, are in `tests/`; `clients/` has scripts for Python's own mail
 //! modules. What a test needs and this machine lacks fails it, naming `scripts/install journeys`.
 
+pub mod dovecot;
 pub mod flood;
 pub mod imap;
 pub mod mail;

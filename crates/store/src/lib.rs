@@ -14,6 +14,7 @@
 //! | `mailboxes`, `messages`, `keywords` | what readers see |
 //! | `sharing`, `metadata` | who may do what in whose mailbox; notes kept with mailboxes |
 //! | `blob`, `objects`, `spool` | octets: stored, outside the database, being received |
+//! | `imports` | moving in: each message once |
 //! | `queue`, `journeys`, `maildrop` | the road; what happened on it; the POP3 lock |
 //! | `rules` | readers' Sieve scripts, and what these remember |
 //! | `search/` | words, index, answers |
@@ -26,6 +27,7 @@ mod blob;
 mod changes;
 mod engine;
 mod error;
+mod imports;
 mod instant;
 mod journeys;
 mod keywords;
@@ -55,6 +57,7 @@ pub use accounts::*;
 pub use blob::*;
 pub use changes::{QueueWatch, Watch};
 pub use error::*;
+pub use imports::*;
 pub use journeys::*;
 pub use mailboxes::*;
 pub use maildrop::*;

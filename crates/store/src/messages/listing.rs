@@ -26,8 +26,8 @@ pub(super) async fn mailbox_state(
     .await
 }
 
-pub(super) struct MailboxState {
-    pub(super) account: AccountId,
+pub(crate) struct MailboxState {
+    pub(crate) account: AccountId,
     pub(super) uid_validity: u32,
     pub(super) uid_next: i64,
     pub(super) highest_modseq: i64,
@@ -84,6 +84,23 @@ pub(super) async fn entries_of_in(
     };
     let mut names = Keywords::load(tx, state.account).await?;
     tx.rows(SQL, params![mailbox.0, uids], |row| entry(row, &mut names)).await
+}
+
+pub(super) async fn entries_after_in(
+    tx: &Tx,
+    mailbox: MailboxId,
+    after: Uid,
+    limit: usize,
+) -> Result<Vec<Entry>, StoreError> {
+    const SQL: &str = "SELECT uid, message, modseq, flags, keywords, size_octets, received_at, \
+        saved_at FROM entries WHERE mailbox = ?1 AND uid > ?2 ORDER BY uid LIMIT ?3";
+    let Some(state) = mailbox_state(tx, mailbox).await? else {
+        return Ok(Vec::new());
+    };
+    let mut names = Keywords::load(tx, state.account).await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let values = params![mailbox.0, i64::from(after.0), limit];
+    tx.rows(SQL, values, |row| entry(row, &mut names)).await
 }
 
 pub(super) async fn deleted_octets_in(tx: &Tx, mailbox: MailboxId) -> Result<u64, StoreError> {

@@ -26,13 +26,16 @@ use crate::{MailboxId, StagedBlob, Store, StoreError};
 pub(crate) use expunge::drop_places;
 use expunge::{expunge_in, forget_in, long_lists};
 use flags::{StoreFlags, store_flags_in};
-use listing::{changes_in, deleted_octets_in, entries_in, entries_of_in, summaries_in};
+use listing::{
+    changes_in, deleted_octets_in, entries_after_in, entries_in, entries_of_in, summaries_in,
+};
 use transfer::Which;
 pub(crate) use transfer::{Transfer, transfer_in};
-use writing::{Append, append_in, replace_in};
 pub(crate) use writing::{
-    NewEntry, add_mailbox_keywords, check_uid, insert_entry, insert_message, next_modseq,
+    Append, NewEntry, add_mailbox_keywords, append_chosen, check_uid, insert_entry, insert_message,
+    lock_by_mailbox, next_modseq,
 };
+use writing::{append_in, replace_in};
 
 /// A message's number in its mailbox: given once, never again (RFC 9051 §2.3.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -230,6 +233,23 @@ impl Store {
         let engine = &self.inner.engine;
         let asked = (mailbox, numbers(uids));
         engine.read(asked, |tx, (mailbox, uids)| Box::pin(entries_of_in(tx, *mailbox, uids))).await
+    }
+
+    /// At most `limit` entries whose UIDs come after that one, in the order of UID: a mailbox of any size,
+    /// piece by piece. `Uid(0)` is before the first.
+    pub async fn entries_after(
+        &self,
+        mailbox: MailboxId,
+        after: Uid,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let engine = &self.inner.engine;
+        let asked = (mailbox, after, limit);
+        engine
+            .read(asked, |tx, (mailbox, after, limit)| {
+                Box::pin(entries_after_in(tx, *mailbox, *after, *limit))
+            })
+            .await
     }
 
     /// What happened in the mailbox after `since`.

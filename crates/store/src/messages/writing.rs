@@ -11,18 +11,30 @@ use crate::keywords::{self, Keywords, Packed};
 use crate::{AccountId, AppendError, MailboxId, StoreError};
 use waxwing_message::JourneyId;
 
-pub(super) struct Append {
-    pub(super) mailbox: MailboxId,
-    pub(super) messages: Vec<NewMessage>,
-    pub(super) summaries: Vec<Vec<u8>>,
-    pub(super) now: i64,
+pub(crate) struct Append {
+    pub(crate) mailbox: MailboxId,
+    pub(crate) messages: Vec<NewMessage>,
+    pub(crate) summaries: Vec<Vec<u8>>,
+    pub(crate) now: i64,
 }
 
 pub(super) async fn append_in(tx: &Tx, append: &Append) -> Result<Vec<Appended>, AppendError> {
+    append_chosen(tx, append, &vec![true; append.messages.len()]).await
+}
+
+/// Adds those of the messages at whose place `chosen` says true.
+pub(crate) async fn append_chosen(
+    tx: &Tx,
+    append: &Append,
+    chosen: &[bool],
+) -> Result<Vec<Appended>, AppendError> {
     let mailbox = append.mailbox;
     let state = lock_by_mailbox(tx, mailbox).await?.ok_or(AppendError::NoMailbox)?;
+    let messages = append.messages.iter().zip(&append.summaries).zip(chosen);
+    let messages: Vec<_> =
+        messages.filter(|(_, chosen)| **chosen).map(|(message, _)| message).collect();
     let mut delta = Delta::default();
-    for message in &append.messages {
+    for (message, _) in &messages {
         delta.add(message.flags.system, message.blob.size_octets as i64);
     }
     if over_quota(tx, state.account, delta.octets).await? {
@@ -34,9 +46,8 @@ pub(super) async fn append_in(tx: &Tx, append: &Append) -> Result<Vec<Appended>,
 
     let mut names = None;
     let mut used = Packed::new();
-    let mut appended = Vec::with_capacity(append.messages.len());
-    for ((uid, message), summary) in (state.uid_next..).zip(&append.messages).zip(&append.summaries)
-    {
+    let mut appended = Vec::with_capacity(messages.len());
+    for (uid, (message, summary)) in (state.uid_next..).zip(messages) {
         let packed = if message.flags.keywords.is_none() {
             Packed::new()
         } else {
@@ -187,7 +198,7 @@ impl Delta {
 }
 
 /// Locks the account of a mailbox and then reads the mailbox: `None` when it does not exist.
-pub(super) async fn lock_by_mailbox(
+pub(crate) async fn lock_by_mailbox(
     tx: &Tx,
     mailbox: MailboxId,
 ) -> Result<Option<MailboxState>, StoreError> {

@@ -9,13 +9,16 @@ mod alias;
 mod check;
 mod domain;
 mod evidence;
+mod export;
 mod filter;
+mod import;
 mod journey;
 mod keys;
 mod message;
 mod names;
 mod password;
 mod print;
+mod progress;
 mod queue;
 mod report;
 mod send;
@@ -91,6 +94,13 @@ enum Command {
     /// Messages in mailboxes.
     #[command(subcommand)]
     Message(message::Message),
+    /// Bring mail from elsewhere into an account: mbox files, a Maildir, another IMAP server.
+    ///
+    /// May be stopped and run again at any time: each message comes once. Exits 0 when everything that was
+    /// there is here, else 1.
+    Import(Box<import::Import>),
+    /// Write an account's mail into files that other programs read: mbox or Maildir.
+    Export(Box<export::Export>),
     /// What the spam filter knows, and teaching it.
     #[command(subcommand)]
     Filter(filter::Filter),
@@ -173,6 +183,8 @@ fn run(context: &Context, command: Command) -> Result<ExitCode> {
             Command::Try(command) => return command.run(context).await,
             Command::Check(command) => return command.run(context).await,
             Command::Verify(command) => return command.run(context).await,
+            Command::Import(command) => return command.run(context).await,
+            Command::Export(command) => return command.run(context).await,
             Command::Setup(command) => command.run(context).await?,
             Command::Domain(command) => command.run(context).await?,
             Command::User(command) => command.run(context).await?,

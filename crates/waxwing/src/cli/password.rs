@@ -1,10 +1,13 @@
 //! Passwords on the command line: from standard input, never from an argument that others see.
 
 use std::io::{BufRead as _, IsTerminal as _};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use rand::RngExt as _;
+use zeroize::Zeroizing;
 
 /// Letters that are not mistaken for others when copied by hand.
 const LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -41,6 +44,62 @@ impl PasswordSource {
             bail!("the password is too short: use at least 8 characters, better a sentence");
         }
         Ok(Password { text, generated: false })
+    }
+}
+
+/// The environment variable that may hold the password of another server.
+const IMPORT_PASSWORD: &str = "WAXWING_IMPORT_PASSWORD";
+
+/// The password of a login at another server: from the file, the environment, or whoever sits there; from
+/// standard input where nobody does.
+pub fn of_another_server(
+    file: Option<&Path>,
+    login: &str,
+    host: &str,
+) -> Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    if let Some(path) = file {
+        let read = std::fs::read_to_string(path);
+        *text = read.with_context(|| format!("cannot read the password in {}", path.display()))?;
+    } else if let Ok(found) = std::env::var(IMPORT_PASSWORD) {
+        *text = found;
+    } else {
+        let stdin = std::io::stdin();
+        let _unseen = stdin.is_terminal().then(|| {
+            eprint!("Password of {login} at {host}: ");
+            Unseen::begin()
+        });
+        stdin.lock().read_line(&mut text).context("reading the password")?;
+    }
+    let trimmed = Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned());
+    if trimmed.is_empty() {
+        bail!(
+            "there is no password: give it when asked, by --password-file or by {IMPORT_PASSWORD}"
+        );
+    }
+    Ok(trimmed)
+}
+
+/// While it lives, what is typed at the terminal is not seen.
+struct Unseen(Option<Termios>);
+
+impl Unseen {
+    fn begin() -> Unseen {
+        let stdin = std::io::stdin();
+        let Ok(before) = termios::tcgetattr(&stdin) else { return Unseen(None) };
+        let mut without = before.clone();
+        without.local_flags.remove(LocalFlags::ECHO);
+        let _ = termios::tcsetattr(&stdin, SetArg::TCSANOW, &without);
+        Unseen(Some(before))
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = termios::tcsetattr(std::io::stdin(), SetArg::TCSANOW, before);
+            eprintln!();
+        }
     }
 }
 
