@@ -52,7 +52,7 @@ use crate::sign::Signers;
 use header::Prepared;
 use plan::Plan;
 use taking::Taking;
-use verdict::Judged;
+use verdict::{Judged, ToTell};
 
 pub use refusal::Refusal;
 
@@ -418,11 +418,11 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
             _ => None,
         };
         let mut events = vec![Event { at: now, step: accepted }];
-        let (mut author, mut observed) = (None, Vec::new());
+        let (mut author, mut to_tell) = (None, ToTell::default());
         if let Some(judged) = judged {
             author = judged.examination.author;
             events.extend(judged.events);
-            observed.extend(judged.observed);
+            to_tell = judged.to_tell;
         }
         let queue_reverse_path = prepared.queue_reverse_path;
         // What our own people write is no report of others.
@@ -443,7 +443,8 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
             despite_quota: false,
             beside: Beside {
                 queue_reverse_path,
-                observed,
+                observed: to_tell.observed,
+                failed: to_tell.failed,
                 written_to,
                 may_be_report,
                 ..Beside::default()
