@@ -234,6 +234,11 @@ fn a_full_mailbox_refuses_and_the_sender_is_told() {
     assert!([452, 552].contains(&reply.code), "{reply:?}");
     assert!(reply.text.get(1..).unwrap().starts_with(".2.2"), "{reply:?}");
     assert!(world.wing.inbox("bob").fetch_all().unwrap().is_empty());
+    // Who says the size beforehand hears of it before the data (RFC 1870 §6.1).
+    let mut smtp = world.wing.smtp();
+    smtp.command("EHLO client.test").unwrap().expect(250, "");
+    smtp.command(&format!("MAIL FROM:<{ALICE}> SIZE=36000")).unwrap().expect(250, "2.1.0");
+    smtp.command(&format!("RCPT TO:<{BOB}>")).unwrap().expect(552, "5.2.2");
     // What fits still comes.
     submit(&world, &[BOB], "small");
     assert_eq!(subjects(&world.wing, "bob", 1), ["small"]);

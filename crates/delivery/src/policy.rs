@@ -106,6 +106,8 @@ pub struct Judging {
 pub struct Reporting {
     /// Whether they are told anything.
     pub send: bool,
+    /// Whether they are told of single messages that failed too (RFC 9991).
+    pub failures: bool,
     /// In From, for people who have questions; by default the postmaster of the domain of ours that
     /// the host name stands in.
     pub from: Option<Address>,
@@ -115,7 +117,7 @@ pub struct Reporting {
 
 impl Default for Reporting {
     fn default() -> Reporting {
-        Reporting { send: true, from: None, organization: None }
+        Reporting { send: true, failures: false, from: None, organization: None }
     }
 }
 

@@ -45,7 +45,7 @@ async fn recipients_are_checked_by_who_asks() {
     let world = World::new().await;
     let login = Entrance::Submission { account: world.alice };
     let check = async |entrance, to| {
-        let verdict = world.acceptor.check_recipient(entrance, &recipient(to)).await;
+        let verdict = world.acceptor.check_recipient(entrance, &recipient(to), None).await;
         verdict.map_err(|refusal| {
             let reply = refusal.reply;
             format!("{} {}", reply.code, reply.enhanced.unwrap())
@@ -66,7 +66,7 @@ async fn recipients_are_checked_by_who_asks() {
 async fn postmaster_always_has_somebody() {
     let world = World::with(|policy| policy.postmaster = Some(address("alice@wax.test"))).await;
     let to = recipient("PostMaster@wax.test");
-    world.acceptor.check_recipient(Entrance::Mx, &to).await.unwrap();
+    world.acceptor.check_recipient(Entrance::Mx, &to, None).await.unwrap();
     world.receive(from("", &["postmaster@wax.test"]), LETTER).await.unwrap();
     assert_eq!(world.inbox(world.alice).await.len(), 1);
 }
@@ -81,6 +81,38 @@ async fn a_full_mailbox_refuses_for_now() {
     assert_eq!((refusal.reply.code, refusal.is_temporary()), (452, true));
     assert_eq!(refusal.reply.enhanced.unwrap().to_string(), "4.2.2");
     assert_eq!(world.inbox(world.alice).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_is_said_to_be_too_large_is_refused_before_it_comes() {
+    let world = World::new().await;
+    world.account("carol@wax.test").await;
+    world.alias("both@wax.test", "alice@wax.test").await;
+    world.alias("both@wax.test", "carol@wax.test").await;
+    world.store.set_quota(&address("alice@wax.test"), Some(1000)).await.unwrap();
+    world.receive(from("bob@wing.example", &["alice@wax.test"]), LETTER).await.unwrap();
+    let alice = world.store.account(world.alice).await.unwrap().unwrap();
+    let room = 1000 - alice.used_octets;
+    let check = async |to: &str, size| {
+        let to = recipient(to);
+        let verdict = world.acceptor.check_recipient(Entrance::Mx, &to, size).await;
+        verdict.map_err(|refusal| {
+            let reply = refusal.reply;
+            format!("{} {}", reply.code, reply.enhanced.unwrap())
+        })
+    };
+    let alice = "alice@wax.test";
+    assert_eq!(check(alice, None).await, Ok(()));
+    assert_eq!(check(alice, Some(room)).await, Ok(()));
+    assert_eq!(check(alice, Some(room + 1)).await, Err("452 4.2.2".into()));
+    assert_eq!(check(alice, Some(1000)).await, Err("452 4.2.2".into()), "there may be room later");
+    assert_eq!(check(alice, Some(1001)).await, Err("552 5.2.2".into()), "there never is");
+    assert_eq!(check(alice, Some(u64::MAX)).await, Err("552 5.2.2".into()));
+    // One of two mailboxes can take it.
+    assert_eq!(check("both@wax.test", Some(1001)).await, Ok(()));
+    world.store.set_quota(&address("carol@wax.test"), Some(500)).await.unwrap();
+    assert_eq!(check("both@wax.test", Some(1000)).await, Err("452 4.2.2".into()));
+    assert_eq!(check("both@wax.test", Some(1001)).await, Err("552 5.2.2".into()));
 }
 
 #[tokio::test]

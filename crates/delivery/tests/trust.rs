@@ -274,7 +274,7 @@ async fn forwarded_mail_goes_under_our_reverse_path_and_seal_and_comes_back() {
 
     // A bounce to that address goes back to the sender, and only an address that we signed does.
     let returning = recipient(&rewritten.to_string());
-    world.acceptor.check_recipient(waxwing_delivery::Entrance::Mx, &returning).await.unwrap();
+    world.acceptor.check_recipient(waxwing_delivery::Entrance::Mx, &returning, None).await.unwrap();
     let bounce = from("", &[&rewritten.to_string()]);
     let accepted = world.receive(bounce, "Subject: undelivered\r\n\r\nSorry.\r\n").await.unwrap();
     assert_eq!(accepted.queued, 1);
@@ -283,7 +283,7 @@ async fn forwarded_mail_goes_under_our_reverse_path_and_seal_and_comes_back() {
     let forged = rewritten.to_string().replacen("=news", "=evil", 1);
     let refused = world
         .acceptor
-        .check_recipient(waxwing_delivery::Entrance::Mx, &recipient(&forged))
+        .check_recipient(waxwing_delivery::Entrance::Mx, &recipient(&forged), None)
         .await
         .unwrap_err();
     assert_eq!(refused.reply.code, 550);

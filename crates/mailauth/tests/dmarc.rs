@@ -394,7 +394,7 @@ async fn who_may_be_sent_reports() {
         .await
     );
     match external_destination(&dns, "a.example", "over.example").await.unwrap() {
-        Destination::Agrees { rua } => assert_eq!(rua[0].uri, "mailto:r@over.example"),
+        Destination::Agrees { instead } => assert_eq!(instead[0].uri, "mailto:r@over.example"),
         other => panic!("{other:?}"),
     }
     dns.time_out("blue.example.com._report._dmarc.red.example.net");

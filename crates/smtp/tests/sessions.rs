@@ -229,6 +229,34 @@ fn server_waits_for_answers_with_input_kept() {
 }
 
 #[test]
+fn the_size_that_mail_says_is_known_with_every_recipient() {
+    let now = Instant::now();
+    let mut session = server(now);
+    session.receive(now, b"EHLO c\r\nMAIL FROM:<a@x.example> SIZE=1234\r\n");
+    assert!(matches!(
+        session.next_action(now),
+        Some(Action::CheckSender { size_octets: Some(1234), .. })
+    ));
+    session.answer_sender(now, Ok(()));
+    for to in ["b", "c"] {
+        session.receive(now, format!("RCPT TO:<{to}@x.example>\r\n").as_bytes());
+        let action = session.next_action(now);
+        assert!(matches!(action, Some(Action::CheckRecipient { size_octets: Some(1234), .. })));
+        session.answer_recipient(now, Ok(()));
+    }
+    session.receive(now, b"RSET\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@x.example>\r\n");
+    assert!(matches!(
+        session.next_action(now),
+        Some(Action::CheckSender { size_octets: None, .. })
+    ));
+    session.answer_sender(now, Ok(()));
+    assert!(matches!(
+        session.next_action(now),
+        Some(Action::CheckRecipient { size_octets: None, .. })
+    ));
+}
+
+#[test]
 fn server_pauses_while_output_waits() {
     let now = Instant::now();
     let settings =

@@ -16,10 +16,10 @@ use crate::instant::micros;
 use crate::keywords::{self, Keywords};
 use crate::queue::EnvelopeRest;
 use crate::rules::{note_answer, note_seen_ids};
-use crate::trust::{note_report_mail, note_seen, note_written, observe};
+use crate::trust::{note_failed, note_report_mail, note_seen, note_written, observe};
 use crate::{
-    AccountId, Flags, MailboxId, Observation, OnceInAWhile, Role, SeenId, StagedBlob, Store,
-    StoreError, SystemFlags,
+    AccountId, Failed, Flags, MailboxId, Observation, OnceInAWhile, Role, SeenId, StagedBlob,
+    Store, StoreError, SystemFlags,
 };
 
 /// Everything that is taken over at once.
@@ -53,6 +53,8 @@ pub struct Beside {
     pub queue_reverse_path: Option<ReversePath>,
     /// To be reported to other domains.
     pub observed: Vec<Observation>,
+    /// To be told to the domain that it claims to be from.
+    pub failed: Vec<Failed>,
     /// Addresses that an account of ours writes to with this message, folded.
     pub written_to: Option<(AccountId, Vec<String>)>,
     /// It looks like a report about a domain of ours: what is deposited is to be read as one later
@@ -253,6 +255,7 @@ impl Prepared {
             note_written(tx, *account, addresses, self.now).await?;
         }
         note_seen_ids(tx, &self.beside.seen_ids, self.now).await?;
+        note_failed(tx, &self.beside.failed).await?;
         observe(tx, &self.beside.observed).await
     }
 }

@@ -52,7 +52,7 @@ use crate::sign::Signers;
 use header::Prepared;
 use plan::Plan;
 use taking::Taking;
-use verdict::Judged;
+use verdict::{Judged, ToTell};
 
 pub use refusal::Refusal;
 
@@ -158,11 +158,13 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
         }
     }
 
-    /// At RCPT TO: whether there is such a recipient, with room, and this client may send there.
+    /// At RCPT TO: whether there is such a recipient, with room (for so much, when MAIL said SIZE=),
+    /// and this client may send there.
     pub async fn check_recipient(
         &self,
         entrance: Entrance,
         recipient: &Recipient,
+        size_octets: Option<u64>,
     ) -> Result<(), Refusal> {
         let now = self.clock.now();
         match plan::resolve(&self.store, &self.policy, &recipient.address, now).await? {
@@ -172,23 +174,38 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
             Resolution::Disabled => {
                 Err(Refusal::new(550, (5, 2, 1), "this mailbox takes no mail at present"))
             }
-            Resolution::Leads(destinations) => self.check_room(&destinations).await,
+            Resolution::Leads(destinations) => {
+                self.check_room(&destinations, size_octets.unwrap_or(0)).await
+            }
         }
     }
 
-    /// Full when every mailbox that it leads to is full.
-    async fn check_room(&self, destinations: &[Destination]) -> Result<(), Refusal> {
+    /// Refused when no mailbox that it leads to can take so much (RFC 1870 §6.1 (2)); for good when
+    /// none could even if it were empty.
+    async fn check_room(
+        &self,
+        destinations: &[Destination],
+        size_octets: u64,
+    ) -> Result<(), Refusal> {
+        let mut ever = false;
         for destination in destinations {
             let Destination::Account { id, .. } = destination else { return Ok(()) };
-            let account = self.store.account(*id).await?;
-            let full = account.is_some_and(|account| {
-                account.quota_octets.is_some_and(|quota| account.used_octets >= quota)
-            });
-            if !full {
+            let Some(account) = self.store.account(*id).await? else { return Ok(()) };
+            let Some(quota) = account.quota_octets else { return Ok(()) };
+            let used = account.used_octets;
+            if used < quota && size_octets <= quota - used {
                 return Ok(());
             }
+            ever |= size_octets <= quota;
         }
-        if destinations.is_empty() { Ok(()) } else { Err(Reply::mailbox_full().into()) }
+        match destinations {
+            [] => Ok(()),
+            _ if ever => Err(Reply::mailbox_full().into()),
+            _ => {
+                let text = "the message is larger than all that this mailbox may hold";
+                Err(Refusal::new(552, (5, 2, 2), text))
+            }
+        }
     }
 
     /// Takes the message, whole and durable, or refuses it.
@@ -418,11 +435,11 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
             _ => None,
         };
         let mut events = vec![Event { at: now, step: accepted }];
-        let (mut author, mut observed) = (None, Vec::new());
+        let (mut author, mut to_tell) = (None, ToTell::default());
         if let Some(judged) = judged {
             author = judged.examination.author;
             events.extend(judged.events);
-            observed.extend(judged.observed);
+            to_tell = judged.to_tell;
         }
         let queue_reverse_path = prepared.queue_reverse_path;
         // What our own people write is no report of others.
@@ -443,7 +460,8 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
             despite_quota: false,
             beside: Beside {
                 queue_reverse_path,
-                observed,
+                observed: to_tell.observed,
+                failed: to_tell.failed,
                 written_to,
                 may_be_report,
                 ..Beside::default()

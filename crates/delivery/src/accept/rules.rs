@@ -6,7 +6,7 @@ use waxwing_message::JourneyId;
 
 use super::header::Prepared;
 use super::plan::Plan;
-use super::verdict::Judged;
+use super::verdict::{Judged, ToTell};
 use super::{Acceptor, Entrance, Incoming, Refusal};
 use crate::clock::Clock;
 use crate::rules::{Arrival, Sorter};
@@ -51,13 +51,13 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
         // Named, as in every refusal, so that the sender can ask about it.
         let text = format!("{} ({journey})", refused.text);
         let refusal = Refusal::new(550, (5, 7, 1), text);
-        let (mut events, mut observed) = (Vec::new(), None);
+        let (mut events, mut to_tell) = (Vec::new(), ToTell::default());
         if let Some(judged) = judged.take() {
             events = judged.events;
-            observed = judged.observed;
+            to_tell = judged.to_tell;
         }
         events.append(&mut plan.events);
-        self.record_refusal(incoming, journey, now, events, observed, &refusal).await?;
+        self.record_refusal(incoming, journey, now, events, to_tell, &refusal).await?;
         Err(refusal)
     }
 }

@@ -9,15 +9,18 @@ use waxwing_filter::spam::{Judgement, judge};
 use waxwing_mailauth::dkim::Verifier;
 use waxwing_mailauth::dmarc;
 use waxwing_message::journey::{Event, Step, Verdict};
-use waxwing_message::{JourneyId, trace};
+use waxwing_message::{JourneyId, ReversePath, trace};
 use waxwing_smtp::reply::{EnhancedStatus, Reply};
-use waxwing_store::{Acceptance, Beside, DepositTo, Observation, Role};
+use waxwing_store::{Acceptance, Beside, DepositTo, Failed, Observation, Role};
 
 use super::plan::Plan;
 use super::{Acceptor, Entrance, Incoming, Refusal};
 use crate::clock::Clock;
-use crate::examine::{Client, Content, Examination, Visit, is_trusted, judged_event};
+use crate::examine::{Client, Content, Examination, Failing, Visit, is_trusted, judged_event};
 use crate::reports;
+
+/// The key that local parts of recipients are replaced by in failure reports.
+const REDACTING_SECRET: &str = "failure reports";
 
 /// What came of examining and judging.
 pub(super) struct Judged {
@@ -25,7 +28,16 @@ pub(super) struct Judged {
     /// For the journey.
     pub events: Vec<Event>,
     /// For the author's domain.
-    pub observed: Option<Observation>,
+    pub to_tell: ToTell,
+}
+
+/// What the author's domain is told.
+#[derive(Default)]
+pub(super) struct ToTell {
+    /// Once a day.
+    pub observed: Vec<Observation>,
+    /// Soon.
+    pub failed: Vec<Failed>,
 }
 
 impl<R: Resolve, C: Clock> Acceptor<R, C> {
@@ -66,11 +78,14 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
         let mut examination = examining.await?;
         self.greylist(incoming, &mut examination, now).await?;
         let overall = examination.judged(&self.policy);
-        let observed = self.to_report(incoming, &examination, &overall, now);
+        let to_tell = ToTell {
+            observed: self.to_report(incoming, &examination, &overall, now).into_iter().collect(),
+            failed: self.failed(incoming, &examination, &overall, now).await?.into_iter().collect(),
+        };
         let mut events = vec![Event { at: now, step: examination.step() }];
         if let Some(refusal) = refusal(&overall.verdict, journey) {
             events.push(judged_event(&overall, None, now));
-            self.record_refusal(incoming, journey, now, events, observed, &refusal).await?;
+            self.record_refusal(incoming, journey, now, events, to_tell, &refusal).await?;
             return Err(refusal);
         }
         if plan.deposits.is_empty() {
@@ -83,7 +98,7 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
             let judgement = judge(&reader.await?, &self.policy.judging.spam);
             events.push(judged_event(&judgement, Some(deposit.recipient.clone()), now));
             if let Some(refusal) = refusal(&judgement.verdict, journey).filter(|_| alone) {
-                self.record_refusal(incoming, journey, now, events, observed, &refusal).await?;
+                self.record_refusal(incoming, journey, now, events, to_tell, &refusal).await?;
                 return Err(refusal);
             }
             deposit.weight = Some(judgement.weight);
@@ -91,7 +106,7 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
                 deposit.mailbox = DepositTo::Role(Role::Junk);
             }
         }
-        Ok(Some(Judged { examination, events, observed }))
+        Ok(Some(Judged { examination, events, to_tell }))
     }
 
     /// What the author's domain is told, if we tell it anything.
@@ -118,6 +133,31 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
             _ => None,
         };
         examination.to_report(&incoming.envelope.reverse_path, recipient, overall, now)
+    }
+
+    /// What the author's domain is told of this message soon, if it wants that and we do it.
+    async fn failed(
+        &self,
+        incoming: &Incoming,
+        examination: &Examination,
+        overall: &Judgement,
+        now: Timestamp,
+    ) -> Result<Option<Failed>, Refusal> {
+        let reports = &self.policy.reports;
+        let (envelope, raw) = (&incoming.envelope, incoming.spool.as_bytes());
+        // RFC 9991 §5: nothing of a report, so that reports cannot make each other. What is to come
+        // again is told when it does.
+        if !(reports.send && reports.failures)
+            || examination.wants_failure_report().is_none()
+            || matches!(envelope.reverse_path, ReversePath::Null)
+            || matches!(overall.verdict, Verdict::Defer { .. })
+            || reports::is_report(raw)
+        {
+            return Ok(None);
+        }
+        let redact = &self.store.secret(REDACTING_SECRET).await?;
+        let verdict = &overall.verdict;
+        Ok(examination.failed(&Failing { envelope, raw, verdict, now, redact }))
     }
 
     /// When greylisting: since when this origin is known.
@@ -153,7 +193,7 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
         journey: JourneyId,
         now: Timestamp,
         mut events: Vec<Event>,
-        observed: Option<Observation>,
+        to_tell: ToTell,
         refusal: &Refusal,
     ) -> Result<(), Refusal> {
         let envelope = incoming.envelope.clone();
@@ -184,7 +224,11 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
             queue: Vec::new(),
             queue_blob: None,
             events,
-            beside: Beside { observed: observed.into_iter().collect(), ..Beside::default() },
+            beside: Beside {
+                observed: to_tell.observed,
+                failed: to_tell.failed,
+                ..Beside::default()
+            },
         };
         Ok(self.store.accept(acceptance).await?)
     }

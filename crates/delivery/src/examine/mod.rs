@@ -23,6 +23,7 @@
 
 mod connection;
 mod facts;
+mod failed;
 mod header;
 mod observed;
 mod personal;
@@ -52,6 +53,7 @@ use crate::clock::Clock;
 use crate::policy::Policy;
 
 pub(crate) use facts::identity_of;
+pub(crate) use failed::{Failing, KeptFailure};
 pub(crate) use header::forged_results;
 pub(crate) use personal::{Content, word_key};
 

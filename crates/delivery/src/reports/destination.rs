@@ -3,11 +3,12 @@
 //! | report | record | leaves out |
 //! |---|---|---|
 //! | DMARC | `rua` of the policy domain's record (RFC 9990 §3.4) | other schemes than `mailto`; hosts elsewhere that do not agree (§4) |
+//! | failure | `ruf` of that record, unless it is a public suffix domain's (RFC 9991 §3, §5) | the same |
 //! | TLS | `rua` at `_smtp._tls.DOMAIN` (RFC 8460 §3) | `https` |
 
 use waxwing_dns::Resolve;
 use waxwing_mailauth::dmarc::record::ReportUri;
-use waxwing_mailauth::dmarc::{self, Destination};
+use waxwing_mailauth::dmarc::{self, Destination, Psd};
 use waxwing_mailauth::policy::tls_rpt;
 use waxwing_message::Address;
 
@@ -60,37 +61,70 @@ impl Wanted {
 
 /// Who wants to hear how mail under a domain's name fared.
 pub(super) async fn dmarc(resolver: &impl Resolve, domain: &str) -> Wanted {
-    let found = dmarc::discover(resolver, domain).await;
-    let here = found.policy_domain.as_deref() == Some(domain);
-    let Some(record) = found.record.filter(|_| here) else {
-        return match found.failed {
-            Some(failed) => Wanted::unknown(failed),
-            None => Wanted::nobody("the domain has no DMARC record any more"),
-        };
+    let record = match record(resolver, domain).await {
+        Ok(record) => record,
+        Err(wanted) => return wanted,
     };
     if record.rua.is_empty() {
         return Wanted::nobody("the domain's record asks for no reports any more");
     }
     let mut wanted = Wanted::default();
     for uri in &record.rua {
-        add_dmarc(resolver, domain, uri, &mut wanted).await;
+        let asked = dmarc::external_destination(resolver, domain, host(uri)).await;
+        add_dmarc(domain, uri, asked, &mut wanted);
     }
     wanted
 }
 
+/// Who wants to hear of a message that failed under a domain's name.
+pub(super) async fn failure(resolver: &impl Resolve, domain: &str) -> Wanted {
+    let record = match record(resolver, domain).await {
+        Ok(record) => record,
+        Err(wanted) => return wanted,
+    };
+    if record.ruf.is_empty() || record.psd == Psd::Yes {
+        return Wanted::nobody("the domain's record asks for no failure reports any more");
+    }
+    let mut wanted = Wanted::default();
+    for uri in &record.ruf {
+        let asked = dmarc::external_failure_destination(resolver, domain, host(uri)).await;
+        add_dmarc(domain, uri, asked, &mut wanted);
+    }
+    wanted
+}
+
+async fn record(resolver: &impl Resolve, domain: &str) -> Result<dmarc::Record, Wanted> {
+    let found = dmarc::discover(resolver, domain).await;
+    let here = found.policy_domain.as_deref() == Some(domain);
+    found.record.filter(|_| here).ok_or_else(|| match found.failed {
+        Some(failed) => Wanted::unknown(failed),
+        None => Wanted::nobody("the domain has no DMARC record any more"),
+    })
+}
+
+/// The host of a destination; empty when it is not one by mail.
+fn host(uri: &ReportUri) -> &str {
+    uri.address.as_ref().map_or("", |address| address.domain())
+}
+
 /// RFC 9990 §4: whether a host elsewhere agrees, and where it wants the report instead.
-async fn add_dmarc(resolver: &impl Resolve, domain: &str, uri: &ReportUri, wanted: &mut Wanted) {
+fn add_dmarc(
+    domain: &str,
+    uri: &ReportUri,
+    asked: Result<Destination, dmarc::TemporaryFailure>,
+    wanted: &mut Wanted,
+) {
     let Some(address) = &uri.address else {
         return wanted.leave_out(&uri.uri, "reports are sent by mail only");
     };
     let host = address.domain();
-    match dmarc::external_destination(resolver, domain, host).await {
+    match asked {
         Ok(Destination::SameOrganization) => wanted.add(address.clone(), uri.size_max_octets),
-        Ok(Destination::Agrees { rua }) if rua.is_empty() => {
+        Ok(Destination::Agrees { instead }) if instead.is_empty() => {
             wanted.add(address.clone(), uri.size_max_octets);
         }
-        Ok(Destination::Agrees { rua }) => {
-            for instead in rua {
+        Ok(Destination::Agrees { instead }) => {
+            for instead in instead {
                 match instead.address {
                     Some(address) => wanted.add(address, instead.size_max_octets),
                     None => wanted.leave_out(&instead.uri, "reports are sent by mail only"),

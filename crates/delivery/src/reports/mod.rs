@@ -1,4 +1,5 @@
-//! The daily reports between mail domains: ours to others, and those of others about us.
+//! The reports between mail domains: ours to others, daily and of single failures, and those of others
+//! about us.
 //!
 //! ```text
 //! mail is judged ── observation ─┐                         ┌─ one message a destination ─ queue
@@ -13,6 +14,7 @@
 //! | `schedule` | when a day's report leaves; what waits before it is tried again |
 //! | `destination` | who wants it, as published at that time |
 //! | `send` | one domain's day into messages that are accepted |
+//! | `failures` | what failed, told within the hour |
 //! | [`tls`] | how TLS went, from the courier into the store |
 //! | `receive` | reports of others: recognised, believed, kept |
 //!
@@ -21,6 +23,7 @@
 //! nobody here can mend a report that does not arrive, and what comes of it stands in its journey.
 
 mod destination;
+mod failures;
 mod receive;
 mod schedule;
 mod send;
@@ -78,7 +81,7 @@ impl<R: Resolve, C: Clock> Reporter<R, C> {
 
     /// Sends what is due and reads what comes, for ever.
     pub async fn run(&self) {
-        tokio::join!(self.keep_sending(), self.keep_reading());
+        tokio::join!(self.keep_sending(), self.keep_telling(), self.keep_reading());
     }
 
     async fn keep_sending(&self) {
@@ -87,6 +90,15 @@ impl<R: Resolve, C: Clock> Reporter<R, C> {
                 tracing::warn!(%error, "reports to other domains wait");
             }
             self.clock.sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn keep_telling(&self) {
+        loop {
+            if let Err(error) = self.tell_failures().await {
+                tracing::warn!(%error, "failure reports wait");
+            }
+            self.clock.sleep(failures::LOOK_EVERY).await;
         }
     }
 
@@ -170,6 +182,12 @@ pub(crate) fn may_be_report(raw: &[u8]) -> bool {
     ["feedback-report", "tlsrpt", "gzip", "zip", ".xml", "/xml", ".json", ".gz"]
         .iter()
         .any(|sign| head.contains(sign))
+}
+
+/// Whether a message is a report of any kind, by what it says of itself: nothing is reported of it.
+pub(crate) fn is_report(raw: &[u8]) -> bool {
+    let kind = field_text(raw, "Content-Type").unwrap_or_default();
+    kind.starts_with("multipart/report") || may_be_report(raw)
 }
 
 /// Whether the subject is that of an aggregate or TLS report (RFC 9990 §3.5.2, RFC 8460 §5.3).

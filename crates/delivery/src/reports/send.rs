@@ -90,8 +90,8 @@ impl Told {
 }
 
 /// As whom we report.
-struct Sender {
-    from: Mailbox,
+pub(super) struct Sender {
+    pub from: Mailbox,
     organization: String,
 }
 
@@ -273,7 +273,7 @@ impl<R: Resolve, C: Clock> Reporter<R, C> {
 
     /// As configured, else the postmaster of the domain of ours that the host name stands in: a
     /// domain that has keys, so that DMARC passes (RFC 9990 §3.5.2).
-    async fn sender(&self) -> Result<Sender, StoreError> {
+    pub(super) async fn sender(&self) -> Result<Sender, StoreError> {
         let reports = &self.policy.reports;
         let address = match &reports.from {
             Some(address) => address.clone(),

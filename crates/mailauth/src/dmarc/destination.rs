@@ -17,7 +17,7 @@ pub enum Destination {
     /// It agrees to reports from outside.
     Agrees {
         /// Where it wants them instead, at the same host; empty to leave it as it is.
-        rua: Vec<ReportUri>,
+        instead: Vec<ReportUri>,
     },
     /// It does not: it is not to be sent anything.
     Refused,
@@ -38,6 +38,24 @@ pub async fn external_destination(
     resolver: &impl Resolve,
     policy_domain: &str,
     uri_domain: &str,
+) -> Result<Destination, TemporaryFailure> {
+    destination(resolver, policy_domain, uri_domain, |record| record.rua).await
+}
+
+/// The same for failure reports, whose tag is `ruf` (RFC 9991 §5).
+pub async fn external_failure_destination(
+    resolver: &impl Resolve,
+    policy_domain: &str,
+    uri_domain: &str,
+) -> Result<Destination, TemporaryFailure> {
+    destination(resolver, policy_domain, uri_domain, |record| record.ruf).await
+}
+
+async fn destination(
+    resolver: &impl Resolve,
+    policy_domain: &str,
+    uri_domain: &str,
+    tag: fn(Record) -> Vec<ReportUri>,
 ) -> Result<Destination, TemporaryFailure> {
     let (Some(policy), Some(host)) = (canonical(policy_domain), canonical(uri_domain)) else {
         return Ok(Destination::Refused);
@@ -60,12 +78,12 @@ pub async fn external_destination(
     if records.is_empty() {
         return Ok(Destination::Refused);
     }
-    let rua: Vec<ReportUri> = records.into_iter().flat_map(|record| record.rua).collect();
+    let instead: Vec<ReportUri> = records.into_iter().flat_map(tag).collect();
     // An override may not point to yet another host; then nothing is sent at all.
     let elsewhere = |uri: &ReportUri| uri.address.as_ref().is_some_and(|a| a.domain() != host);
-    match rua.iter().any(elsewhere) {
+    match instead.iter().any(elsewhere) {
         true => Ok(Destination::Refused),
-        false => Ok(Destination::Agrees { rua }),
+        false => Ok(Destination::Agrees { instead }),
     }
 }
 

@@ -30,7 +30,9 @@ mod evaluate;
 pub mod record;
 mod walk;
 
-pub use destination::{Destination, external_destination, external_destination_ok};
+pub use destination::{
+    Destination, external_destination, external_destination_ok, external_failure_destination,
+};
 pub use evaluate::evaluate;
 pub use record::{
     Alignment, Covers, FailureOptions, NotDmarc, Policy, PolicyTags, Psd, Record, ReportUri,

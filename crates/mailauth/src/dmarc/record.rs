@@ -125,7 +125,9 @@ pub enum Psd {
 /// `fo`: which failures are to be reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FailureOptions {
-    /// `1`: any mechanism that does not give an aligned pass. Else (`0`) only when none does.
+    /// `0`: no mechanism gives an aligned pass. Also when nothing that is known is said.
+    pub all: bool,
+    /// `1`: any mechanism that does not give an aligned pass.
     pub any: bool,
     /// `d`: a signature that does not verify, aligned or not.
     pub dkim: bool,
@@ -135,7 +137,8 @@ pub struct FailureOptions {
 
 impl FailureOptions {
     /// `0`.
-    pub const DEFAULT: FailureOptions = FailureOptions { any: false, dkim: false, spf: false };
+    pub const DEFAULT: FailureOptions =
+        FailureOptions { all: true, any: false, dkim: false, spf: false };
 }
 
 /// What `p`, `sp` and `np` are like (§4.10.1).
@@ -330,16 +333,18 @@ fn alignment(value: &str) -> Alignment {
 }
 
 fn failure_options(value: &str) -> FailureOptions {
-    let mut options = FailureOptions::DEFAULT;
+    let mut options = FailureOptions { all: false, ..FailureOptions::DEFAULT };
     for option in value.split(':') {
         match option.trim_matches(WSP) {
+            "0" => options.all = true,
             "1" => options.any = true,
             "d" | "D" => options.dkim = true,
             "s" | "S" => options.spf = true,
             _ => {}
         }
     }
-    options
+    let FailureOptions { all, any, dkim, spf } = options;
+    if all || any || dkim || spf { options } else { FailureOptions::DEFAULT }
 }
 
 /// `dmarc-urilist` (§4.8); what is no URI is left out.
@@ -426,7 +431,7 @@ mod tests {
         assert_eq!((record.adkim, record.aspf), (Alignment::Strict, Alignment::Strict));
         assert!(record.testing && record.usable());
         assert_eq!((record.pct, record.ri), (20, 3600));
-        assert_eq!(record.fo, FailureOptions { any: true, dkim: true, spf: true });
+        assert_eq!(record.fo, FailureOptions { all: false, any: true, dkim: true, spf: true });
         let addresses: Vec<Option<String>> =
             record.rua.iter().map(|uri| uri.address.as_ref().map(Address::to_string)).collect();
         assert_eq!(

@@ -60,6 +60,8 @@ pub enum Action<'a> {
         envelope: &'a Envelope,
         /// The one in question.
         recipient: &'a Recipient,
+        /// SIZE= of MAIL, for a mailbox that has not so much room (RFC 1870 §6.1 (2)).
+        size_octets: Option<u64>,
     },
     /// DATA, or the first BDAT, with at least one recipient: make ready to spool and call
     /// [`ServerSession::answer_data`].

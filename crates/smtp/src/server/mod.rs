@@ -139,7 +139,7 @@ enum Step {
     CheckPassword(String, Zeroizing<String>),
     NeedKeys(String),
     LoginEnded(Option<String>, Result<(), &'static str>),
-    CheckSender(Option<u64>),
+    CheckSender,
     CheckRecipient,
     BeginData,
     Data(Range<usize>),
@@ -287,14 +287,16 @@ impl ServerSession {
             Step::CheckPassword(login, password) => Action::CheckPassword { login, password },
             Step::NeedKeys(login) => Action::NeedKeys { login },
             Step::LoginEnded(login, outcome) => Action::LoginEnded { login, outcome },
-            Step::CheckSender(size_octets) => {
-                let envelope = &self.transaction.as_ref().expect(OPEN).envelope;
+            Step::CheckSender => {
+                let transaction = self.transaction.as_ref().expect(OPEN);
+                let (envelope, size_octets) = (&transaction.envelope, transaction.size_octets);
                 Action::CheckSender { envelope, size_octets }
             }
             Step::CheckRecipient => {
                 let transaction = self.transaction.as_ref().expect(OPEN);
                 let recipient = transaction.candidate.as_ref().expect(OPEN);
-                Action::CheckRecipient { envelope: &transaction.envelope, recipient }
+                let (envelope, size_octets) = (&transaction.envelope, transaction.size_octets);
+                Action::CheckRecipient { envelope, recipient, size_octets }
             }
             Step::BeginData => {
                 Action::BeginData { envelope: &self.transaction.as_ref().expect(OPEN).envelope }

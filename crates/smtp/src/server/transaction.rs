@@ -17,6 +17,8 @@ use crate::reply::Reply;
 #[derive(Debug)]
 pub(super) struct Transaction {
     pub envelope: Envelope,
+    /// SIZE= of MAIL.
+    pub size_octets: Option<u64>,
     /// The recipient in question.
     pub candidate: Option<Recipient>,
     /// For every positive reply to RCPT the recipient's place in the envelope: LMTP replies once
@@ -59,10 +61,12 @@ impl ServerSession {
             dsn_return: mail.dsn_return,
             envelope_id: mail.envelope_id,
         };
-        let open = Transaction { envelope, candidate: None, accepted: Vec::new(), content: None };
+        let size_octets = mail.size_octets;
+        let (candidate, accepted, content) = (None, Vec::new(), None);
+        let open = Transaction { envelope, size_octets, candidate, accepted, content };
         self.transaction = Some(Box::new(open));
         self.phase = Phase::Waiting(Question::Sender);
-        self.pending = Some(Step::CheckSender(mail.size_octets));
+        self.pending = Some(Step::CheckSender);
     }
 
     /// Why MAIL is out of place, or asks for what there is not.

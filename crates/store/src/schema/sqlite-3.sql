@@ -16,6 +16,18 @@ ALTER TABLE sts_policies ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE signing_keys ADD COLUMN shown_at INTEGER;
 ALTER TABLE signing_keys ADD COLUMN trouble TEXT NOT NULL DEFAULT '';
 
+-- Messages that failed DMARC, to be told to the domains they claim to be from (RFC 9991). One row for
+-- what failed in the same way.
+CREATE TABLE failures (
+  domain   TEXT NOT NULL,               -- whose policy it was
+  way      BLOB NOT NULL,                   -- digest of how and from where
+  what     TEXT NOT NULL,               -- JSON, of the first
+  times    INTEGER NOT NULL,
+  first_at INTEGER NOT NULL,
+  PRIMARY KEY (domain, way)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX failures_first ON failures (first_at);
+
 -- ── Sharing ─────────────────────────────────────────────────────────────────────────────────────
 
 -- What others may do in a mailbox (src/sharing.rs).

@@ -5,12 +5,14 @@
 //! | `keys` | signing keys of our domains and their rotation |
 //! | `senders` | what each account knows of those who wrote to it; the greylist |
 //! | `lessons` | what readers judged, the words and senders learned from it |
+//! | `failures` | messages that failed, to be told to the domains they claim to be from |
 //! | `reports` | observations to be reported to others |
 //! | `received` | reports of others about us, and the mail that brings them |
 //! | `policies` | other domains' policies about TLS |
 //!
 //! The store counts and keeps; what a word or a sender is, is for others to say.
 
+mod failures;
 mod keys;
 mod lessons;
 mod policies;
@@ -18,6 +20,7 @@ mod received;
 mod reports;
 mod senders;
 
+pub use failures::*;
 pub use keys::*;
 pub use lessons::*;
 pub use policies::*;
@@ -25,6 +28,7 @@ pub use received::*;
 pub use reports::*;
 pub use senders::*;
 
+pub(crate) use failures::note_failed;
 pub(crate) use lessons::{Judged, note_lessons};
 pub(crate) use received::note_report_mail;
 pub(crate) use reports::observe;

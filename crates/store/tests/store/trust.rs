@@ -29,6 +29,8 @@ crate::on_both!(
     a_report_that_cannot_be_accepted_leaves_everything,
     mail_that_may_be_a_report_is_read_once,
     reports_are_kept_once,
+    failures_alike_are_one_and_told_once,
+    a_domain_has_few_failures_at_a_time,
     policies_are_replaced_and_forgotten,
     policies_in_use_are_found_when_they_age,
     the_greylist_remembers_the_first_time,
@@ -443,6 +445,50 @@ async fn reports_are_kept_once(world: World) {
     assert_eq!(world.store.forget_reports(report("", "").received_at).await.unwrap(), 0);
     assert_eq!(world.store.forget_reports(now()).await.unwrap(), 2);
     assert_eq!(world.store.report(*id).await.unwrap(), None);
+}
+
+fn failed(domain: &str, way: u8, at: Timestamp) -> Acceptance {
+    let failed = Failed { domain: domain.into(), way: [way; 32], at, what: format!("{{{way}}}") };
+    Acceptance {
+        beside: Beside { failed: vec![failed], ..Beside::default() },
+        deposits: Vec::new(),
+        ..acceptance()
+    }
+}
+
+async fn failures_alike_are_one_and_told_once(world: World) {
+    let store = &world.store;
+    let (at, minute) = (now(), Duration::from_secs(60));
+    for way in [1, 1, 2, 1] {
+        store.accept(failed("bank.test", way, at)).await.unwrap();
+    }
+    assert!(store.failures_due(at, 10).await.unwrap().is_empty());
+    let due = store.failures_due(at + minute, 10).await.unwrap();
+    let shown: Vec<_> = due.iter().map(|one| (one.what.as_str(), one.times)).collect();
+    assert_eq!(shown, [("{1}", 3), ("{2}", 1)]);
+    assert_eq!(store.failures_due(at + minute, 1).await.unwrap().len(), 1);
+    let other = world.second().await;
+    let told = (due[0].clone(), due[0].clone());
+    let (one, two) = tokio::join!(
+        store.failure_told(told.0, vec![acceptance()]),
+        other.failure_told(told.1, vec![acceptance()]),
+    );
+    assert!(one.unwrap() != two.unwrap());
+    assert_eq!(store.failures_due(at + minute, 10).await.unwrap().len(), 1);
+    // The same way again is another one.
+    store.accept(failed("bank.test", 1, at + minute)).await.unwrap();
+    assert!(!store.failure_told(due[0].clone(), Vec::new()).await.unwrap());
+}
+
+async fn a_domain_has_few_failures_at_a_time(world: World) {
+    let at = now();
+    for way in 0..30 {
+        world.store.accept(failed("bank.test", way, at)).await.unwrap();
+    }
+    world.store.accept(failed("shop.test", 1, at)).await.unwrap();
+    let due = world.store.failures_due(at + Duration::from_secs(1), 100).await.unwrap();
+    assert_eq!(due.iter().filter(|one| one.domain == "bank.test").count(), 20);
+    assert_eq!(due.len(), 21);
 }
 
 fn sts_policy(domain: &str, id: &str, at: Timestamp) -> StoredStsPolicy {

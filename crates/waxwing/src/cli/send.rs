@@ -178,8 +178,9 @@ async fn hand_over(context: &Context, envelope: Envelope, octets: Vec<u8>) -> Re
         bail!("{sender} is not at a domain of this server: `waxwing domain list` names them");
     }
     let reception = road::reception(&config, &store)?;
+    let size_octets = Some(octets.len() as u64);
     for recipient in &envelope.recipients {
-        let checked = reception.check_recipient(Entrance::Local, recipient).await;
+        let checked = reception.check_recipient(Entrance::Local, recipient, size_octets).await;
         checked.with_context(|| recipient.address.to_string())?;
     }
     let source = Source { ip: None, helo: None, tls: None, login: None };

@@ -339,6 +339,8 @@ pub struct Smarthost {
 pub struct Reports {
     /// Whether they are told anything.
     pub send: bool,
+    /// Whether they are told of single messages that failed, too (RFC 9991).
+    pub failures: bool,
     /// In From of the reports; the postmaster of this server's domain by default.
     pub from: Option<waxwing_message::Address>,
     /// Who reports, as the reports say; the domain of `from` by default.
@@ -347,7 +349,7 @@ pub struct Reports {
 
 impl Default for Reports {
     fn default() -> Reports {
-        Reports { send: true, from: None, organization: None }
+        Reports { send: true, failures: false, from: None, organization: None }
     }
 }
 

@@ -208,6 +208,7 @@ pub fn policy(config: &Config) -> Result<Policy> {
         outbound.routes.iter().map(|(domain, to)| (domain.to_string(), relay(to))).collect();
     policy.reports = waxwing_delivery::Reporting {
         send: config.reports.send,
+        failures: config.reports.failures,
         from: config.reports.from.clone(),
         organization: config.reports.organization.clone(),
     };

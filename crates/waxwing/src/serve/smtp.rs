@@ -69,7 +69,7 @@ enum Task {
     Password { login: String, password: zeroize::Zeroizing<String> },
     Keys { login: String },
     Sender(ReversePath),
-    Recipient(Recipient),
+    Recipient(Recipient, Option<u64>),
     BeginData,
     Complete(Box<Envelope>),
 }
@@ -230,7 +230,9 @@ impl Visit<'_> {
                 Task::Nothing
             }
             Action::CheckSender { envelope, .. } => Task::Sender(envelope.reverse_path.clone()),
-            Action::CheckRecipient { recipient, .. } => Task::Recipient(recipient.clone()),
+            Action::CheckRecipient { recipient, size_octets, .. } => {
+                Task::Recipient(recipient.clone(), size_octets)
+            }
             Action::BeginData { .. } => Task::BeginData,
             Action::Data(octets) => {
                 if let Some(verifier) = &mut self.verifier {
@@ -274,9 +276,12 @@ impl Visit<'_> {
                 };
                 session.answer_sender(Instant::now(), verdict.map_err(|refusal| refusal.reply));
             }
-            Task::Recipient(recipient) => {
+            Task::Recipient(recipient, size_octets) => {
+                let reception = &self.desk.reception;
                 let verdict = match self.entrance() {
-                    Ok(entrance) => self.desk.reception.check_recipient(entrance, &recipient).await,
+                    Ok(entrance) => {
+                        reception.check_recipient(entrance, &recipient, size_octets).await
+                    }
                     Err(refusal) => Err(refusal),
                 };
                 session.answer_recipient(Instant::now(), verdict.map_err(|refusal| refusal.reply));
