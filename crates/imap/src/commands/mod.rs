@@ -5,6 +5,7 @@ mod acl;
 pub mod append;
 mod authenticate;
 pub mod capability;
+mod catenate;
 mod close;
 mod compress;
 mod copy;

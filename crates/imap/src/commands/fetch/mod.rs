@@ -5,7 +5,7 @@
 //! from the view. Responses are written straight into the output buffer, which is sent whenever it
 //! is full, so that memory stays flat however much is fetched.
 
-mod body;
+pub mod body;
 mod message;
 
 use waxwing_message::Summary;
