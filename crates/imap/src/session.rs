@@ -80,6 +80,8 @@ pub(crate) struct Enabled {
     pub condstore: bool,
     /// With condstore.
     pub qresync: bool,
+    /// UIDONLY (RFC 9586): no sequence number is told or taken.
+    pub uid_only: bool,
 }
 
 impl Enabled {

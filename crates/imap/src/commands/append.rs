@@ -13,7 +13,7 @@ use waxwing_store::{
 };
 
 use super::store::to_flags;
-use super::{catenate, expunge};
+use super::{catenate, expunge, uid_required};
 use crate::access::{self, Act};
 use crate::connection::{Connection, Lost};
 use crate::news;
@@ -198,6 +198,9 @@ async fn destination(session: &mut Session, head: &AppendHead) -> Result<Destina
 }
 
 fn to_replace(session: &mut Session, replaced: Replaced) -> Result<(MailboxId, Uid), Fail> {
+    if session.enabled.uid_only && matches!(replaced, Replaced::Number(_)) {
+        return Err(uid_required());
+    }
     let selected = session.selected_for(Act::TakeOut)?;
     let view = &selected.view;
     let place = match replaced {

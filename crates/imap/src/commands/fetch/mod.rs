@@ -59,7 +59,8 @@ pub async fn run(
     if let Some(partial) = partial {
         picked = picked.part(partial);
     }
-    let plan = Plan::new(uid, fetch);
+    // RFC 9586 §3.3: with UIDFETCH it is told already.
+    let plan = Plan::new(uid && !session.enabled.uid_only, fetch);
     // RFC 7162 §3.1; CHANGEDSINCE asks for it too.
     session.enabled.condstore |= plan.items.contains(&FetchItem::ModSeq);
     let mut shortfall = Shortfall::default();
