@@ -19,7 +19,7 @@
 //! | `progress` | what long work says meanwhile |
 //! | `reply` | tagged responses and how errors become them |
 //!
-//! Not here yet: NOTIFY, CATENATE. Each has its place: a file in `commands`, a grammar in `wire`, a word in
+//! Not here yet: NOTIFY. It has its place: a file in `commands`, a grammar in `wire`, a word in
 //! `commands/capability.rs`. `docs/rfc.md` says what holds of each specification.
 
 mod access;
@@ -47,7 +47,7 @@ pub mod fuzzing {
     use crate::threading::{self, Item};
     use crate::wire::frame::{Frame, Framer};
     use crate::wire::out::Out;
-    use crate::wire::{collate, message_id, parse, parse_append, subject, threads, utf7};
+    use crate::wire::{collate, message_id, parse, parse_append, subject, threads, url, utf7};
 
     /// A connection's octets: framed, every literal accepted, every command parsed.
     pub fn fuzz_parse(data: &[u8]) {
@@ -71,6 +71,8 @@ pub mod fuzzing {
         }
         let _ = utf7::decode(data);
         let _ = parse_append::after_message(data, data.first() == Some(&b')'));
+        let _ = parse_append::more_pieces(data);
+        let _ = url::message_url(data);
     }
 
     /// What threading makes of header fields: ids, subjects, and a mailbox whose messages are the

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use waxwing_store::{ModSeq, Store};
+use waxwing_store::{ModSeq, Store, Uid};
 
 use crate::access::{self, Act};
 use crate::connection::Connection;
@@ -94,7 +94,7 @@ fn write(out: &mut Out, view: &mut View, news: &News, expunge: bool, enabled: En
     // Flags first: the places in `news` are those from before any row is taken out.
     for &place in &news.altered {
         if view.row(place).is_some_and(|row| !view.is_gone(row.uid())) {
-            flags_of(out, view, place, enabled.condstore);
+            flags_of(out, view, place, enabled);
         }
     }
     // RFC 3501 §7.3.1: EXISTS never makes a mailbox smaller. Before EXPUNGE it counts what is to be
@@ -102,10 +102,11 @@ fn write(out: &mut Out, view: &mut View, news: &News, expunge: bool, enabled: En
     if news.more {
         exists(out, view, enabled.rev2);
     }
-    if expunge && enabled.qresync {
+    if expunge && (enabled.qresync || enabled.uid_only) {
         let gone = view.take_gone_uids();
         if !gone.is_empty() {
-            out.raw("* VANISHED ").set(gone).line_end(); // RFC 7162 §3.2.10.2
+            // RFC 7162 §3.2.10.2, RFC 9586 §3.4
+            out.raw("* VANISHED ").set(gone).line_end();
         }
     } else if expunge {
         for number in view.take_gone() {
@@ -132,12 +133,23 @@ pub fn flags_response(out: &mut Out, view: &View) {
 }
 
 /// `* n FETCH (UID … FLAGS …)` for a row.
-pub fn flags_of(out: &mut Out, view: &View, place: u32, condstore: bool) {
+pub fn flags_of(out: &mut Out, view: &View, place: u32, enabled: Enabled) {
     let Some(row) = view.row(place) else { return };
-    out.raw("* ").number(place + 1).raw(" FETCH (UID ").number(row.uid().0).raw(" FLAGS ");
-    out.flags_of(row.system(), view.keywords().of(row));
-    if condstore {
+    fetch_head(out, row.uid(), place, enabled);
+    if !enabled.uid_only {
+        out.raw("UID ").number(row.uid().0).raw(" ");
+    }
+    out.raw("FLAGS ").flags_of(row.system(), view.keywords().of(row));
+    if enabled.condstore {
         out.raw(" MODSEQ (").number(row.modseq().0).raw(")");
     }
     out.raw(")\r\n");
+}
+
+/// `* n FETCH (`, or what stands for it where numbers are not used (RFC 9586 §3.3).
+pub fn fetch_head(out: &mut Out, uid: Uid, place: u32, enabled: Enabled) {
+    match enabled.uid_only {
+        true => out.raw("* ").number(uid.0).raw(" UIDFETCH ("),
+        false => out.raw("* ").number(place + 1).raw(" FETCH ("),
+    };
 }

@@ -20,6 +20,7 @@ use waxwing_store::{AccountId, Store};
 
 use crate::access::Act;
 use crate::commands;
+use crate::commands::append::Beginning;
 use crate::connection::{Connection, Lost, Stream};
 use crate::reply::{Fail, Status, Tagged};
 use crate::selected::Selected;
@@ -79,6 +80,8 @@ pub(crate) struct Enabled {
     pub condstore: bool,
     /// With condstore.
     pub qresync: bool,
+    /// UIDONLY (RFC 9586): no sequence number is told or taken.
+    pub uid_only: bool,
 }
 
 impl Enabled {
@@ -254,9 +257,9 @@ async fn step(
             Ok(Next::Close)
         }
         Read::Command(tag, command) => answer(connection, session, tag, command).await,
-        Read::Append(mark) => {
+        Read::Append(beginning) => {
             // Boxed: a session that waits is not to be as large as its largest command.
-            Box::pin(commands::append::run(connection, session, mark)).await?;
+            Box::pin(commands::append::run(connection, session, beginning)).await?;
             let ended = matches!(session.state, State::Logout);
             Ok(if ended { Next::Close } else { Next::Command })
         }
@@ -282,8 +285,8 @@ fn count_bad_command(connection: &mut Connection<'_>, session: &mut Session) -> 
 
 enum Read {
     Command(String, Command),
-    /// The input begins with APPEND up to the literal mark of its message.
-    Append(LiteralMark),
+    /// The input begins with APPEND or REPLACE up to its first message, or the first piece of one.
+    Append(Beginning),
     Bad(Option<String>, &'static str),
     TooLong,
 }
@@ -301,6 +304,14 @@ async fn read_command(
                 return Ok(Read::TooLong);
             }
             Frame::Incomplete => connection.fill(deadline).await?,
+            // All its pieces are here already: no literal has led there (RFC 4469).
+            Frame::Complete { text, next }
+                if text <= max_octets
+                    && session.is_logged_in()
+                    && is_whole_append(&connection.input()[..text]) =>
+            {
+                return Ok(Read::Append(Beginning { text, next, mark: None }));
+            }
             Frame::Complete { text, next } => {
                 let parsed = match text <= max_octets {
                     true => parse::parse(&connection.input()[..text]),
@@ -314,7 +325,8 @@ async fn read_command(
             }
             Frame::Literal(mark) => {
                 if session.is_logged_in() && is_message(&connection.input()[..mark.data_at]) {
-                    return Ok(Read::Append(mark));
+                    let (text, next, mark) = (mark.data_at, mark.data_at, Some(mark));
+                    return Ok(Read::Append(Beginning { text, next, mark }));
                 }
                 let whole = (mark.data_at as u64).saturating_add(mark.octets);
                 if whole > max_octets as u64 {
@@ -333,6 +345,11 @@ async fn read_command(
 /// answers) rather than a mailbox name.
 fn is_message(text: &[u8]) -> bool {
     parse_append::is_append(text) && !matches!(parse_append::append_head(text), Ok(None))
+}
+
+/// Whether a command without a further literal is a sound APPEND or REPLACE.
+fn is_whole_append(text: &[u8]) -> bool {
+    parse_append::is_append(text) && matches!(parse_append::append_head(text), Ok(Some(_)))
 }
 
 /// RFC 7888 §4: a literal that nobody asked for cannot be told from commands once it is refused,

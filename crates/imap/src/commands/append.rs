@@ -1,5 +1,6 @@
 //! APPEND (RFC 9051 §6.3.12) with APPENDUID, several messages at once (RFC 3502), literal8 (RFC 3516
-//! §4.4) and UTF8 (RFC 6855 §4); REPLACE (RFC 8508), which is APPEND and EXPUNGE in one.
+//! §4.4), UTF8 (RFC 6855 §4) and messages in pieces ([`super::catenate`]); REPLACE (RFC 8508), which is
+//! APPEND and EXPUNGE in one.
 //!
 //! A message goes from the socket into a spool: a large one is never whole on the heap. What can
 //! be refused is refused before it is sent, when the client waits to be asked for it. All messages
@@ -7,17 +8,18 @@
 
 use jiff::Timestamp;
 use waxwing_message::{Message, Summary};
-use waxwing_store::{Appended, FlagMask, MailboxId, NewMessage, Spool, Uid};
+use waxwing_store::{
+    Appended, FlagMask, MailboxId, NewMessage, Spool, SpoolWriter, StoreError, Uid,
+};
 
-use super::expunge;
 use super::store::to_flags;
+use super::{catenate, expunge, uid_required};
 use crate::access::{self, Act};
 use crate::connection::{Connection, Lost};
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::Session;
 use crate::wire::command::{AppendHead, MessageHead};
-use crate::wire::cursor::Bad;
 use crate::wire::frame::{LiteralMark, literal_mark};
 use crate::wire::out::set_text;
 use crate::wire::parse;
@@ -30,24 +32,29 @@ const MAX_MESSAGES: usize = 1000;
 /// Messages up to this size are parsed where they are; larger ones off the async threads.
 const PARSE_HERE_OCTETS: usize = 64 * 1024;
 
-/// The command, whose beginning, up to the first message's literal mark, is at the front of the
-/// input. Writes its own tagged response.
+/// The command, whose beginning is at the front of the input: up to the mark of a literal that is a
+/// message or a piece of one, or, with CATENATE, all of it. Writes its own tagged response.
 pub async fn run(
     connection: &mut Connection<'_>,
     session: &mut Session,
-    mark: LiteralMark,
+    beginning: Beginning,
 ) -> Result<(), Lost> {
-    let text = &connection.input()[..mark.data_at];
-    let tag = parse::tag_of(text).unwrap_or_else(|| "*".into());
-    let head = parse_append::append_head(text);
-    connection.consume(mark.data_at);
+    let text = connection.input()[..beginning.text].to_vec();
+    connection.consume(beginning.next);
+    let tag = parse::tag_of(&text).unwrap_or_else(|| "*".into());
+    let head = parse_append::append_head(&text);
+    let mut line = Line { text, at: 0, mark: beginning.mark };
     let done = match head {
-        Ok(Some(head)) => append(connection, session, mark, head).await,
-        Ok(None) => refuse(connection, session, mark, Fail::bad("A message is missing")).await,
-        Err(bad) => refuse(connection, session, mark, bad.why.into()).await,
+        Ok(Some(head)) => append(connection, session, &mut line, head).await,
+        Ok(None) => Err(Fail::bad("A message is missing")),
+        Err(bad) => Err(bad.why.into()),
     };
     let tagged = match done {
-        Ok(tagged) | Err(Fail::Refused(tagged)) => tagged,
+        Ok(tagged) => tagged,
+        Err(Fail::Refused(tagged)) => {
+            pass_over(connection, session, line.mark).await?;
+            tagged
+        }
         Err(Fail::Lost(lost)) => return Err(lost),
     };
     if let Err(Fail::Lost(lost)) = news::tell(connection, session, true).await {
@@ -55,6 +62,64 @@ pub async fn run(
     }
     tagged.write(&mut connection.out, &tag);
     Ok(())
+}
+
+/// Where the command's first line, with the literals that are not messages, ends in the input.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning {
+    /// Without its line end.
+    pub text: usize,
+    /// With it.
+    pub next: usize,
+    /// The literal that it ends with, if it does.
+    pub mark: Option<LiteralMark>,
+}
+
+/// The line of the command that is being read.
+pub struct Line {
+    text: Vec<u8>,
+    /// What stands before was read.
+    at: usize,
+    /// The literal behind it, until it is taken.
+    pub mark: Option<LiteralMark>,
+}
+
+impl Line {
+    /// What was not read.
+    pub fn rest(&self) -> &[u8] {
+        &self.text[self.at..]
+    }
+
+    /// So much more was read.
+    pub fn advance(&mut self, octets: usize) {
+        self.at += octets;
+    }
+
+    /// The literal behind the line, whose octets are asked for, if the client waits for that.
+    pub fn take_literal(&mut self, connection: &mut Connection<'_>) -> Result<LiteralMark, Fail> {
+        let mark = self.mark.take().ok_or_else(|| Fail::bad("A literal is missing"))?;
+        if mark.synchronizing {
+            connection.out.raw("+ Send it\r\n");
+        }
+        Ok(mark)
+    }
+
+    /// Reads the next line of the command, behind a literal.
+    pub async fn read_next(
+        &mut self,
+        connection: &mut Connection<'_>,
+        session: &Session,
+    ) -> Result<(), Lost> {
+        let tail = connection.line(MAX_TAIL_OCTETS, session.deadline()).await?;
+        let Some(tail) = tail else {
+            connection.out.raw("* BYE [TOOBIG] That command is too long\r\n");
+            let _ = connection.flush().await;
+            return Err(Lost::Gone);
+        };
+        let mark = literal_mark(&tail, 0);
+        *self = Line { text: tail, at: 0, mark };
+        Ok(())
+    }
 }
 
 /// Where messages go, and which one they are for.
@@ -65,37 +130,31 @@ struct Destination {
     replaces: Option<(MailboxId, Uid)>,
 }
 
+/// On failure, the line keeps the mark of the literal that was not taken.
 async fn append(
     connection: &mut Connection<'_>,
     session: &mut Session,
-    mark: LiteralMark,
+    line: &mut Line,
     head: AppendHead,
 ) -> Done {
     news::rights(connection, session).await?;
-    let to = match destination(session, &head).await {
-        Ok(to) => to,
-        Err(fail) => return refuse(connection, session, mark, fail).await,
-    };
+    let to = destination(session, &head).await?;
     let mut messages = Vec::new();
-    let mut next = Some((mark, head.message));
-    while let Some((mark, head)) = next {
-        if let Err(fail) = may_come(session, mark, &head, &to, messages.len()) {
-            return refuse(connection, session, mark, fail).await;
-        }
-        if mark.synchronizing {
-            connection.out.raw("+ Send the message\r\n");
-        }
-        let received = receive(connection, session, mark).await?;
-        next = after_message(connection, session, head.utf8).await?;
-        match kept(session, received, &head, to.alterable).await {
-            Ok(message) => messages.push(message),
-            Err(fail) => {
-                return match next {
-                    Some((mark, _)) => refuse(connection, session, mark, fail).await,
-                    None => Err(fail),
-                };
+    let mut next = Some(head.message);
+    while let Some(head) = next {
+        may_come(session, line.mark, &head, &to, messages.len())?;
+        let spool = match &head.pieces {
+            Some(pieces) => catenate::assemble(connection, session, line, pieces.clone()).await?,
+            None => {
+                let mark = line.take_literal(connection)?;
+                let mut writer = Ok(session.store.spool());
+                receive(connection, session, mark, &mut writer).await?;
+                line.read_next(connection, session).await?;
+                writer?.finish()?
             }
-        }
+        };
+        messages.push(kept(session, spool, &head, to.alterable).await?);
+        next = parse_append::after_message(line.rest(), head.utf8)?;
     }
     match to.replaces {
         Some(old) => replace(connection, session, old, to.mailbox, messages).await,
@@ -139,6 +198,9 @@ async fn destination(session: &mut Session, head: &AppendHead) -> Result<Destina
 }
 
 fn to_replace(session: &mut Session, replaced: Replaced) -> Result<(MailboxId, Uid), Fail> {
+    if session.enabled.uid_only && matches!(replaced, Replaced::Number(_)) {
+        return Err(uid_required());
+    }
     let selected = session.selected_for(Act::TakeOut)?;
     let view = &selected.view;
     let place = match replaced {
@@ -157,16 +219,18 @@ fn to_replace(session: &mut Session, replaced: Replaced) -> Result<(MailboxId, U
 /// Whether a message may be sent, as far as that is known before.
 fn may_come(
     session: &Session,
-    mark: LiteralMark,
+    mark: Option<LiteralMark>,
     head: &MessageHead,
     to: &Destination,
     before: usize,
 ) -> Result<(), Fail> {
-    if mark.octets > session.settings.max_message_octets {
-        return Err(Fail::no("TOOBIG", "That message is too large")); // RFC 7889 §5
-    }
-    if mark.octets == 0 {
-        return Err(Fail::no("CANNOT", "That message is empty")); // RFC 3502: cancels all
+    if let Some(mark) = mark.filter(|_| head.pieces.is_none()) {
+        if mark.octets > session.settings.max_message_octets {
+            return Err(Fail::no("TOOBIG", "That message is too large")); // RFC 7889 §5
+        }
+        if mark.octets == 0 {
+            return Err(Fail::no("CANNOT", "That message is empty")); // RFC 3502: cancels all
+        }
     }
     if head.utf8 && !session.enabled.reads_utf8() {
         return Err(Fail::bad("ENABLE UTF8=ACCEPT first")); // RFC 6855 §4
@@ -180,13 +244,13 @@ fn may_come(
     Ok(())
 }
 
-/// A message's octets; within, why they could not be kept.
-async fn receive(
+/// Takes a literal's octets, which come whether they can be kept or not.
+pub async fn receive(
     connection: &mut Connection<'_>,
     session: &Session,
     mark: LiteralMark,
-) -> Result<Result<Spool, Fail>, Lost> {
-    let mut writer = Ok(session.store.spool());
+    writer: &mut Result<SpoolWriter, StoreError>,
+) -> Result<(), Lost> {
     let mut left = mark.octets;
     while left > 0 {
         if connection.input().is_empty() {
@@ -194,47 +258,24 @@ async fn receive(
         }
         let piece = first(connection.input(), left);
         let octets = piece.len();
-        if let Ok(spool) = &mut writer
+        if let Ok(spool) = writer
             && let Err(error) = spool.write(piece)
         {
-            writer = Err(error); // the rest is still the message, and not commands
+            *writer = Err(error); // the rest is still the message, and not commands
         }
         connection.consume(octets);
         left -= octets as u64;
     }
-    Ok(writer.and_then(|writer| writer.finish()).map_err(Fail::from))
-}
-
-/// What follows a message: another, or nothing.
-async fn after_message(
-    connection: &mut Connection<'_>,
-    session: &Session,
-    utf8: bool,
-) -> Result<Option<(LiteralMark, MessageHead)>, Fail> {
-    let tail = connection.line(MAX_TAIL_OCTETS, session.deadline()).await?;
-    let Some(tail) = tail else {
-        connection.out.raw("* BYE [TOOBIG] That command is too long\r\n");
-        let _ = connection.flush().await;
-        return Err(Fail::Lost(Lost::Gone));
-    };
-    let mark = literal_mark(&tail, 0);
-    match (parse_append::after_message(&tail, utf8), mark) {
-        (Ok(None), _) => Ok(None),
-        (Ok(Some(head)), Some(mark)) => Ok(Some((mark, head))),
-        (Err(bad), Some(mark)) => refuse(connection, session, mark, bad.into()).await.map(|_| None),
-        (Ok(Some(_)), None) => Err(Bad("A message is missing").into()),
-        (Err(bad), None) => Err(bad.into()),
-    }
+    Ok(())
 }
 
 /// A message that was received, staged in the store.
 async fn kept(
     session: &Session,
-    received: Result<Spool, Fail>,
+    spool: Spool,
     head: &MessageHead,
     alterable: FlagMask,
 ) -> Result<NewMessage, Fail> {
-    let spool = received?;
     let blob = session.store.stage(Vec::new(), &spool, 0).await?;
     let summary = summarize(spool).await?;
     let received_at = head.received_at.unwrap_or_else(Timestamp::now);
@@ -259,21 +300,19 @@ async fn summarize(spool: Spool) -> Result<Summary, Fail> {
     })
 }
 
-/// Passes over the messages that are not wanted, as far as they are on their way all the same, and
-/// refuses.
-async fn refuse(
+/// Passes over the messages that are not wanted, as far as they are on their way all the same.
+async fn pass_over(
     connection: &mut Connection<'_>,
     session: &Session,
-    mark: LiteralMark,
-    fail: Fail,
-) -> Done {
+    mark: Option<LiteralMark>,
+) -> Result<(), Lost> {
     let mut patience = session.settings.max_message_octets.saturating_mul(2);
-    let mut next = Some(mark);
+    let mut next = mark;
     while let Some(mark) = next.filter(|mark| !mark.synchronizing) {
         if mark.octets > patience {
             connection.out.raw("* BYE [TOOBIG] Nobody wants to wait for that\r\n");
             let _ = connection.flush().await;
-            return Err(Fail::Lost(Lost::Gone));
+            return Err(Lost::Gone);
         }
         patience -= mark.octets;
         let mut left = mark.octets;
@@ -288,5 +327,5 @@ async fn refuse(
         let tail = connection.line(MAX_TAIL_OCTETS, session.deadline()).await?;
         next = tail.and_then(|tail| literal_mark(&tail, 0));
     }
-    Err(fail)
+    Ok(())
 }

@@ -17,6 +17,7 @@ pub fn run(connection: &mut Connection<'_>, session: &mut Session, names: &[Stri
                 session.enabled.condstore = true; // RFC 7162 §3.2.3
                 Some((&mut session.enabled.qresync, "QRESYNC"))
             }
+            "UIDONLY" => Some((&mut session.enabled.uid_only, "UIDONLY")),
             "CONDSTORE" => Some((&mut session.enabled.condstore, "CONDSTORE")),
             _ => None,
         };

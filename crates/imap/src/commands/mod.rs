@@ -5,6 +5,7 @@ mod acl;
 pub mod append;
 mod authenticate;
 pub mod capability;
+mod catenate;
 mod close;
 mod compress;
 mod copy;
@@ -49,6 +50,9 @@ pub async fn run(
     if matches!(session.state, State::Logout) {
         return Err(Fail::no("NOPERM", "The selected mailbox is not shared with you any more"));
     }
+    if session.enabled.uid_only && uses_numbers(&command) {
+        return Err(uid_required());
+    }
     let done = act(connection, session, tag, command).await;
     if matches!(done, Err(Fail::Lost(_))) {
         return done;
@@ -72,6 +76,29 @@ fn may_renumber(command: &Command) -> bool {
             *uid && !search.keys.iter().any(SearchKey::mentions_numbers)
         }
         _ => true,
+    }
+}
+
+/// RFC 9586 §3.1.
+fn uid_required() -> Fail {
+    Fail::Refused(Tagged::bad("You have enabled UIDONLY: use UIDs").with("UIDREQUIRED"))
+}
+
+/// Whether sequence numbers stand in it, or would in its answer.
+fn uses_numbers(command: &Command) -> bool {
+    match command {
+        Command::Fetch { uid, .. }
+        | Command::Store { uid, .. }
+        | Command::Copy { uid, .. }
+        | Command::Move { uid, .. } => !uid,
+        Command::Search { uid, search }
+        | Command::Sort { uid, sort: Sort { search, .. } }
+        | Command::Thread { uid, thread: Thread { search, .. } } => {
+            !uid || search.keys.iter().any(SearchKey::mentions_numbers)
+        }
+        // RFC 7162 §3.2.5.2: sequence match data.
+        Command::Select(select) => select.qresync.as_ref().is_some_and(|q| q.matched.is_some()),
+        _ => false,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::connection::Connection;
 use crate::news;
 use crate::reply::Fail;
 use crate::selected::View;
+use crate::session::Enabled;
 use crate::wire::command::Qresync;
 use crate::wire::sequence::{SequenceSet, gaps, in_both, merged};
 
@@ -20,6 +21,7 @@ pub async fn after_select(
     mailbox: &Mailbox,
     view: &View,
     client: &Qresync,
+    enabled: Enabled,
 ) -> Result<(), Fail> {
     if client.uid_validity != mailbox.uid_validity {
         return Ok(()); // RFC 7162 §3.2.5: what it knows is of another mailbox
@@ -34,7 +36,7 @@ pub async fn after_select(
     for (place, row) in view.rows().iter().enumerate() {
         let uid = row.uid().0;
         if row.modseq() > since && has(&known, uid) {
-            news::flags_of(&mut connection.out, view, place as u32, true);
+            news::flags_of(&mut connection.out, view, place as u32, enabled);
             connection.relieve().await?;
         }
     }

@@ -46,7 +46,8 @@ pub async fn run(connection: &mut Connection<'_>, session: &mut Session, select:
     };
     describe(&mut connection.out, session, &mailbox, &selected);
     if let Some(known) = &select.qresync {
-        resync::after_select(connection, &session.store, &mailbox, &selected.view, known).await?;
+        let (store, view) = (&session.store, &selected.view);
+        resync::after_select(connection, store, &mailbox, view, known, session.enabled).await?;
     }
     let read_only = selected.examined || access::is_read_only(rights);
     session.state = State::Selected(account, Box::new(selected));
@@ -61,7 +62,7 @@ fn describe(out: &mut Out, session: &Session, mailbox: &Mailbox, selected: &Sele
     news::flags_response(out, view);
     news::permanent_flags(out, selected);
     news::exists(out, view, rev2);
-    if !rev2 {
+    if !rev2 && !session.enabled.uid_only {
         // RFC 3501 §7.1; rev2 has done away with it.
         let unseen = view.rows().iter().position(|row| !row.system().contains(SystemFlags::SEEN));
         if let Some(place) = unseen {

@@ -75,7 +75,7 @@ async fn alter(
     mask: FlagMask,
     uids: &[Uid],
 ) -> Result<Outcome, Fail> {
-    let condstore = session.enabled.condstore;
+    let enabled = session.enabled;
     let handle = session.store.clone();
     let selected = session.selected()?;
     let since = store.unchanged_since.map(ModSeq);
@@ -92,7 +92,7 @@ async fn alter(
         let Some((place, _)) = view.refresh(entry) else { continue };
         // RFC 9051 §6.4.6: with .SILENT the client assumes what it asked for; it is told when
         // another's change came between, or when it wants modseqs (RFC 7162 §3.1.3).
-        if !store.silent || condstore || !as_expected {
+        if !store.silent || enabled.condstore || !as_expected {
             places.push(place);
         }
     }
@@ -100,7 +100,7 @@ async fn alter(
         news::flags_response(&mut connection.out, view);
     }
     for place in places {
-        news::flags_of(&mut connection.out, view, place, condstore);
+        news::flags_of(&mut connection.out, view, place, enabled);
         connection.relieve().await?;
     }
     let answered = results.entries.len() + results.modified.len();

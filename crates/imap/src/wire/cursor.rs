@@ -46,6 +46,11 @@ impl<'a> Cursor<'a> {
         &self.bytes[self.at..]
     }
 
+    /// How much was read.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
     /// The next octet.
     pub fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()

@@ -7,6 +7,7 @@
 //! | [`cursor`] | the tokens of a whole command |
 //! | [`parse`], [`parse_select`], [`parse_fetch`], [`parse_search`], [`parse_sort`], [`parse_list`], [`parse_append`], [`parse_acl`], [`parse_metadata`] | the grammar, into [`command`] |
 //! | [`sequence`], [`partial`], [`date`], [`utf7`] | message sets, parts of results, dates, names of rev1 mailboxes |
+//! | [`url`] | URLs of messages, for CATENATE |
 //! | [`object_id`] | identifiers of mailboxes and contents, both ways |
 //! | [`subject`], [`message_id`], [`collate`] | what SORT and THREAD compare |
 //! | out | |
@@ -40,4 +41,5 @@ pub mod structure;
 pub mod subject;
 pub mod threads;
 pub mod transfer;
+pub mod url;
 pub mod utf7;

@@ -1,5 +1,6 @@
 //! APPEND and REPLACE, whose messages are literals that no command holds: what stands before each
-//! message (RFC 9051 §6.3.12, RFC 3502, RFC 8508, RFC 6855 §4).
+//! message (RFC 9051 §6.3.12, RFC 3502, RFC 8508, RFC 6855 §4), or, with CATENATE, between the pieces
+//! of one (RFC 4469 §5).
 //!
 //! ```text
 //! a APPEND saved (\Seen) {310}CRLF        ← append_head
@@ -7,6 +8,10 @@
 //!  (\Flagged) " 7-Feb-1994 …" {295}CRLF   ← after_message: another one
 //! 295 octets
 //! CRLF                                    ← after_message: that was all
+//!
+//! a APPEND Drafts CATENATE (URL "/INBOX/;UID=3/;SECTION=HEADER" TEXT {42}CRLF   ← append_head
+//! 42 octets
+//!  URL "/INBOX/;UID=3/;SECTION=TEXT")CRLF                                      ← more_pieces
 //! ```
 
 use jiff::Timestamp;
@@ -15,6 +20,9 @@ use super::command::FlagList;
 use super::cursor::{Bad, Cursor, Parse};
 use super::date;
 use super::parse::{BadCommand, flag_list, tag};
+
+/// Pieces of a message that one line may name.
+const MAX_PIECES: usize = 1000;
 
 /// The command up to the literal of its first message.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +53,31 @@ pub struct MessageHead {
     pub received_at: Option<Timestamp>,
     /// The message is in `UTF8 (~{…}` (RFC 6855 §4): `)` follows the literal.
     pub utf8: bool,
+    /// CATENATE: there is no such literal, but pieces.
+    pub pieces: Option<Pieces>,
+}
+
+/// The pieces of a message that stand on one line (RFC 4469 §5 `cat-part`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pieces {
+    /// URLs of what comes first.
+    pub urls: Vec<Vec<u8>>,
+    /// What comes then.
+    pub next: NextPiece,
+}
+
+/// How a line with pieces ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextPiece {
+    /// With the mark of a literal that is a piece.
+    Text,
+    /// With the mark of a literal that is the URL of one.
+    Url,
+    /// The message is complete; behind it, from this place on, something may follow.
+    End {
+        /// In the text that was read.
+        rest: usize,
+    },
 }
 
 /// Whether `text` is the beginning of a command whose last literal is a message.
@@ -73,6 +106,15 @@ pub fn after_message(text: &[u8], utf8: bool) -> Parse<Option<MessageHead>> {
     }
     cursor.space()?;
     message_head(&mut cursor).map(Some)
+}
+
+/// Reads what follows a piece that was a literal, without its line end: more pieces, or the end of them.
+pub fn more_pieces(text: &[u8]) -> Parse<Pieces> {
+    let mut cursor = Cursor::new(text);
+    match end_of_pieces(&mut cursor)? {
+        Some(next) => Ok(Pieces { urls: Vec::new(), next }),
+        None => pieces(&mut cursor),
+    }
 }
 
 /// What the command is called.
@@ -119,9 +161,46 @@ fn message_head(cursor: &mut Cursor<'_>) -> Parse<MessageHead> {
         head.received_at = Some(date::date_time(cursor)?);
         cursor.space()?;
     }
+    if cursor.eat_word("CATENATE (") {
+        head.pieces = Some(pieces(cursor)?);
+        return Ok(head);
+    }
     head.utf8 = cursor.eat_word("UTF8 (");
     let _ = cursor.eat(b'~');
     if is_last_mark(cursor.rest()) { Ok(head) } else { Err(Bad("A message is missing")) }
+}
+
+/// RFC 4469 §5, from the beginning of a piece on.
+fn pieces(cursor: &mut Cursor<'_>) -> Parse<Pieces> {
+    let mut urls = Vec::new();
+    while urls.len() < MAX_PIECES {
+        if cursor.eat_word("TEXT ") {
+            let _ = cursor.eat(b'~'); // RFC 4466 §3: as APPEND's literal may be
+            return match is_last_mark(cursor.rest()) {
+                true => Ok(Pieces { urls, next: NextPiece::Text }),
+                false => Err(Bad("TEXT is a literal")),
+            };
+        }
+        if !cursor.eat_word("URL ") {
+            return Err(Bad("A piece of a message is a URL or TEXT"));
+        }
+        if is_last_mark(cursor.rest()) {
+            return Ok(Pieces { urls, next: NextPiece::Url });
+        }
+        urls.push(cursor.astring()?.into_owned());
+        if let Some(next) = end_of_pieces(cursor)? {
+            return Ok(Pieces { urls, next });
+        }
+    }
+    Err(Bad("A message of too many pieces"))
+}
+
+/// Behind a piece: the end of the message, or a space and another piece.
+fn end_of_pieces(cursor: &mut Cursor<'_>) -> Parse<Option<NextPiece>> {
+    if cursor.eat(b')') {
+        return Ok(Some(NextPiece::End { rest: cursor.at() }));
+    }
+    cursor.space().map(|()| None)
 }
 
 /// `{n}` and nothing behind it but the line end.
@@ -179,10 +258,35 @@ mod tests {
         }
     }
 
+    /// RFC 4469 §4.
+    #[test]
+    fn messages_in_pieces() {
+        let head =
+            append_head(b"A003 APPEND Drafts (\\Draft $x) CATENATE (URL \"/D/;UID=20\" TEXT {42}");
+        let pieces = head.unwrap().unwrap().message.pieces.unwrap();
+        assert_eq!(pieces.urls, [b"/D/;UID=20".to_vec()]);
+        assert_eq!(pieces.next, NextPiece::Text);
+        let pieces = more_pieces(b" URL \"/a\" URL {3+}").unwrap();
+        assert_eq!((pieces.urls.len(), pieces.next), (1, NextPiece::Url));
+        assert_eq!(more_pieces(b")").unwrap().next, NextPiece::End { rest: 1 });
+        let text = b"a APPEND x CATENATE (URL /a) (\\Seen) {3}";
+        let pieces = append_head(text).unwrap().unwrap().message.pieces.unwrap();
+        let NextPiece::End { rest } = pieces.next else { panic!("{pieces:?}") };
+        let more = after_message(&text[rest..], false).unwrap().unwrap();
+        assert_eq!((more.flags.system, more.pieces), (SystemFlags::SEEN, None));
+        for bad in
+            ["CATENATE ()", "CATENATE (TEXT x)", "CATENATE (X y)", "CATENATE (URL a", "CATENATE"]
+        {
+            assert!(append_head(format!("a APPEND x {bad}").as_bytes()).is_err(), "{bad}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn any_octets(text: Vec<u8>, utf8: bool) {
+        fn any_octets(text: Vec<u8>, utf8: bool, tail in "[ ()URLTEXT\"{}0-9+~]{0,30}") {
             let _ = (append_head(&text), after_message(&text, utf8), is_append(&text));
+            let _ = (more_pieces(&text), more_pieces(tail.as_bytes()));
+            let _ = append_head(format!("a APPEND x CATENATE ({tail}").as_bytes());
         }
     }
 }

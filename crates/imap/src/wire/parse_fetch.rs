@@ -272,7 +272,7 @@ fn part_numbers(cursor: &mut Cursor<'_>) -> Parse<(Vec<u32>, bool)> {
 }
 
 /// RFC 9051 §9 `section-spec`.
-fn section(cursor: &mut Cursor<'_>) -> Parse<Section> {
+pub fn section(cursor: &mut Cursor<'_>) -> Parse<Section> {
     let (part, dot) = part_numbers(cursor)?;
     if cursor.peek() == Some(b']') && !dot {
         return Ok(Section { part, text: SectionText::Whole });

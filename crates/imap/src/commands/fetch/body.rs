@@ -22,7 +22,7 @@ const MAX_HEADER_OCTETS: u64 = 1024 * 1024;
 const KEEP_OCTETS: usize = 256 * 1024;
 
 /// The part of `octets` that a partial asks for: offset and length within it.
-fn cut(octets: u64, partial: Option<Partial>) -> (u64, u64) {
+pub fn cut(octets: u64, partial: Option<Partial>) -> (u64, u64) {
     match partial {
         None => (0, octets),
         Some(Partial { origin, octets: most }) => {
@@ -202,7 +202,7 @@ impl<'c> Pieces<'c> {
 }
 
 /// The extent, cut where the message ends: a stored summary is not trusted with more.
-fn within(content: &Content, extent: Extent) -> Extent {
+pub fn within(content: &Content, extent: Extent) -> Extent {
     let offset = extent.offset.min(content.size_octets);
     Extent { offset, octets: extent.octets.min(content.size_octets - offset) }
 }

@@ -6,6 +6,7 @@ use waxwing_store::{Content, Entry};
 
 use super::body;
 use crate::connection::Connection;
+use crate::news;
 use crate::reply::Fail;
 use crate::selected::View;
 use crate::selected::row::Row;
@@ -54,7 +55,7 @@ impl Message<'_> {
         if items.iter().any(|item| self.has_unknown_encoding(item)) {
             return Err(Unwritten::UnknownEncoding);
         }
-        connection.out.raw("* ").number(self.place + 1).raw(" FETCH (");
+        news::fetch_head(&mut connection.out, row.uid(), self.place, self.enabled);
         for (i, item) in items.iter().enumerate() {
             if i > 0 {
                 connection.out.raw(" ");

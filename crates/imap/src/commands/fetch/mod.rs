@@ -5,7 +5,7 @@
 //! from the view. Responses are written straight into the output buffer, which is sent whenever it
 //! is full, so that memory stays flat however much is fetched.
 
-mod body;
+pub mod body;
 mod message;
 
 use waxwing_message::Summary;
@@ -59,7 +59,8 @@ pub async fn run(
     if let Some(partial) = partial {
         picked = picked.part(partial);
     }
-    let plan = Plan::new(uid, fetch);
+    // RFC 9586 §3.3: with UIDFETCH it is told already.
+    let plan = Plan::new(uid && !session.enabled.uid_only, fetch);
     // RFC 7162 §3.1; CHANGEDSINCE asks for it too.
     session.enabled.condstore |= plan.items.contains(&FetchItem::ModSeq);
     let mut shortfall = Shortfall::default();
