@@ -13,6 +13,7 @@
 //! | `transport`, `dane` | TLS on the way: MTA-STS, TLS-RPT, TLSA |
 //! | `reverse`, `blocklists` | the addresses of its hosts |
 //! | `services` | what mail clients find |
+//! | `pages` | whether they set themselves up |
 //! | `own` | what this server is to the domain |
 //! | `section`, `show` | remarks and remedies, and how they are printed |
 //!
@@ -27,6 +28,7 @@ mod dmarc;
 mod hosts;
 mod mx;
 mod own;
+mod pages;
 mod policy;
 mod reverse;
 mod section;
@@ -173,7 +175,7 @@ async fn examine(
     let hosts: Vec<String> = mx.hosts.iter().map(|(_, host)| host.name.clone()).collect();
     let addresses = addresses(&mx, scope);
     let ips: Vec<IpAddr> = addresses.iter().map(|(_, ip)| *ip).collect();
-    let (spf, dkim, dmarc, transport, dane, reverse, listed, services) = tokio::join!(
+    let (spf, dkim, dmarc, transport, dane, reverse, listed, services, pages) = tokio::join!(
         spf::Facts::gather(resolver, domain, &scope.addresses, own, null_mx, now),
         dkim::Facts::gather(resolver, domain, own, &scope.selectors),
         dmarc::Facts::gather(resolver, domain, null_mx),
@@ -182,6 +184,7 @@ async fn examine(
         reverse::gather(resolver, &addresses),
         blocklists::gather(resolver, &scope.lists, domain, &ips),
         services::gather(resolver, domain),
+        pages::gather(resolver, domain, own),
     );
     let mut sections = vec![mx::judge(&mx, own), spf::judge(&spf, own)];
     if !(null_mx && dkim.selectors.is_empty()) {
@@ -197,6 +200,9 @@ async fn examine(
     sections.push(blocklists::judge(&scope.lists, &listed));
     if !hosts.is_empty() {
         sections.push(services::judge(&services, domain, own));
+    }
+    if let (Some(found), Some(ours)) = (&pages, own.pages.as_ref().filter(|_| own.has_domain)) {
+        sections.push(pages::judge(found, ours, domain, own));
     }
     sections
 }

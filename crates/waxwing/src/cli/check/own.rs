@@ -9,6 +9,7 @@ use super::hosts::Host;
 use super::mx;
 use super::section::{Record, is_internal};
 use crate::config::Config;
+use crate::serve::autoconfig::Announced;
 
 /// Empty when there is no configuration: then every domain is somebody else's.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +24,15 @@ pub struct Own {
     pub has_domain: bool,
     /// The keys that sign for the domain.
     pub keys: Vec<Key>,
+    /// What we tell programs that set up accounts, where we do.
+    pub pages: Option<Pages>,
+}
+
+/// What we tell programs that set up accounts.
+#[derive(Debug, Clone)]
+pub struct Pages {
+    pub announced: Announced,
+    pub name: Option<String>,
 }
 
 /// A key of ours.
@@ -39,6 +49,10 @@ impl Own {
     pub async fn configured(resolver: &impl Resolve, config: &Config) -> Own {
         let mut own = Own { names: vec![config.hostname.to_string()], ..Own::default() };
         own.names.extend(config.tls.names.iter().map(ToString::to_string));
+        own.pages = config.autoconfig.as_ref().map(|settings| Pages {
+            announced: Announced::of(config),
+            name: settings.name.clone(),
+        });
         own.smarthost = config.outbound.smarthost.as_ref().map(|s| s.host.host.clone());
         let source = config.outbound.source;
         own.addresses = match source.filter(|ip| !is_internal(*ip)) {
