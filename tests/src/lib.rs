@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`process`] | servers that die with the test, programs that run to their end |
 //! | [`waiting`] | waiting for a condition, with a deadline |
-//! | [`net`] | loopback addresses of a test's own |
+//! | [`net`], [`namespace`] | loopback addresses of a test's own; a whole network of its own |
 //! | [`tls`] | a certificate authority of a test's own |
 //! | [`server`] | `waxwing serve` and the command line at its side |
 //! | [`world`] | `wax.test` and `wing.test` with DNS between them |
@@ -21,6 +21,7 @@ pub mod dovecot;
 pub mod flood;
 pub mod imap;
 pub mod mail;
+pub mod namespace;
 pub mod net;
 pub mod postfix;
 pub mod postgres;

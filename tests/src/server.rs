@@ -56,6 +56,8 @@ pub struct Setup {
     pub outbound: Vec<String>,
     /// Lines of `[limits]`.
     pub limits: Vec<String>,
+    /// Program and arguments that the server is started by, such as `ip netns exec NAME`.
+    pub within: Vec<String>,
 }
 
 impl Setup {
@@ -89,6 +91,7 @@ impl Setup {
                 "lease = \"5s\"".to_owned(),
             ],
             limits: vec!["connections-per-address = 1000".to_owned()],
+            within: Vec::new(),
         }
     }
 
@@ -124,7 +127,9 @@ impl Setup {
             "http",
             "https",
         ];
-        for service in services {
+        // Absent unless wanted: its default depends on other sections.
+        let https = self.listen.contains_key("https").then_some("https");
+        for service in services.into_iter().chain(https) {
             let list = match self.listen.get(service) {
                 Some(&port) => format!("[\"{}\"]", SocketAddr::new(self.ip, port)),
                 None => "[]".to_owned(),
@@ -191,13 +196,21 @@ impl Server {
     /// Starts the process; gives its log when it ends instead of listening.
     pub fn try_run(&mut self) -> Result<(), String> {
         assert!(self.daemon.is_none(), "already running");
+        let mut program = binary();
+        let within = self.setup.within.clone();
         let configure = |command: &mut Command| {
+            if let [_, arguments @ ..] = within.as_slice() {
+                command.args(arguments).arg(binary());
+            }
             command.args(["serve", "--json", "--config"]).arg(&self.config);
             command.env("RUST_BACKTRACE", "1");
         };
         let name = format!("waxwing serve ({})", self.setup.domain);
+        if let Some(first) = self.setup.within.first() {
+            program = crate::process::tool(first, "iproute2");
+        }
         let mut daemon =
-            Daemon::start(&name, &binary(), configure, &self.log, None, Some(Stdio::piped()));
+            Daemon::start(&name, &program, configure, &self.log, None, Some(Stdio::piped()));
         let (lines, read) = channel();
         let stdout = BufReader::new(daemon.take_stdout());
         // Goes on reading so that the server never waits for us.

@@ -46,8 +46,15 @@ impl Authority {
 
     /// A server certificate, in the files `NAME.pem` and `NAME.key` of the authority's folder.
     pub fn issue(&self, name: &str, addresses: &[IpAddr]) -> Pair {
+        let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+        let more: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        self.issue_with(name, &more)
+    }
+
+    /// The same with more names.
+    pub fn issue_with(&self, name: &str, more: &[&str]) -> Pair {
         let mut names = vec![name.to_owned()];
-        names.extend(addresses.iter().map(IpAddr::to_string));
+        names.extend(more.iter().map(ToString::to_string));
         let mut params = CertificateParams::new(names).expect("plain names");
         params.distinguished_name.push(DnType::CommonName, name);
         params.use_authority_key_identifier_extension = true;

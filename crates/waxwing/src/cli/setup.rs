@@ -17,6 +17,7 @@ use super::{Context, keys, print};
 use waxwing_mailauth::policy::mta_sts;
 
 use crate::config::{Config, HostName};
+use crate::serve::autoconfig::{self, Announced, Protocol};
 use crate::serve::tls;
 
 /// Makes a server for a domain.
@@ -83,8 +84,10 @@ impl Setup {
             }
         }
         let ips = if self.ip.is_empty() { own_addresses() } else { self.ip.clone() };
+        let config = Config::load(&context.path)?;
         let mut records = records(&domain, &hostname, &ips);
-        records.extend(sts_records(&Config::load(&context.path)?, &domain));
+        records.extend(client_records(&config, &domain));
+        records.extend(sts_records(&config, &domain));
         records.extend(trust_records(&keys::ensure(&store, &domain).await?, &domain));
         if context.json {
             let list: Vec<_> = records
@@ -141,6 +144,8 @@ impl Setup {
             "# The configuration of Waxwing. Domains, accounts and aliases are not here: use `waxwing domain`,\n\
              # `waxwing user` and `waxwing alias`.\n\
              hostname = {}\ndata = {}\n{database}\n\
+             # Mail programs set themselves up from the address alone; port 443 must be reachable from outside.\n\
+             [autoconfig]\n\n\
              [tls]\n\
              # A certificate from Let's Encrypt, renewed by itself; port 80 must be reachable from outside.\n\
              acme = {{ email = {} }}\n\
@@ -226,18 +231,52 @@ fn records(domain: &str, hostname: &str, ips: &[IpAddr]) -> Vec<Record> {
         "\"v=spf1 a -all\"".into(),
         "the same for the server's own name, seen in bounces",
     );
-    let services = [
-        ("_submissions._tcp", 465),
-        ("_submission._tcp", 587),
-        ("_imaps._tcp", 993),
-        ("_pop3s._tcp", 995),
-        // RFC 5804 §1.8.
-        ("_sieve._tcp", 4190),
-    ];
-    for (service, port) in services {
+    list
+}
+
+/// How mail clients find the server by the address alone: what it listens on (RFC 6186, RFC 8314 §5.1),
+/// and with `[autoconfig]` the pages that say the rest.
+fn client_records(config: &Config, domain: &str) -> Vec<Record> {
+    let announced = Announced::of(config);
+    let host = &announced.host;
+    let srv = |service: &str, port: u16, why| Record {
+        name: format!("{service}._tcp.{domain}"),
+        kind: "SRV",
+        value: format!("0 1 {port} {host}."),
+        why,
+    };
+    let mut list = Vec::new();
+    for service in &announced.services {
+        let name = match (service.protocol, service.implicit_tls) {
+            (Protocol::Smtp, true) => "_submissions",
+            (Protocol::Smtp, false) => "_submission",
+            (Protocol::Imap, true) => "_imaps",
+            (Protocol::Pop3, true) => "_pop3s",
+            // RFC 5804 §1.8.
+            (Protocol::ManageSieve, _) => "_sieve",
+            // RFC 8314 §3: those with TLS from the first octet are enough.
+            (Protocol::Imap | Protocol::Pop3, false) => continue,
+        };
         let why = "mail clients find the server by the address alone (RFC 6186, RFC 8314)";
-        add(format!("{service}.{domain}"), "SRV", format!("0 1 {port} {hostname}."), why);
+        list.push(srv(name, service.port, why));
     }
+    let Some(settings) = &config.autoconfig else { return list };
+    for (prefix, why) in autoconfig::HOSTS.into_iter().zip([
+        "Thunderbird and others set themselves up",
+        "Outlook sets itself up",
+        "coming programs set themselves up",
+    ]) {
+        let name = format!("{prefix}.{domain}");
+        list.push(Record { name, kind: "CNAME", value: format!("{host}."), why });
+    }
+    list.push(srv("_autodiscover", 443, "Outlook sets itself up, by the server's own certificate"));
+    let shown = settings.name.as_deref().unwrap_or(domain);
+    list.push(Record {
+        name: format!("_ua-auto-config.{domain}"),
+        kind: "TXT",
+        value: format!("\"{}\"", autoconfig::pacc_record(&announced, shown)),
+        why: "that what coming programs are told is from you; changes with [listen] and [autoconfig]",
+    });
     list
 }
 
@@ -304,6 +343,35 @@ mod tests {
     }
 
     #[test]
+    fn clients_are_told_of_what_is_there() {
+        let shown = |more: &str| -> Vec<String> {
+            let text = format!("hostname='mail.example.org'\n{more}\n[tls]\nself-signed=true\n");
+            let config = Config::parse(&text, std::path::Path::new("x")).unwrap();
+            let list = client_records(&config, "example.org");
+            list.iter().map(|r| format!("{} {} {}", r.name, r.kind, r.value)).collect()
+        };
+        let plain = shown("");
+        assert_eq!(plain.len(), 5, "{plain:?}");
+        assert!(
+            plain.contains(&"_imaps._tcp.example.org SRV 0 1 993 mail.example.org.".to_owned())
+        );
+        let more = shown("[autoconfig]\n[listen]\npop3s=[]\nimaps=['[::]:1993']");
+        assert!(!more.iter().any(|record| record.starts_with("_pop3s")), "{more:?}");
+        for record in [
+            "_imaps._tcp.example.org SRV 0 1 1993 mail.example.org.",
+            "autoconfig.example.org CNAME mail.example.org.",
+            "_autodiscover._tcp.example.org SRV 0 1 443 mail.example.org.",
+        ] {
+            assert!(more.contains(&record.to_owned()), "{record}: {more:?}");
+        }
+        assert!(
+            more.last()
+                .unwrap()
+                .starts_with("_ua-auto-config.example.org TXT \"v=UAAC1; a=sha256; d=")
+        );
+    }
+
+    #[test]
     fn records_name_every_address() {
         let list = records(
             "example.org",
@@ -314,8 +382,5 @@ mod tests {
             list.iter().map(|r| format!("{} {} {}", r.name, r.kind, r.value)).collect();
         assert!(shown.contains(&"mail.example.org AAAA 2001:db8::7".to_owned()));
         assert!(shown.contains(&"example.org MX 10 mail.example.org.".to_owned()));
-        assert!(
-            shown.contains(&"_imaps._tcp.example.org SRV 0 1 993 mail.example.org.".to_owned())
-        );
     }
 }

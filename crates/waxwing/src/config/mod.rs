@@ -68,6 +68,8 @@ pub struct Config {
     pub limits: Limits,
     /// The MTA-STS policy of our own domains (RFC 8461); shown when this section is there.
     pub mta_sts: Option<MtaSts>,
+    /// Telling programs how to set up an account; done when this section is there.
+    pub autoconfig: Option<Autoconfig>,
 }
 
 fn default_data() -> PathBuf {
@@ -110,7 +112,8 @@ pub struct Listen {
     pub lmtp: Vec<SocketAddr>,
     /// HTTP, to answer ACME's challenges (RFC 8555 §8.3). Only with ACME; then port 80 by default.
     pub http: Option<Vec<SocketAddr>>,
-    /// HTTPS, to show our MTA-STS policy. Only with `[mta-sts]`; then port 443 by default.
+    /// HTTPS, to show our MTA-STS policy and how accounts are set up. With `[mta-sts]` or `[autoconfig]`
+    /// port 443 by default.
     pub https: Option<Vec<SocketAddr>>,
 }
 
@@ -301,6 +304,14 @@ pub struct MtaSts {
     pub max_age: Span,
 }
 
+/// `[autoconfig]`: what programs are told that know an address only.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Autoconfig {
+    /// What people see the account called; by default their domain.
+    pub name: Option<String>,
+}
+
 /// RFC 8461 §5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -454,7 +465,8 @@ impl Config {
         if config.tls.acme.is_some() && config.listen.http.is_none() {
             config.listen.http = Some(vec![SocketAddr::new(IpAddr::from([0u16; 8]), 80)]);
         }
-        if config.mta_sts.is_some() && config.listen.https.is_none() {
+        let pages = config.mta_sts.is_some() || config.autoconfig.is_some();
+        if pages && config.listen.https.is_none() {
             config.listen.https = Some(vec![SocketAddr::new(IpAddr::from([0u16; 8]), 443)]);
         }
         config.check().map_err(|wrong| report::from_check(text, path, wrong))?;
@@ -603,6 +615,13 @@ mod tests {
         let text =
             error("hostname = 'a.example'\n[tls]\nself-signed = true\n[mta-sts]\nmode = 'on'\n");
         assert!(text.contains("waxwing.toml:5"), "{text}");
+    }
+
+    #[test]
+    fn autoconfig_brings_https_with_it() {
+        let text = "hostname = 'a.example'\n[autoconfig]\n[tls]\nself-signed = true\n";
+        let config = Config::parse(text, Path::new("x")).unwrap();
+        assert_eq!(config.listen.https.unwrap(), ["[::]:443".parse().unwrap()]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | `/.well-known/acme-challenge/TOKEN` | HTTP | any host | [`super::acme`] (RFC 8555 §8.3) |
 //! | `/.well-known/mta-sts.txt` | HTTPS | `mta-sts.DOMAIN` of a domain of ours | [`super::sts`] (RFC 8461 §3.3) |
+//! | how accounts are set up | HTTPS, one also on HTTP | our domains | [`super::autoconfig`] |
 //! | anything else | both | any host | 404 |
 //!
 //! One request per connection, at most 16 KiB of it, half a minute for all: nobody reads more than a
@@ -13,9 +14,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,7 +25,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use waxwing_mailauth::policy::mta_sts;
 
-use super::{acme, sts};
+use super::{acme, autoconfig, sts};
 
 /// For the handshake, the request and the answer together.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,12 +35,19 @@ pub struct Desk {
     acceptor: TlsAcceptor,
     tokens: acme::Tokens,
     sts: Option<sts::Hosted>,
+    autoconfig: Option<autoconfig::Pages>,
 }
 
 impl Desk {
     /// With these rooms behind it.
     pub fn new(acceptor: TlsAcceptor, tokens: acme::Tokens, sts: Option<sts::Hosted>) -> Desk {
-        Desk { acceptor, tokens, sts }
+        Desk { acceptor, tokens, sts, autoconfig: None }
+    }
+
+    /// And this one.
+    pub fn and_autoconfig(mut self, pages: Option<autoconfig::Pages>) -> Desk {
+        self.autoconfig = pages;
+        self
     }
 
     /// Serves one connection.
@@ -61,8 +69,21 @@ impl Desk {
     async fn converse(self: &Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin, secure: bool) {
         let answer = move |request: Request<Incoming>| {
             let desk = self.clone();
-            let (parts, _body) = request.into_parts();
-            async move { Ok::<_, Infallible>(desk.answer(&parts, secure).await) }
+            async move {
+                let (parts, body) = request.into_parts();
+                let wanted = desk.autoconfig.as_ref().is_some_and(|pages| pages.wants_body(&parts));
+                let mut read = Bytes::new();
+                if wanted {
+                    match Limited::new(body, autoconfig::BODY_OCTETS_MAX).collect().await {
+                        Ok(whole) => read = whole.to_bytes(),
+                        Err(_) => {
+                            let words = "that is too long\n".to_owned();
+                            return Ok(page(StatusCode::PAYLOAD_TOO_LARGE, words));
+                        }
+                    }
+                }
+                Ok::<_, Infallible>(desk.answer(&parts, &read, secure).await)
+            }
         };
         let serving = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -73,7 +94,12 @@ impl Desk {
         let _ = serving.await;
     }
 
-    async fn answer(&self, request: &Parts, secure: bool) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Parts, body: &[u8], secure: bool) -> Response<Full<Bytes>> {
+        if let (Some(pages), Some(host)) = (&self.autoconfig, host_of(request))
+            && let Some(found) = pages.answer(request, &host, body, secure).await
+        {
+            return of_autoconfig(found);
+        }
         if !matches!(request.method, Method::GET | Method::HEAD) {
             return page(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".to_owned());
         }
@@ -98,6 +124,19 @@ fn host_of(request: &Parts) -> Option<String> {
     Some(host.trim_end_matches('.').to_ascii_lowercase())
 }
 
+fn of_autoconfig(found: autoconfig::Page) -> Response<Full<Bytes>> {
+    let mut response = page(found.status, found.body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(found.media_type));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some((name, value)) = found.header
+        && let Ok(value) = HeaderValue::try_from(value)
+    {
+        headers.insert(name, value);
+    }
+    response
+}
+
 fn page(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
@@ -119,7 +158,7 @@ mod tests {
             .header("host", "mail.example.org:443")
             .body(())
             .unwrap();
-        desk.answer(&request.into_parts().0, secure).await.status().as_u16()
+        desk.answer(&request.into_parts().0, b"", secure).await.status().as_u16()
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@
 
 mod access;
 pub mod acme;
+pub mod autoconfig;
 pub mod connect;
 mod http;
 pub mod keys;
@@ -73,7 +74,7 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     for port in ports {
         tasks.spawn(attend(port, desks.clone(), gate.clone(), stopped.clone()));
     }
-    let more = policy_hosts(&config, &road.resolver, &store);
+    let more = page_hosts(&config, &road.resolver, &store);
     let until = stopped.clone();
     tasks.spawn(async move { road.run_queue(until).await });
     let (background, until) = (store.clone(), stopped.clone());
@@ -158,18 +159,31 @@ fn certificate_names(config: &Config) -> Vec<String> {
     std::iter::once(&config.hostname).chain(&config.tls.names).map(ToString::to_string).collect()
 }
 
-/// The names in our certificate beside these, while our MTA-STS policy is shown (RFC 8461 §3.3).
-fn policy_hosts(
+/// The names in our certificate beside these: of our MTA-STS policy (RFC 8461 §3.3), and those under
+/// which programs ask how to set up an account.
+fn page_hosts(
     config: &Config,
     resolver: &Arc<waxwing_dns::Resolver>,
     store: &Store,
 ) -> Option<acme::MoreNames> {
-    config.mta_sts.as_ref()?;
+    let mut prefixes = Vec::new();
+    if config.mta_sts.is_some() {
+        prefixes.push("mta-sts");
+    }
+    if config.autoconfig.is_some() {
+        prefixes.extend(autoconfig::HOSTS);
+    }
+    if prefixes.is_empty() {
+        return None;
+    }
     let (resolver, store, hostname) =
         (resolver.clone(), store.clone(), config.hostname.to_string());
     Some(Box::new(move || {
         let (resolver, store, hostname) = (resolver.clone(), store.clone(), hostname.clone());
-        Box::pin(async move { sts::names_that_lead_here(&resolver, &store, &hostname).await })
+        let prefixes = prefixes.clone();
+        Box::pin(
+            async move { sts::names_that_lead_here(&resolver, &store, &hostname, &prefixes).await },
+        )
     }))
 }
 
@@ -268,11 +282,10 @@ impl Desks {
             lmtp: desk(road::lmtp_settings(config)),
             access: Arc::new(access::Desk::new(config, store.clone(), acceptor.clone())),
             sieve: Arc::new(sieve::Desk::new(config, store.clone(), acceptor.clone())),
-            http: Arc::new(http::Desk::new(
-                acceptor.clone(),
-                tokens.clone(),
-                sts::Hosted::new(config, store),
-            )),
+            http: Arc::new(
+                http::Desk::new(acceptor.clone(), tokens.clone(), sts::Hosted::new(config, store))
+                    .and_autoconfig(autoconfig::Pages::new(config, store)),
+            ),
         }
     }
 }

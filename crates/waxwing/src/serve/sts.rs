@@ -165,19 +165,22 @@ pub fn policy(config: &Config) -> Option<Policy> {
     Some(Policy { mode, mx, max_age_secs: max_age_secs.min(mta_sts::MAX_AGE_SECS) })
 }
 
-/// The policy hosts of our domains that lead to this server, for its certificate. A name that leads
-/// elsewhere, or nowhere yet, would make an authority refuse the whole certificate.
+/// The names `PREFIX.DOMAIN` of our domains that lead to this server, for its certificate. A name that
+/// leads elsewhere, or nowhere yet, would make an authority refuse the whole certificate.
 pub async fn names_that_lead_here(
     resolver: &Arc<Resolver>,
     store: &Store,
     hostname: &str,
+    prefixes: &[&str],
 ) -> Vec<String> {
     let ours = addresses(resolver, hostname).await;
     let mut names = Vec::new();
     for domain in store.domains().await.unwrap_or_default() {
-        let name = mta_sts::policy_host(&domain.name);
-        if addresses(resolver, &name).await.iter().any(|ip| ours.contains(ip)) {
-            names.push(name);
+        for prefix in prefixes {
+            let name = format!("{prefix}.{}", domain.name);
+            if addresses(resolver, &name).await.iter().any(|ip| ours.contains(ip)) {
+                names.push(name);
+            }
         }
     }
     names

@@ -13,6 +13,7 @@
 //! | `transport`, `mta_sts`, `dane` | TLS on the way: MTA-STS, TLS-RPT, TLSA |
 //! | `reverse`, `blocklists` | the addresses of its hosts |
 //! | `services` | what mail clients find |
+//! | `pages` | whether they set themselves up |
 //! | `own` | what this server is to the domain |
 //! | `section`, `show` | remarks and remedies, and how they are printed |
 //!
@@ -29,6 +30,7 @@ mod hosts;
 mod mta_sts;
 mod mx;
 mod own;
+mod pages;
 mod reverse;
 mod section;
 mod services;
@@ -198,7 +200,7 @@ async fn examine(
     let hosts: Vec<String> = mx.hosts.iter().map(|(_, host)| host.name.clone()).collect();
     let addresses = addresses(&mx, scope);
     let ips: Vec<IpAddr> = addresses.iter().map(|(_, ip)| *ip).collect();
-    let (spf, dkim, dmarc, transport, dane, reverse, listed, services) = tokio::join!(
+    let (spf, dkim, dmarc, transport, dane, reverse, listed, services, pages) = tokio::join!(
         spf::Facts::gather(resolver, domain, &scope.addresses, own, null_mx, now),
         dkim::Facts::gather(resolver, domain, own, &scope.selectors),
         dmarc::Facts::gather(resolver, domain, null_mx),
@@ -207,6 +209,7 @@ async fn examine(
         reverse::gather(resolver, &addresses),
         blocklists::gather(resolver, &scope.lists, domain, &ips),
         services::gather(resolver, domain),
+        pages::gather(resolver, domain, own),
     );
     let mut sections = vec![mx::judge(&mx, own), spf::judge(&spf, own)];
     if !(null_mx && dkim.selectors.is_empty()) {
@@ -222,6 +225,9 @@ async fn examine(
     sections.push(blocklists::judge(&scope.lists, &listed));
     if !hosts.is_empty() {
         sections.push(services::judge(&services, domain, own));
+    }
+    if let (Some(found), Some(ours)) = (&pages, own.pages.as_ref().filter(|_| own.has_domain)) {
+        sections.push(pages::judge(found, ours, domain, own));
     }
     sections
 }

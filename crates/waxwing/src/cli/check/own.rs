@@ -13,6 +13,7 @@ use super::mx;
 use super::section::{Record, is_internal};
 use crate::cli::keys::{reminder, trouble_words};
 use crate::config::Config;
+use crate::serve::autoconfig::Announced;
 
 /// Empty when there is no configuration: then every domain is somebody else's.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +32,15 @@ pub struct Own {
     pub keys: Vec<Key>,
     /// That they have signed for long, in words.
     pub keys_due: Option<String>,
+    /// What we tell programs that set up accounts, where we do.
+    pub pages: Option<Pages>,
+}
+
+/// What we tell programs that set up accounts.
+#[derive(Debug, Clone)]
+pub struct Pages {
+    pub announced: Announced,
+    pub name: Option<String>,
 }
 
 /// A key of ours.
@@ -57,6 +67,10 @@ impl Own {
         let mut own = Own { names: vec![config.hostname.to_string()], ..Own::default() };
         own.names.extend(config.tls.names.iter().map(ToString::to_string));
         own.mta_sts = crate::serve::sts::policy(config);
+        own.pages = config.autoconfig.as_ref().map(|settings| Pages {
+            announced: Announced::of(config),
+            name: settings.name.clone(),
+        });
         own.smarthost = config.outbound.smarthost.as_ref().map(|s| s.host.host.clone());
         let source = config.outbound.source;
         own.addresses = match source.filter(|ip| !is_internal(*ip)) {

@@ -319,7 +319,7 @@ impl Intake {
 
     /// Parses and packs, all at once; leaves out what a mailbox held before.
     async fn prepare(&mut self, unknown: Vec<Entering>) -> Result<Load> {
-        let mut working: Vec<(Entering, JoinHandle<Result<(Summary, StagedBlob)>>)> = Vec::new();
+        let mut working: Vec<(Entering, JoinHandle<Result<Packed>>)> = Vec::new();
         for entering in unknown {
             let (store, spool) = (self.store.clone(), entering.arrived.spool.clone());
             working.push((entering, tokio::spawn(async move { pack(&store, spool).await })));
@@ -388,7 +388,10 @@ fn own_date(summary: &Summary) -> Option<Timestamp> {
     Timestamp::from_second(summary.overview.date_epoch_secs?).ok()
 }
 
-async fn pack(store: &Store, spool: Spool) -> Result<(Summary, StagedBlob)> {
+/// What is stored of a message.
+type Packed = (Summary, StagedBlob);
+
+async fn pack(store: &Store, spool: Spool) -> Result<Packed> {
     let read = spool.clone();
     let summary =
         tokio::task::spawn_blocking(move || Summary::of(&Message::parse(read.as_bytes())));

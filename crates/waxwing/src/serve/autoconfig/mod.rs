@@ -1,0 +1,267 @@
+//! What programs are told that set up an account from its address alone.
+//!
+//! | page | for | file |
+//! |---|---|---|
+//! | `/mail/config-v1.1.xml` on `autoconfig.DOMAIN`, `/.well-known/autoconfig/mail/config-v1.1.xml` | Thunderbird and its kin (draft-ietf-mailmaint-autoconfig) | [`mozilla`] |
+//! | `/autodiscover/autodiscover.xml` (POST), `/autodiscover/autodiscover.json` | Outlook | [`autodiscover`] |
+//! | `/mobileconfig`, `/mobileconfig/profile` | iPhone, iPad and Mac | [`apple`] |
+//! | `/.well-known/user-agent-configuration.json` on `ua-auto-config.DOMAIN` | what comes (draft-ietf-mailmaint-pacc) | [`pacc`] |
+//!
+//! All say the same: the services that this server listens on, by its host name. Whether an address
+//! exists is never looked up, so nothing here tells; whether a domain is ours the DNS tells anyway.
+//!
+//! Over HTTP without TLS only Mozilla's page is shown, to programs that ask so because the certificate
+//! has no `autoconfig.DOMAIN`: what it says is public. Outlook is sent on to HTTPS.
+
+mod apple;
+mod autodiscover;
+mod mozilla;
+mod pacc;
+mod xml;
+
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+use waxwing_message::Address;
+use waxwing_store::Store;
+
+use crate::config::{Config, Listen};
+
+pub use pacc::record as pacc_record;
+
+/// A request's body is not longer.
+pub const BODY_OCTETS_MAX: usize = 16 * 1024;
+/// The names below a domain under which programs ask.
+pub const HOSTS: [&str; 3] = ["autoconfig", "autodiscover", "ua-auto-config"];
+
+/// What a service is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Imap,
+    Pop3,
+    Smtp,
+    ManageSieve,
+}
+
+/// A service that people's programs can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    pub protocol: Protocol,
+    pub port: u16,
+    /// TLS from the first octet, else after STARTTLS.
+    pub implicit_tls: bool,
+}
+
+/// What is announced: in the order in which programs should choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// Of the server.
+    pub host: String,
+    /// TLS from the first octet comes first (RFC 8314 §3).
+    pub services: Vec<Service>,
+}
+
+impl Announced {
+    /// The services that others can reach: one that listens on loopback alone is for this machine, and
+    /// is announced only where the pages are for this machine too.
+    pub fn of(config: &Config) -> Announced {
+        let Listen { imaps, imap, pop3s, pop3, submissions, submission, sieve, .. } =
+            &config.listen;
+        let here = config.listen.https.iter().flatten().all(|at| at.ip().is_loopback());
+        let service = |list: &[std::net::SocketAddr], protocol, implicit_tls| {
+            let open = list.iter().find(|at| here || !at.ip().is_loopback())?;
+            Some(Service { protocol, port: open.port(), implicit_tls })
+        };
+        let all = [
+            service(imaps, Protocol::Imap, true),
+            service(imap, Protocol::Imap, false),
+            service(pop3s, Protocol::Pop3, true),
+            service(pop3, Protocol::Pop3, false),
+            service(submissions, Protocol::Smtp, true),
+            service(submission, Protocol::Smtp, false),
+            service(sieve, Protocol::ManageSieve, false),
+        ];
+        Announced {
+            host: config.hostname.to_string(),
+            services: all.into_iter().flatten().collect(),
+        }
+    }
+
+    /// Those of a protocol.
+    fn of_protocol(&self, protocol: Protocol) -> impl Iterator<Item = &Service> {
+        self.services.iter().filter(move |service| service.protocol == protocol)
+    }
+}
+
+/// An answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    pub status: StatusCode,
+    pub media_type: &'static str,
+    pub body: String,
+    /// Name and value of one more header field.
+    pub header: Option<(&'static str, String)>,
+}
+
+impl Page {
+    fn ok(media_type: &'static str, body: String) -> Page {
+        Page { status: StatusCode::OK, media_type, body, header: None }
+    }
+
+    fn status(status: StatusCode, words: &str) -> Page {
+        let media_type = "text/plain; charset=utf-8";
+        Page { status, media_type, body: format!("{words}\n"), header: None }
+    }
+}
+
+/// The pages.
+pub struct Pages {
+    announced: Announced,
+    name: Option<String>,
+    store: Store,
+}
+
+impl Pages {
+    /// As configured; `None` without `[autoconfig]`.
+    pub fn new(config: &Config, store: &Store) -> Option<Pages> {
+        let settings = config.autoconfig.as_ref()?;
+        let (announced, name) = (Announced::of(config), settings.name.clone());
+        Some(Pages { announced, name, store: store.clone() })
+    }
+
+    /// Whether a request is to be read with its body.
+    pub fn wants_body(&self, request: &Parts) -> bool {
+        request.method == Method::POST && is(request, autodiscover::PATH)
+    }
+
+    /// The page that is asked for, if it is one of these. `host` is in lower case, without port.
+    pub async fn answer(
+        &self,
+        request: &Parts,
+        host: &str,
+        body: &[u8],
+        secure: bool,
+    ) -> Option<Page> {
+        let path = request.uri.path();
+        let reads = matches!(request.method, Method::GET | Method::HEAD);
+        if is(request, autodiscover::PATH) {
+            return Some(self.autodiscover(request, host, body, secure).await);
+        }
+        if !reads {
+            return None;
+        }
+        if mozilla::PATHS.contains(&path) {
+            let asked = parameter(request, "emailaddress");
+            let domain = self.domain(asked.as_deref(), host, "autoconfig.").await?;
+            let body = mozilla::write(&self.announced, &domain, self.name(&domain));
+            return Some(Page::ok("text/xml; charset=utf-8", body));
+        }
+        if !secure {
+            return None;
+        }
+        if path == pacc::PATH {
+            let domain = self.domain(None, host, "ua-auto-config.").await?;
+            let body = pacc::write(&self.announced, self.name(&domain));
+            return Some(Page::ok("application/json", body));
+        }
+        if path.to_ascii_lowercase().starts_with(autodiscover::JSON_PATH) {
+            let protocol = parameter(request, "Protocol").unwrap_or_default();
+            return Some(autodiscover::json(&self.announced.host, &protocol));
+        }
+        match path {
+            apple::PAGE => Some(apple::page()),
+            apple::PROFILE => Some(self.profile(request).await),
+            _ => None,
+        }
+    }
+
+    async fn autodiscover(&self, request: &Parts, host: &str, body: &[u8], secure: bool) -> Page {
+        if !secure {
+            // Outlook asks so first, and goes where it is sent. (The host was checked to be ours.)
+            return match self.domain(None, host, "autodiscover.").await {
+                Some(_) => autodiscover::elsewhere(&self.announced.host),
+                None => Page::status(StatusCode::NOT_FOUND, "nothing here"),
+            };
+        }
+        if request.method != Method::POST {
+            return Page::status(StatusCode::METHOD_NOT_ALLOWED, "only POST");
+        }
+        let answer = match autodiscover::read(body) {
+            Ok(address) => match self.is_ours(address.domain()).await {
+                true => autodiscover::write(&self.announced, &address, self.name(address.domain())),
+                false => autodiscover::refuse(autodiscover::Refusal::NotOurs),
+            },
+            Err(refusal) => autodiscover::refuse(refusal),
+        };
+        Page::ok("text/xml; charset=utf-8", answer)
+    }
+
+    async fn profile(&self, request: &Parts) -> Page {
+        let address = parameter(request, "email").and_then(|text| Address::parse(text.trim()).ok());
+        match address {
+            Some(address) if self.is_ours(address.domain()).await => {
+                apple::profile(&self.announced, &address, self.name(address.domain()))
+            }
+            _ => Page::status(
+                StatusCode::NOT_FOUND,
+                "that is no address of a domain that lives here",
+            ),
+        }
+    }
+
+    fn name<'a>(&'a self, domain: &'a str) -> &'a str {
+        self.name.as_deref().unwrap_or(domain)
+    }
+
+    /// The domain that is asked about, if it is ours: of the address, else of the host.
+    async fn domain(&self, address: Option<&str>, host: &str, prefix: &str) -> Option<String> {
+        let asked = match address.and_then(|text| Some(text.rsplit_once('@')?.1)) {
+            Some(domain) => domain.to_ascii_lowercase(),
+            None => host.strip_prefix(prefix).unwrap_or(host).to_owned(),
+        };
+        self.is_ours(&asked).await.then_some(asked)
+    }
+
+    async fn is_ours(&self, domain: &str) -> bool {
+        match self.store.domain(domain).await {
+            Ok(found) => found.is_some(),
+            Err(error) => {
+                tracing::warn!("how to set up accounts of {domain} was not shown: {error}");
+                false
+            }
+        }
+    }
+}
+
+/// Paths of Microsoft's are written in any case.
+fn is(request: &Parts, path: &str) -> bool {
+    request.uri.path().eq_ignore_ascii_case(path)
+}
+
+/// A parameter of the query, its percent signs undone; names are compared without case.
+fn parameter(request: &Parts, name: &str) -> Option<String> {
+    let query = request.uri.query()?;
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let found = pairs.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+    decode(found.1)
+}
+
+/// `application/x-www-form-urlencoded`. `None` when it is malformed.
+fn decode(text: &str) -> Option<String> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(octet) = rest.next() {
+        octets.push(match octet {
+            b'+' => b' ',
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                let digits = std::str::from_utf8(&digits).ok()?;
+                u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?
+            }
+            octet => octet,
+        });
+    }
+    String::from_utf8(octets).ok()
+}
+
+#[cfg(test)]
+mod tests;
