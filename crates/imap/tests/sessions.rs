@@ -196,6 +196,9 @@ async fn hostile_commands() {
         "APPEND INBOX {3+}\r\nA:b (k) {3+}\r\nA:c",
         "APPEND INBOX CATENATE (URL /INBOX/;UID=1/;SECTION=1 TEXT {3+}\r\nA:b) (k) {3+}\r\nA:c",
         "UID REPLACE 1 INBOX CATENATE (URL ;UID=1/;PARTIAL=1.3)",
+        "NOTIFY SET STATUS (selected (MessageNew (UID BODY[1]) MessageExpunge FlagChange)) \
+         (personal (MessageNew MessageExpunge MailboxName SubscriptionChange))",
+        "NOTIFY NONE",
         "SETACL INBOX anyone +lrs",
         "GETACL INBOX",
         "LISTRIGHTS INBOX anyone",
