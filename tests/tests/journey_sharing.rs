@@ -1,11 +1,14 @@
 //! One mailbox for two people, across processes: shared by the command line, read and marked over
 //! IMAP, and taken back.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
 use waxwing_journeys::mail;
-use waxwing_journeys::server::Server;
+use waxwing_journeys::process::{run, tool};
+use waxwing_journeys::server::{Server, password};
 use waxwing_journeys::world::Ground;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,4 +48,21 @@ fn shared_by_the_operator_and_taken_back() {
     assert!(wrong.text().contains("nobody@wax.test"), "{wrong}");
     let wrong = server.cli(&["acl", "set", &alice, "INBOX", &bob, "lrQ"]).fails();
     assert!(wrong.text().contains("lrswipkxtea"), "{wrong}");
+}
+
+/// With a client that is not ours.
+#[test]
+fn two_people_share_with_imaplib() {
+    let ground = Ground::new();
+    let server = Server::start(ground.setup("wax.test", 1));
+    let (alice, bob) = (server.add_user("alice"), server.add_user("bob"));
+    let message = mail::plain("x@client.test", &alice, "for the team");
+    server.smtp().send("x@client.test", &[&alice], &message).unwrap().expect(250, "2.0.0");
+    server.wait_for_mail("alice", 1, PATIENCE);
+    let at = server.at("imap");
+    let mut command = Command::new(tool("python3", "python3"));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/shared.py"));
+    command.arg(at.ip().to_string()).arg(at.port().to_string()).arg(&ground.authority.root);
+    command.args([&alice, &password("alice"), &bob, &password("bob")]);
+    run(command, b"", PATIENCE).ok();
 }

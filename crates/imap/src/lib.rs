@@ -19,7 +19,7 @@
 //! | `progress` | what long work says meanwhile |
 //! | `reply` | tagged responses and how errors become them |
 //!
-//! Not here yet: NOTIFY. It has its place: a file in `commands`, a grammar in `wire`, a word in
+//! A further extension has its place: a file in `commands`, a grammar in `wire`, a word in
 //! `commands/capability.rs`. `docs/rfc.md` says what holds of each specification.
 
 mod access;

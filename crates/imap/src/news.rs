@@ -22,16 +22,29 @@ pub async fn tell(
     session: &mut Session,
     expunge: bool,
 ) -> Result<(), Fail> {
+    tell_some(connection, session, expunge, true).await
+}
+
+/// The same, perhaps without altered flags.
+pub async fn tell_some(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    expunge: bool,
+    flags: bool,
+) -> Result<(), Fail> {
     rights(connection, session).await?;
     let enabled = session.enabled;
     let store = session.store.clone();
     let State::Selected(_, selected) = &mut session.state else { return Ok(()) };
-    let Some(news) = gather(&store, selected, enabled.condstore).await? else {
+    let Some(mut news) = gather(&store, selected, enabled.condstore).await? else {
         // RFC 2180 §3.3: there is no response that says so to a client and keeps it.
         connection.out.raw("* BYE The selected mailbox was deleted\r\n");
         session.state = State::Logout;
         return Ok(());
     };
+    if !flags {
+        news.altered.clear();
+    }
     write(&mut connection.out, &mut selected.view, &news, expunge, enabled);
     connection.relieve().await?;
     Ok(())

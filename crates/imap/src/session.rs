@@ -21,6 +21,7 @@ use waxwing_store::{AccountId, Store};
 use crate::access::Act;
 use crate::commands;
 use crate::commands::append::Beginning;
+use crate::commands::notify::Watching;
 use crate::connection::{Connection, Lost, Stream};
 use crate::reply::{Fail, Status, Tagged};
 use crate::selected::Selected;
@@ -54,6 +55,8 @@ pub struct Session {
     pub(crate) tls: Option<TlsFacts>,
     pub(crate) state: State,
     pub(crate) enabled: Enabled,
+    /// What NOTIFY has asked for.
+    pub(crate) notify: Option<Box<Watching>>,
     pub(crate) wrong_logins: u32,
     /// From the first greeting on, TLS or not: nothing that a client says gains it more time.
     login_deadline: Instant,
@@ -101,6 +104,7 @@ impl Session {
             tls: None,
             state: State::NotAuthenticated,
             enabled: Enabled::default(),
+            notify: None,
             wrong_logins: 0,
             login_deadline,
             enabled_at: Instant::now(),
@@ -203,6 +207,7 @@ async fn serve_stream(
     session.tls = tls;
     session.state = State::NotAuthenticated;
     session.enabled = Enabled::default();
+    session.notify = None;
     if !std::mem::replace(&mut session.greeted, true) {
         greet(&mut connection, session);
     }
@@ -252,6 +257,10 @@ async fn step(
     session: &mut Session,
     deadline: Instant,
 ) -> Result<Next, Lost> {
+    commands::notify::wait(connection, session, deadline).await?;
+    if matches!(session.state, State::Logout) {
+        return Ok(Next::Close);
+    }
     match read_command(connection, session, deadline).await? {
         Read::Command(..) | Read::Append(_) if !Box::pin(session.may_stay(connection)).await => {
             Ok(Next::Close)

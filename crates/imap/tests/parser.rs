@@ -33,6 +33,17 @@ const SOUND: &[&str] = &[
     "A285 UID THREAD REFERENCES UTF-8 SINCE 5-MAR-2000",
     "A003 GETQUOTAROOT INBOX",
     "c compress deflate",
+    "A002 SETACL INBOX/Drafts Chris +cda",
+    "B002 DeleteAcl INBOX Fred",
+    "A002 GETACL INBOX",
+    "a001 LISTRIGHTS ~/Mail/saved smith",
+    "A003 MYRIGHTS INBOX",
+    "A01 LIST (SUBSCRIBED) \"\" % RETURN (CHILDREN MYRIGHTS STATUS (SIZE))",
+    "a GETMETADATA \"INBOX\" (DEPTH 1 MAXSIZE 1024) (/private/filters/values /shared/comment)",
+    "a SETMETADATA INBOX (/private/comment {5}\r\nmy c. /shared/x NIL /private/b ~{3}\r\na\0b)",
+    "b NOTIFY SET STATUS (selected (MessageNew (uid body.peek[header.fields (from to subject)]) \
+     MessageExpunge)) (subtree Lists (MessageNew MessageExpunge FlagChange MailboxName))",
+    "a NOTIFY NONE",
 ];
 
 #[test]

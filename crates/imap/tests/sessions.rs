@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use support::{Client, World, message};
@@ -165,6 +167,62 @@ async fn at_once() {
     the_store_agrees(&world, &mut followers).await;
 }
 
+/// Twenty at once, and none is ever told a number that means another message to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_at_once() {
+    let world = World::new().await;
+    let mut running = Vec::new();
+    for seed in 100..120 {
+        let mut follower = Follower::new(&world).await;
+        running.push(tokio::spawn(async move {
+            let mut random = StdRng::seed_from_u64(seed);
+            for step in 0..20 {
+                follower.act(&mut random, step).await;
+            }
+            follower
+        }));
+    }
+    let mut followers = Vec::new();
+    for task in running {
+        followers.push(task.await.expect("no session fails"));
+    }
+    the_store_agrees(&world, &mut followers).await;
+}
+
+/// What one of twenty sets, the others hear within a tenth of a second. A machine that is busy with
+/// other things may take longer now and then: one of some rounds is to show it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flags_appear_elsewhere_at_once() {
+    const SOON: Duration = Duration::from_millis(100);
+    let world = World::new().await;
+    let mut setter = world.in_inbox().await;
+    setter.append("INBOX", &message("watched")).await;
+    let mut listeners = Vec::new();
+    for _ in 0..19 {
+        let mut listener = world.in_inbox().await;
+        listener.send("i IDLE\r\n").await;
+        assert!(listener.line().await.starts_with('+'));
+        listeners.push(listener);
+    }
+    let mut slowest = Vec::new();
+    for round in 0..50 {
+        let sign = if round % 2 == 0 { '+' } else { '-' };
+        let began = Instant::now();
+        setter.send(format!("s{round} STORE 1 {sign}FLAGS.SILENT (\\Flagged)\r\n")).await;
+        for listener in &mut listeners {
+            let heard = listener.line().await;
+            assert!(heard.starts_with("* 1 FETCH (UID 1 FLAGS ("), "{heard}");
+            assert_eq!(heard.contains("\\Flagged"), round % 2 == 0);
+        }
+        slowest.push(began.elapsed());
+        setter.until(&format!("s{round}")).await;
+        if slowest.last().is_some_and(|took| *took <= SOON) {
+            return;
+        }
+    }
+    panic!("never within {SOON:?}: {slowest:?}");
+}
+
 /// A client that means harm: commands with octets changed, among sound ones. Whatever it sends, the
 /// session answers or ends; it does not fail.
 #[tokio::test]
@@ -196,6 +254,9 @@ async fn hostile_commands() {
         "APPEND INBOX {3+}\r\nA:b (k) {3+}\r\nA:c",
         "APPEND INBOX CATENATE (URL /INBOX/;UID=1/;SECTION=1 TEXT {3+}\r\nA:b) (k) {3+}\r\nA:c",
         "UID REPLACE 1 INBOX CATENATE (URL ;UID=1/;PARTIAL=1.3)",
+        "NOTIFY SET STATUS (selected (MessageNew (UID BODY[1]) MessageExpunge FlagChange)) \
+         (personal (MessageNew MessageExpunge MailboxName SubscriptionChange))",
+        "NOTIFY NONE",
         "SETACL INBOX anyone +lrs",
         "GETACL INBOX",
         "LISTRIGHTS INBOX anyone",

@@ -235,6 +235,9 @@ async fn mailboxes_are_made_below_others() {
     assert!(bob.refused(&format!("RENAME {below} {top}")).await.starts_with("NO [NOPERM]"));
     assert!(bob.refused(&format!("RENAME {below} Mine")).await.starts_with("NO [CANNOT]"));
     bob.ok(&format!("RENAME {below} {}", WORK.replace("Work", "Work/old"))).await;
+    for kept in ["Other Users", "Other Users/mine"] {
+        assert!(bob.refused(&format!("CREATE \"{kept}\"")).await.starts_with("NO [CANNOT]"));
+    }
     assert!(bob.refused(&format!("CREATE {top} (USE (\\Sent))")).await.starts_with("NO"));
     allow(&mut alice, "lrk").await;
     assert!(bob.refused(&format!("DELETE {WORK}")).await.starts_with("NO [NOPERM]"));

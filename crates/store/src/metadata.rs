@@ -61,6 +61,31 @@ impl Store {
             .await
     }
 
+    /// Every entry that `account` sees, with its mailbox, its name, and a digest of its value: for
+    /// noticing changes.
+    pub async fn metadata_digests(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(Option<MailboxId>, String, u64)>, StoreError> {
+        const SQL: &str = "SELECT mailbox, name, value FROM metadata WHERE account = ?1 \
+            OR (account IS NULL AND mailbox IN (SELECT id FROM mailboxes WHERE account = ?1 \
+            UNION SELECT mailbox FROM grants WHERE grantee IS NULL OR grantee = ?1))";
+        let engine = &self.inner.engine;
+        engine
+            .read(account.0, |tx, account| {
+                Box::pin(async move {
+                    tx.rows(SQL, params![*account], |row| {
+                        let digest = blake3::hash(row.bytes(2)?);
+                        let (first, _) = digest.as_bytes().split_first_chunk().expect("32 octets");
+                        let mailbox = row.opt_int(0)?.map(MailboxId);
+                        Ok((mailbox, row.text(1)?, u64::from_be_bytes(*first)))
+                    })
+                    .await
+                })
+            })
+            .await
+    }
+
     /// Changes entries, all or none; `None` removes one. Sessions of those who see them are woken:
     /// of the account, and of the mailbox's owner.
     pub async fn set_metadata(

@@ -83,6 +83,12 @@ pub fn part(name: &str) -> Named<'_> {
     others.unwrap_or(Named::Own(name))
 }
 
+/// A name that clients take for one of another's mailboxes, and that is not: no new mailbox gets it.
+pub fn is_kept(name: &str) -> bool {
+    let root = OTHER_USERS.strip_suffix(DELIMITER).unwrap_or(OTHER_USERS);
+    matches!(part(name), Named::Own(_)) && (name == root || name.starts_with(OTHER_USERS))
+}
+
 /// What accounts call a mailbox of another. `None`: the owner's address cannot stand in a name.
 pub fn name_of(owner: &Address, own_name: &str) -> Option<String> {
     let name = format!("{OTHER_USERS}{owner}{DELIMITER}{own_name}");
@@ -178,6 +184,8 @@ mod tests {
         assert_eq!(part("Other Users/b@x.test"), others("b@x.test", ""));
         assert_eq!(part("Other Users/b/c@x.test/a"), others("b/c@x.test", "a"));
         assert_eq!(part("other users/b@x.test/a"), Named::Own("other users/b@x.test/a"));
+        assert!(is_kept("Other Users") && is_kept("Other Users/mine"));
+        assert!(!is_kept("Other Users/b@x.test/a") && !is_kept("Others") && !is_kept("Other"));
         assert_eq!(name_of(&address("\"a@b/c\"@x.test"), "a"), None);
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::notify;
 use crate::connection::Connection;
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
@@ -38,20 +39,13 @@ pub async fn run(connection: &mut Connection<'_>, session: &mut Session) -> Done
                 tell(connection, session).await?;
                 return done;
             }
+            let Session { state, notify: watching, .. } = session;
             tokio::select! {
                 filled = connection.fill(deadline) => filled?,
-                () = rung(&mut session.state), if told => break,
+                () = notify::rung(state, watching.as_deref_mut()), if told => break,
                 () = tokio::time::sleep_until(again) => break,
             }
         }
-    }
-}
-
-/// Waits for news of the account. Without a selected mailbox there is none to tell.
-async fn rung(state: &mut State) {
-    match state {
-        State::Selected(_, selected) => selected.watch.changed().await,
-        _ => std::future::pending().await,
     }
 }
 
@@ -61,6 +55,7 @@ async fn tell(connection: &mut Connection<'_>, session: &mut Session) -> Result<
     let telling = Box::pin(async {
         if session.may_stay(connection).await {
             news::tell(connection, session, true).await?;
+            notify::tell_others(connection, session).await?; // RFC 5465 §4
         }
         Ok(())
     });

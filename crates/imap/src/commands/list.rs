@@ -223,7 +223,7 @@ impl Attributes<'_> {
 }
 
 /// RFC 6154 §2, RFC 8457.
-fn special_use(role: Option<Role>) -> Option<&'static str> {
+pub fn special_use(role: Option<Role>) -> Option<&'static str> {
     Some(match role? {
         Role::Inbox => return None,
         Role::Drafts => "\\Drafts",

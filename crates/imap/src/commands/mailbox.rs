@@ -44,6 +44,9 @@ pub async fn create(session: &Session, name: &[u8], special_use: Option<Option<R
 async fn may_create<'n>(session: &Session, name: &'n str) -> Result<(AccountId, &'n str), Fail> {
     let account = session.account()?;
     let refused = || Fail::no("NOPERM", "You do not have the right to make a mailbox there");
+    if access::is_kept(name) {
+        return Err(Fail::no("CANNOT", "That name is kept for the mailboxes of other users"));
+    }
     let owner = access::owner(session, name).await?;
     let (owner, own_name, _) = owner.ok_or_else(refused)?;
     // RFC 4314 §4: the nearest parent that exists decides.

@@ -18,6 +18,7 @@ mod list;
 mod login;
 mod mailbox;
 mod metadata;
+pub mod notify;
 mod quota;
 mod resync;
 mod search;
@@ -149,6 +150,7 @@ async fn act(
         Command::MyRights(mailbox) => acl::mine(connection, session, &mailbox).await,
         Command::GetMetadata(get) => metadata::get(connection, session, &get).await,
         Command::SetMetadata(set) => metadata::set(session, set).await,
+        Command::Notify(notify) => notify::run(connection, session, notify).await,
         Command::Compress { deflate } => compress::run(connection, session, deflate),
         Command::Idle => Err(Fail::bad("IDLE is not for here")), // `idle` runs on its own
         Command::Close => close::close(session).await,

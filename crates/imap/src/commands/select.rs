@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use waxwing_store::{Mailbox, SystemFlags};
+use waxwing_store::{Mailbox, SystemFlags, Uid};
 
 use super::{list, resync};
 use crate::access::{self, Act};
@@ -40,6 +40,7 @@ pub async fn run(connection: &mut Connection<'_>, session: &mut Session, select:
         shared,
         examined: select.read_only,
         rights,
+        told: view.rows().last().map_or(Uid(0), |row| row.uid()),
         view,
         saved: Vec::new(),
         watch,

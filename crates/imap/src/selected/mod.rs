@@ -4,7 +4,7 @@ pub mod keywords;
 pub mod row;
 pub mod view;
 
-use waxwing_store::{FlagMask, MailboxId, Rights, Watch};
+use waxwing_store::{FlagMask, MailboxId, Rights, Uid, Watch};
 
 use crate::access::{self, Act};
 use crate::reply::Fail;
@@ -25,6 +25,8 @@ pub struct Selected {
     pub view: View,
     /// `$` (RFC 5182): UID ranges.
     pub saved: Vec<(u32, u32)>,
+    /// NOTIFY has told of the messages up to here.
+    pub told: Uid,
     /// Wakes IDLE.
     pub watch: Watch,
 }

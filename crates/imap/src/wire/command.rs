@@ -11,6 +11,7 @@ pub use super::parse_append::{AppendHead, MessageHead};
 pub use super::parse_fetch::{Fetch, FetchItem, Partial, Section, SectionText};
 pub use super::parse_list::{List, ListReturn, ListSelect, StatusItem};
 pub use super::parse_metadata::{Depth, GetMetadata, SetMetadata};
+pub use super::parse_notify::Notify;
 pub use super::parse_search::{Search, SearchKey, SearchReturn};
 pub use super::parse_select::{Qresync, Select};
 pub use super::parse_sort::{Algorithm, Criterion, Sort, SortKey, Thread};
@@ -103,6 +104,8 @@ pub enum Command {
     GetMetadata(GetMetadata),
     /// SETMETADATA.
     SetMetadata(SetMetadata),
+    /// NOTIFY (RFC 5465).
+    Notify(Notify),
     /// COMPRESS (RFC 4978): whether it is DEFLATE.
     Compress {
         /// It is.

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`frame`] | where a command ends, literal by literal, as octets arrive |
 //! | [`cursor`] | the tokens of a whole command |
-//! | [`parse`], [`parse_select`], [`parse_fetch`], [`parse_search`], [`parse_sort`], [`parse_list`], [`parse_append`], [`parse_acl`], [`parse_metadata`] | the grammar, into [`command`] |
+//! | [`parse`], [`parse_select`], [`parse_fetch`], [`parse_search`], [`parse_sort`], [`parse_list`], [`parse_append`], [`parse_acl`], [`parse_metadata`], [`parse_notify`] | the grammar, into [`command`] |
 //! | [`sequence`], [`partial`], [`date`], [`utf7`] | message sets, parts of results, dates, names of rev1 mailboxes |
 //! | [`url`] | URLs of messages, for CATENATE |
 //! | [`object_id`] | identifiers of mailboxes and contents, both ways |
@@ -31,6 +31,7 @@ pub mod parse_append;
 pub mod parse_fetch;
 pub mod parse_list;
 pub mod parse_metadata;
+pub mod parse_notify;
 pub mod parse_search;
 pub mod parse_select;
 pub mod parse_sort;

@@ -9,7 +9,8 @@ use super::command::{Command, FlagList, Secret, StoreFlags, StoreHow};
 use super::cursor::{Bad, Cursor, Parse, is_tag_char};
 use super::sequence::SequenceSet;
 use super::{
-    parse_acl, parse_fetch, parse_list, parse_metadata, parse_search, parse_select, parse_sort,
+    parse_acl, parse_fetch, parse_list, parse_metadata, parse_notify, parse_search, parse_select,
+    parse_sort,
 };
 
 /// A keyword may have this many octets.
@@ -137,6 +138,7 @@ fn with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parse<Command> {
         "MYRIGHTS" => mailbox(cursor).map(Command::MyRights),
         "GETMETADATA" => parse_metadata::get(cursor).map(Command::GetMetadata),
         "SETMETADATA" => parse_metadata::set(cursor).map(Command::SetMetadata),
+        "NOTIFY" => parse_notify::notify(cursor).map(Command::Notify),
         "COMPRESS" => Ok(Command::Compress { deflate: cursor.keyword()? == "DEFLATE" }),
         "LIST" => parse_list::list(cursor).map(Command::List),
         "LSUB" => parse_list::lsub(cursor).map(Command::List),

@@ -140,11 +140,7 @@ pub fn fetch(cursor: &mut Cursor<'_>) -> Parse<Fetch> {
     let set = SequenceSet::parse(cursor)?;
     cursor.space()?;
     let items = match cursor.peek() {
-        Some(b'(') => {
-            let mut items = Vec::new();
-            cursor.list(|cursor| one_item(cursor, &mut items))?;
-            items
-        }
+        Some(b'(') => item_list(cursor)?,
         _ => macro_or_item(cursor)?,
     };
     if items.is_empty() {
@@ -152,6 +148,13 @@ pub fn fetch(cursor: &mut Cursor<'_>) -> Parse<Fetch> {
     }
     let modifiers = if cursor.eat(b' ') { modifiers(cursor)? } else { Modifiers::default() };
     Ok(Fetch { set, items, modifiers })
+}
+
+/// Items between parentheses.
+pub fn item_list(cursor: &mut Cursor<'_>) -> Parse<Vec<FetchItem>> {
+    let mut items = Vec::new();
+    cursor.list(|cursor| one_item(cursor, &mut items))?;
+    Ok(items)
 }
 
 fn modifiers(cursor: &mut Cursor<'_>) -> Parse<Modifiers> {

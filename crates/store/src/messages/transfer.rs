@@ -1,5 +1,8 @@
 //! Copying and moving. Within an account only entries are made: the message is the same. In another
 //! account the message gets a row of its own; its blob stays where it is.
+//!
+//! Deviates: RFC 8474 §5.1 wants one EMAILID for all copies of a message. Here it is an account's name
+//! for a content, and the copy in another account has its own.
 
 use std::collections::HashMap;
 

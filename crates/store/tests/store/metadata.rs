@@ -28,6 +28,12 @@ async fn private_and_shared(world: World) {
     assert_eq!(seen(&world, inbox, &ann).await, ["/private/comment=hers", "/shared/comment=a\0b"]);
     assert_eq!(seen(&world, None, &bob).await, ["/private/x="]);
     assert!(seen(&world, None, &ann).await.is_empty());
+    let digests = world.store.metadata_digests(ann.id).await.unwrap();
+    assert_eq!(digests.len(), 1, "what is not shared with her is not hers to notice");
+    let digests = world.store.metadata_digests(bob.id).await.unwrap();
+    assert_eq!(digests.iter().filter(|(mailbox, ..)| *mailbox == inbox).count(), 2);
+    set(&world, inbox, &bob, "/shared/comment", b"other").await;
+    assert_ne!(world.store.metadata_digests(bob.id).await.unwrap(), digests);
     let remove = vec![("/shared/comment".to_owned(), None), ("/private/none".to_owned(), None)];
     world.store.set_metadata(inbox, ann.id, remove).await.unwrap();
     assert_eq!(seen(&world, inbox, &ann).await, ["/private/comment=hers"]);

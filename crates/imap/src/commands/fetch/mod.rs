@@ -86,6 +86,21 @@ pub async fn run(
     Ok(Tagged::ok("Fetched"))
 }
 
+/// What NOTIFY tells of new messages (RFC 5465 §5.2): nothing is marked as seen by it.
+pub async fn tell_new(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    items: &[FetchItem],
+    places: &[u32],
+) -> Result<(), Fail> {
+    let plan = Plan { sets_seen: false, ..Plan::of(items.to_vec()) };
+    for slice in places.chunks(SLICE) {
+        // One that is gone again is not told of.
+        fetch_slice(connection, session, &plan, slice, &mut Shortfall::default()).await?;
+    }
+    Ok(())
+}
+
 /// RFC 7162 §3.2.6.
 async fn tell_vanished(
     connection: &mut Connection<'_>,
@@ -117,6 +132,10 @@ impl Plan {
         if fetch.modifiers.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {
             items.push(FetchItem::ModSeq); // RFC 7162 §3.1.4.1
         }
+        Plan::of(items)
+    }
+
+    fn of(items: Vec<FetchItem>) -> Plan {
         Plan {
             summary: items.iter().any(needs_summary),
             content: items.iter().any(needs_content),
