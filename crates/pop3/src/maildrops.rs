@@ -133,11 +133,11 @@ impl Maildrops for Store {
             .mailbox_by_name(account, "INBOX")
             .await?
             .ok_or_else(|| StoreError::Damaged("the account has no INBOX".to_owned()))?;
-        let (entries, _) = self.entries(inbox.id).await?;
-        let messages = entries.iter().map(|entry| ListedMessage {
-            uid: entry.uid,
-            size_octets: entry.size_octets,
-            seen: entry.flags.system.contains(SystemFlags::SEEN),
+        let outlines = self.outlines(inbox.id).await?;
+        let messages = outlines.into_iter().map(|outline| ListedMessage {
+            uid: outline.uid,
+            size_octets: outline.size_octets,
+            seen: outline.system.contains(SystemFlags::SEEN),
         });
         Ok(Listing {
             mailbox: inbox.id,

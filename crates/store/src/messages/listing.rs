@@ -1,6 +1,6 @@
 //! Reading entries: what a mailbox holds, and what happened in it since.
 
-use super::{Entry, Flags, MailboxChanges, MessageId, ModSeq, SystemFlags, Uid};
+use super::{Entry, Flags, MailboxChanges, MessageId, ModSeq, Outline, SystemFlags, Uid};
 use crate::engine::{Row, Tx, params};
 use crate::instant::{count, count32, timestamp};
 use crate::keywords::Keywords;
@@ -84,6 +84,18 @@ pub(super) async fn entries_of_in(
     };
     let mut names = Keywords::load(tx, state.account).await?;
     tx.rows(SQL, params![mailbox.0, uids], |row| entry(row, &mut names)).await
+}
+
+pub(super) async fn outlines_in(tx: &Tx, mailbox: MailboxId) -> Result<Vec<Outline>, StoreError> {
+    const SQL: &str = "SELECT uid, size_octets, flags FROM entries WHERE mailbox = ?1 ORDER BY uid";
+    tx.rows(SQL, params![mailbox.0], |row| {
+        Ok(Outline {
+            uid: Uid(count32(row.int(0)?)?),
+            size_octets: count(row.int(1)?)?,
+            system: system(row.int(2)?)?,
+        })
+    })
+    .await
 }
 
 pub(super) async fn entries_after_in(

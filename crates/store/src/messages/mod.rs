@@ -27,7 +27,8 @@ pub(crate) use expunge::drop_places;
 use expunge::{expunge_in, forget_in, long_lists};
 use flags::{StoreFlags, store_flags_in};
 use listing::{
-    changes_in, deleted_octets_in, entries_after_in, entries_in, entries_of_in, summaries_in,
+    changes_in, deleted_octets_in, entries_after_in, entries_in, entries_of_in, outlines_in,
+    summaries_in,
 };
 use transfer::Which;
 pub(crate) use transfer::{Transfer, transfer_in};
@@ -128,6 +129,17 @@ pub struct Entry {
     pub received_at: Timestamp,
     /// When it came into this mailbox (RFC 8514).
     pub saved_at: Timestamp,
+}
+
+/// The least of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outline {
+    /// Of the whole message.
+    pub size_octets: u64,
+    /// In this mailbox.
+    pub uid: Uid,
+    /// System flags.
+    pub system: SystemFlags,
 }
 
 /// A message to be added to a mailbox.
@@ -233,6 +245,12 @@ impl Store {
         let engine = &self.inner.engine;
         let asked = (mailbox, numbers(uids));
         engine.read(asked, |tx, (mailbox, uids)| Box::pin(entries_of_in(tx, *mailbox, uids))).await
+    }
+
+    /// All entries by UID, at one moment, as little of each as can be: 16 octets of memory a message.
+    pub async fn outlines(&self, mailbox: MailboxId) -> Result<Vec<Outline>, StoreError> {
+        let engine = &self.inner.engine;
+        engine.read(mailbox, |tx, mailbox| Box::pin(outlines_in(tx, *mailbox))).await
     }
 
     /// At most `limit` entries whose UIDs come after that one, in the order of UID: a mailbox of any size,

@@ -117,5 +117,13 @@ async fn a_mailbox_is_read_piece_by_piece(world: World) {
         pieces.push(piece.iter().map(|entry| entry.uid.0).collect::<Vec<_>>());
     }
     assert_eq!(pieces, [vec![1, 3], vec![4, 5]]);
+    let (entries, _) = world.store.entries(inbox).await.unwrap();
+    let outline = |entry: &Entry| Outline {
+        uid: entry.uid,
+        size_octets: entry.size_octets,
+        system: entry.flags.system,
+    };
+    let all: Vec<Outline> = entries.iter().map(outline).collect();
+    assert_eq!(world.store.outlines(inbox).await.unwrap(), all);
     assert!(world.store.entries_after(MailboxId(99_999), Uid(0), 2).await.unwrap().is_empty());
 }

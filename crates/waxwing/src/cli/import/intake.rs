@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use waxwing_message::{Message, Summary};
 use waxwing_migrate::print::{self, Content};
@@ -180,6 +180,8 @@ pub struct Intake {
     outcome: Outcome,
     /// The transaction that is on its way.
     adding: Option<JoinHandle<Result<Added>>>,
+    /// Parsing and packing at once: more threads than processors only take memory.
+    processors: Arc<Semaphore>,
 }
 
 /// What became of a load.
@@ -207,6 +209,9 @@ impl Intake {
             progress,
             outcome: Outcome::default(),
             adding: None,
+            processors: Arc::new(Semaphore::new(
+                std::thread::available_parallelism().map_or(2, usize::from),
+            )),
         }
     }
 
@@ -322,7 +327,12 @@ impl Intake {
         let mut working: Vec<(Entering, JoinHandle<Result<Packed>>)> = Vec::new();
         for entering in unknown {
             let (store, spool) = (self.store.clone(), entering.arrived.spool.clone());
-            working.push((entering, tokio::spawn(async move { pack(&store, spool).await })));
+            let processors = self.processors.clone();
+            let packing = tokio::spawn(async move {
+                let _turn = processors.acquire_owned().await?;
+                pack(&store, spool).await
+            });
+            working.push((entering, packing));
         }
         let (mut load, mut present) = (Load::default(), Vec::new());
         for (entering, packed) in working {
