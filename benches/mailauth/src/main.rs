@@ -3,6 +3,7 @@
 //! | scenario | what is done |
 //! |---|---|
 //! | verify | the message is read from memory, and its one DKIM signature verified |
+//! | all | the same, and SPF of its reverse-path and DMARC of its author, both with records of one term |
 //! | sign | two signatures, Ed25519 and RSA-2048, for one message, the body hashed |
 //! | ARC | a chain of 1 and of 3 sets is validated |
 //!
@@ -10,7 +11,8 @@
 //! parsed already; ours holds the texts, as the resolver's cache does, and keys that were read stand in a
 //! `KeyCache`. Of three ARC sets mail-auth verifies the last message signature and all seals; ours also
 //! verifies the older message signatures, which tell who changed the message last: six signatures
-//! beside four. Rounds alternate, and what is printed is the median of the rounds.
+//! beside four, some 15 µs each, which is the whole difference. (Where a list has changed the body, the
+//! hash of it says so, and no signature before is verified.) Rounds alternate, and what is printed is the median of the rounds.
 
 mod ours;
 mod peer;
@@ -51,8 +53,7 @@ fn main() {
     );
     row(rounds, "validate ARC, 1 set", || ours.arc(&scene.arc_1), || peer.arc(&scene.arc_1));
     row(rounds, "validate ARC, 3 sets", || ours.arc(&scene.arc_3), || peer.arc(&scene.arc_3));
-    // SPF + DKIM + DMARC together stands here once `spf` and `dmarc` are in the crate:
-    // row(rounds, "SPF + DKIM + DMARC", || ours.all(&scene.rsa), || peer.all(&scene.rsa));
+    row(rounds, "SPF + DKIM + DMARC, RSA-2048", || ours.all(&scene.rsa), || peer.all(&scene.rsa));
 }
 
 /// Ours alone, for a profiler: `profile rsa`.
@@ -62,6 +63,7 @@ fn profile(name: &str) {
     let run = || match name {
         "rsa" => ours.verify(&scene.rsa),
         "ed25519" => ours.verify(&scene.ed25519),
+        "all" => ours.all(&scene.rsa),
         "sign" => ours.sign(&scene.plain),
         "arc1" => ours.arc(&scene.arc_1),
         _ => ours.arc(&scene.arc_3),

@@ -1,5 +1,7 @@
 //! The messages and keys that both sides work on.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use jiff::Timestamp;
 use waxwing_dns::Resolve;
 use waxwing_mailauth::arc::seal;
@@ -9,6 +11,15 @@ use waxwing_message::trace::header_end;
 
 use crate::now_or_never;
 use crate::ours::Texts;
+
+/// Who sent it, and from where.
+pub const SENDER: &str = "joe@example.org";
+pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// What their domain says beside its keys. Above it there is nothing.
+pub const RECORDS: [(&str, &str); 2] = [
+    ("example.org", "v=spf1 ip4:192.0.2.0/24 -all"),
+    ("_dmarc.example.org", "v=DMARC1; p=reject; rua=mailto:dmarc@example.org"),
+];
 
 /// What stands in the way of nobody: messages that both sides find good.
 pub struct Scene {

@@ -62,6 +62,11 @@ impl Token {
         let key = key(&text);
         Token { text, key }
     }
+
+    /// Whether it is a word of the text, or two; all others have a kind before a colon.
+    pub fn is_of_the_text(&self) -> bool {
+        !self.text.contains(':')
+    }
 }
 
 fn key(text: &str) -> [u8; 8] {

@@ -82,6 +82,13 @@ impl Signature {
         };
         Signature { place, said, terms, body }
     }
+
+    /// Whether the body is what was signed, as far as its hash says.
+    pub fn body_holds(&self, hashes: &BodyHashes) -> bool {
+        let (Ok(terms), Some(body)) = (&self.terms, self.body) else { return false };
+        let body = hashes.get(body);
+        body.hash == terms.body_hash && terms.length.is_none_or(|length| length <= body.octets)
+    }
 }
 
 impl Default for Verifier {

@@ -45,6 +45,9 @@ use listen::{Gate, Port, Service};
 const FAREWELL: Duration = Duration::from_secs(35);
 /// How often old journeys are looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+/// How long a sender that was greylisted need not wait again: more than a month, since some write once
+/// in a month.
+const GREYLISTED_FOR: Duration = Duration::from_secs(36 * 24 * 3_600);
 /// How often certificate files are looked at for a change.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 
@@ -80,7 +83,7 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     let (background, until) = (store.clone(), stopped.clone());
     tasks.spawn(async move { background.run_background(until).await });
     let (journeys, until) = (store.clone(), stopped.clone());
-    tasks.spawn(forget_journeys(journeys, config.limits.keep_journeys.0, until));
+    tasks.spawn(forget_old(journeys, config.limits.keep_journeys.0, until));
     let Signals { terminate, interrupt, hang_up } = signals;
     let keeper =
         tokio::spawn(keep_certificates(config.clone(), certificates, tokens, more, hang_up));
@@ -114,19 +117,19 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     }
 }
 
-/// Forgets journeys that ended long ago, once an hour.
-async fn forget_journeys(store: Store, keep: Duration, mut stop: watch::Receiver<bool>) {
+/// Forgets once an hour what was kept for long enough: journeys, and who was asked to come again.
+async fn forget_old(store: Store, keep: Duration, mut stop: watch::Receiver<bool>) {
     loop {
-        let before = jiff::Timestamp::now().saturating_sub(
-            jiff::SignedDuration::try_from(keep).unwrap_or(jiff::SignedDuration::MAX),
-        );
-        match before.map(|before| store.forget_journeys(before)) {
-            Ok(forgetting) => {
-                if let Err(error) = forgetting.await {
-                    warn!("old journeys were not forgotten: {error}");
-                }
-            }
-            Err(error) => warn!("old journeys were not forgotten: {error}"),
+        let now = jiff::Timestamp::now();
+        let before = |span| {
+            let span = jiff::SignedDuration::try_from(span).unwrap_or(jiff::SignedDuration::MAX);
+            now.saturating_sub(span).unwrap_or(jiff::Timestamp::MIN)
+        };
+        if let Err(error) = store.forget_journeys(before(keep)).await {
+            warn!("old journeys were not forgotten: {error}");
+        }
+        if let Err(error) = store.forget_greylisted(before(GREYLISTED_FOR)).await {
+            warn!("the greylist was not cleared: {error}");
         }
         tokio::select! {
             () = tokio::time::sleep(FORGET_EVERY) => {}
