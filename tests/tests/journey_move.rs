@@ -130,6 +130,9 @@ fn an_mbox_that_python_wrote_comes_once_and_goes_back() {
     let out =
         server.cli_json(&["export", ALICE, "mbox", folder.to_str().unwrap(), "--mailbox", "old"]);
     assert_eq!(out["exported"], 40);
+    let mode = std::fs::metadata(folder.join("old.mbox")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&mode.permissions());
+    assert_eq!(mode & 0o077, 0, "mail is its owner's only");
     let (written, exported) =
         (read_by_python("mbox", &file), read_by_python("mbox", &folder.join("old.mbox")));
     assert_eq!(written, exported);
@@ -472,6 +475,40 @@ fn a_server_that_disconnects_is_asked_again_from_there() {
     // In clear text only to this machine.
     let far = import_imap(&server, &ground, ALICE, "x", "secret", &["192.0.2.1", "--tls", "none"]);
     assert!(far.fails().text().contains("seen on the way"));
+}
+
+/// Types the password once it is asked for, on a terminal, and shows what was seen there.
+const AT_A_TERMINAL: &str = "
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+seen, asked = b'', False
+while True:
+    try:
+        piece = os.read(terminal, 4096)
+    except OSError:
+        break
+    seen += piece
+    if b'Password of' in seen and b': ' in seen and not asked:
+        asked = True
+        os.write(terminal, sys.argv[1].encode() + b'\\n')
+print(seen.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+";
+
+#[test]
+fn a_password_is_asked_for_and_not_shown() {
+    let (server, ground) = wax();
+    let mut command = Command::new(tool("python3", "python3"));
+    command.args(["-c", AT_A_TERMINAL, &password("alice")]).arg(binary());
+    command.arg("import").arg("--config").arg(server.config());
+    command.args(["amy@wax.test", "imap", &server.at("imaps").to_string(), "--login", ALICE]);
+    command.arg("--roots").arg(&ground.authority.root);
+    let seen = run(command, b"", PATIENCE).ok().out();
+    assert!(seen.contains("Password of alice@wax.test at"), "{seen}");
+    assert!(seen.contains("Imported 0 messages"), "{seen}");
+    assert!(!seen.contains(&password("alice")), "{seen}");
 }
 
 #[test]

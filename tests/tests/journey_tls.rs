@@ -115,6 +115,39 @@ fn acme_brings_a_certificate_that_clients_trust() {
 }
 
 #[test]
+fn acme_certifies_the_names_under_which_mail_programs_ask() {
+    let ground = Ground::new();
+    let pebble = pebble(&ground);
+    let root = ground.folder.path().join("pebble-root.pem");
+    let fetched = curl(&ground, &format!("{}/roots/0", pebble.management), &[]).ok();
+    std::fs::write(&root, fetched.stdout).unwrap();
+    let mut setup = ground.setup("wax.test", 1);
+    let ip = setup.ip;
+    // One of the names leads nowhere yet: the others have their certificate all the same.
+    let zone = format!("@ MX 10 mx\nmx A {ip}\nautoconfig CNAME mx\nautodiscover CNAME mx\n");
+    ground.names.zone("wax.test", &zone);
+    setup.listen.insert("http", 2080);
+    setup.listen.insert("https", 2443);
+    setup.dns.push("[autoconfig]".to_owned());
+    setup.tls = vec![format!(
+        "acme = {{ email = \"postmaster@wax.test\", directory = \"{}\", root = {:?} }}",
+        pebble.directory, ground.authority.root
+    )];
+    let server = Server::start(setup);
+    let ask = |host: &str| {
+        let mut command = Command::new(tool("curl", "curl"));
+        command.args(["--silent", "--max-time", "20", "--cacert"]).arg(&root);
+        command.args(["--resolve", &format!("{host}:2443:{ip}")]);
+        command.arg(format!("https://{host}:2443/mail/config-v1.1.xml?emailaddress={ALICE}"));
+        run(command, b"", Duration::from_secs(60))
+    };
+    for host in ["autoconfig.wax.test", "autodiscover.wax.test", "mx.wax.test"] {
+        until(Duration::from_secs(60), host, || ask(host).out().contains("<clientConfig"));
+    }
+    assert_ne!(ask("ua-auto-config.wax.test").code, 0, "{}", server.log());
+}
+
+#[test]
 fn without_its_authority_the_server_still_serves_and_says_why() {
     let ground = Ground::new();
     let mut setup = ground.setup("wax.test", 1);

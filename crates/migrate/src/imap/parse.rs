@@ -197,7 +197,9 @@ impl<'a> Scan<'a> {
             self.take(end + 1);
             self.blank();
         }
-        Some((status, code, String::from_utf8_lossy(self.rest).into_owned()))
+        // It will be shown to people, and must not steer their terminal.
+        let text = String::from_utf8_lossy(self.rest).replace(char::is_control, "\u{fffd}");
+        Some((status, code, text))
     }
 
     fn list(&mut self) -> Option<Response> {
@@ -358,6 +360,10 @@ mod tests {
                 text: "wrong".into()
             }
         );
+        let Some(Response::Status { text, .. }) = Response::parse(b"* BYE \x1b[2Jx") else {
+            panic!()
+        };
+        assert_eq!(text, "\u{fffd}[2Jx");
         assert_eq!(Response::parse(b"* 3 EXISTS"), Some(Response::Exists(3)));
         assert_eq!(Response::parse(b"+ "), Some(Response::Continue(Vec::new())));
         assert_eq!(Response::parse(b"* FLAGS (\\Seen)"), Some(Response::Other));

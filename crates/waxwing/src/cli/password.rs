@@ -66,8 +66,9 @@ pub fn of_another_server(
     } else {
         let stdin = std::io::stdin();
         let _unseen = stdin.is_terminal().then(|| {
+            let unseen = Unseen::begin();
             eprint!("Password of {login} at {host}: ");
-            Unseen::begin()
+            unseen
         });
         stdin.lock().read_line(&mut text).context("reading the password")?;
     }

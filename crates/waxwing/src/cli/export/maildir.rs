@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use waxwing_migrate::maildir::{self, Keywords};
 use waxwing_store::{Entry, Mailbox};
 
-use super::mbox::make_folder;
+use super::mbox::{make_file, make_folder};
 
 /// The Maildir.
 pub struct Maildir {
@@ -93,8 +93,7 @@ impl Maildir {
             return Ok(true);
         }
         let draft = open.folder.join("tmp").join(&unique);
-        let file =
-            File::create(&draft).with_context(|| format!("cannot write {}", draft.display()))?;
+        let file = make_file(&draft)?;
         let out = BufWriter::with_capacity(64 * 1024, file);
         let received_at = SystemTime::from(entry.received_at);
         open.message =

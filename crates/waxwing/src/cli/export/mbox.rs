@@ -43,8 +43,7 @@ impl Folder {
         }
         make_folder(&folder)?;
         let draft = folder.join(format!(".{last}.mbox.part"));
-        let file =
-            File::create(&draft).with_context(|| format!("cannot write {}", draft.display()))?;
+        let file = make_file(&draft)?;
         let out = BufWriter::with_capacity(256 * 1024, file);
         self.file = Some(Draft { out, draft, path, message_at: 0, writer: None, text: Vec::new() });
         Ok(())
@@ -105,4 +104,11 @@ pub fn make_folder(folder: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("cannot make {}", folder.display()))
+}
+
+/// A file that only its owner may read.
+pub fn make_file(path: &Path) -> Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+    made.with_context(|| format!("cannot write {}", path.display()))
 }

@@ -112,6 +112,8 @@ impl Reading {
             self.uid_validity = Some(opened.uid_validity);
             let mark = outlet.store.import_mark(outlet.account, source).await;
             self.uid = mark.map_err(|error| Break::Here(error.into()))?.map_or(0, |uid| uid.0);
+            // A server without UIDVALIDITY does not promise that UIDs stay: all is looked at each time.
+            self.whole &= opened.uid_validity != 0;
             self.highest = self.uid;
         }
         let mut next = first_after(session, self.uid, opened.exists).await?;

@@ -16,6 +16,7 @@ use waxwing_migrate::names;
 use waxwing_store::{Role, Spool, Store};
 use zeroize::Zeroizing;
 
+use super::super::super::print;
 use super::super::intake::MESSAGE_OCTETS_MAX;
 use super::Tls;
 use crate::serve::connect;
@@ -30,6 +31,8 @@ const TEXT_OCTETS_MAX: usize = 1 << 20;
 const LITERALS_MAX: usize = 64;
 /// Responses to LIST.
 const MAILBOXES_MAX: usize = 10_000;
+/// Responses after a command: a server that never comes to an end is let go.
+const RESPONSES_MAX: u32 = 200_000;
 
 /// Why nothing came of it.
 #[derive(Debug)]
@@ -120,6 +123,8 @@ pub struct Session {
     stream: BufReader<Box<dyn Stream>>,
     capabilities: Vec<String>,
     tag: u32,
+    /// Responses since the last command.
+    responses: u32,
 }
 
 impl Session {
@@ -189,7 +194,7 @@ impl Session {
 
     fn on(stream: Box<dyn Stream>) -> Session {
         let stream = BufReader::with_capacity(64 * 1024, stream);
-        Session { stream, capabilities: Vec::new(), tag: 0 }
+        Session { stream, capabilities: Vec::new(), tag: 0, responses: 0 }
     }
 
     async fn greeting(&mut self, may_be_logged_in: bool) -> Result<(), Fail> {
@@ -307,7 +312,7 @@ impl Session {
                 let Some(ours) = names::ours(&name, separator, &prefix) else { return };
                 let role = attributes.iter().find_map(|a| names::role_of_attribute(a));
                 let wire = String::from_utf8_lossy(&wire).into_owned();
-                all.push(Listed { name, wire, ours, role });
+                all.push(Listed { name: print::clean(&name), wire, ours, role });
             })
             .await?;
         match end.ok {
@@ -392,6 +397,7 @@ impl Session {
 
     async fn send(&mut self, line: &str) -> Result<String, Fail> {
         self.tag += 1;
+        self.responses = 0;
         let tag = format!("a{}", self.tag);
         let text = Zeroizing::new(format!("{tag} {line}\r\n"));
         let stream = self.stream.get_mut();
@@ -431,6 +437,10 @@ impl Session {
     /// are small.
     async fn response(&mut self, store: Option<&Store>) -> Result<(Response, Vec<Literal>), Fail> {
         let (mut text, mut literals) = (Vec::new(), Vec::new());
+        self.responses += 1;
+        if self.responses > RESPONSES_MAX {
+            return Err(lost("its answer does not come to an end"));
+        }
         loop {
             self.line(&mut text).await?;
             let Some(octets) = imap::literal_mark(&text) else { break };
@@ -439,7 +449,7 @@ impl Session {
             }
             literals.push(Literal { octets, kept: self.literal(octets, store).await? });
         }
-        let shown = || String::from_utf8_lossy(&text[..text.len().min(100)]).into_owned();
+        let shown = || print::clean(&String::from_utf8_lossy(&text[..text.len().min(100)]));
         let response = Response::parse(&text);
         Ok((
             response.ok_or_else(|| lost(format!("it says what is no IMAP: {}", shown())))?,
