@@ -14,6 +14,8 @@ mod http;
 pub mod listen;
 pub mod process;
 pub mod road;
+#[allow(dead_code, reason = "rooms to come read more of a request than the two so far")]
+mod router;
 mod sieve;
 mod smtp;
 pub mod sts;
@@ -37,6 +39,7 @@ use waxwing_store::Store;
 
 use crate::config::Config;
 use listen::{Gate, Port, Service};
+use router::Router;
 
 /// How long open sessions and deliveries may take to end when we are told to stop.
 /// Longer than delivery's own grace, so that what a remote has taken is settled.
@@ -261,17 +264,15 @@ impl Desks {
         let desk = |settings| {
             Arc::new(smtp::Desk::new(settings, reception.clone(), store.clone(), acceptor.clone()))
         };
+        let rooms =
+            Router::default().with(Some(tokens.clone())).with(sts::Hosted::new(config, store));
         Desks {
             mx: desk(road::mx_settings(config)),
             submission: desk(road::submission_settings(config)),
             lmtp: desk(road::lmtp_settings(config)),
             access: Arc::new(access::Desk::new(config, store.clone(), acceptor.clone())),
             sieve: Arc::new(sieve::Desk::new(config, store.clone(), acceptor.clone())),
-            http: Arc::new(http::Desk::new(
-                acceptor.clone(),
-                tokens.clone(),
-                sts::Hosted::new(config, store),
-            )),
+            http: Arc::new(http::Desk::new(acceptor.clone(), rooms)),
         }
     }
 }
@@ -324,7 +325,9 @@ async fn serve_one(
             desks.access.pop3(stream, peer, service.implicit_tls(), stop).await
         }
         Service::Sieve => desks.sieve.serve(stream, peer, stop).await,
-        Service::Http | Service::Https => desks.http.serve(stream, service.implicit_tls()).await,
+        Service::Http | Service::Https => {
+            desks.http.serve(stream, peer.ip(), service.implicit_tls()).await;
+        }
     }
 }
 
