@@ -122,6 +122,7 @@ impl Setup {
             "sieve",
             "lmtp",
             "http",
+            "https",
         ];
         for service in services {
             let list = match self.listen.get(service) {

@@ -4,6 +4,7 @@ mod accept;
 mod accounts;
 mod blobs;
 mod crash;
+mod logins;
 mod mailboxes;
 mod messages;
 mod model;

@@ -20,7 +20,7 @@ async fn opening_again_finds_everything(world: World) {
     let again = world.second().await;
     assert_eq!(again.entries(inbox).await.unwrap().0.len(), 1);
     assert_eq!(world.count("SELECT version FROM schema_version").await, 3);
-    again.login("bob@wing.test", "secret").await.unwrap();
+    again.login(&visitor(), "PLAIN", "bob@wing.test", "secret").await.unwrap();
 }
 
 async fn two_open_a_new_database_at_once(world: World) {
@@ -38,9 +38,9 @@ async fn two_open_a_new_database_at_once(world: World) {
     a.create_domain("wing.test").await.unwrap();
     assert_eq!(b.domains().await.unwrap().len(), 1);
     // One secret for all.
-    let keys = a.scram_keys("x@y.test").await.unwrap().1;
-    assert!(keys == b.scram_keys("x@y.test").await.unwrap().1);
-    assert!(keys == c.scram_keys("x@y.test").await.unwrap().1);
+    let keys = a.scram(&visitor(), "x@y.test").await.unwrap().1;
+    assert!(keys == b.scram(&visitor(), "x@y.test").await.unwrap().1);
+    assert!(keys == c.scram(&visitor(), "x@y.test").await.unwrap().1);
 }
 
 async fn a_newer_schema_is_refused(world: World) {
@@ -104,12 +104,12 @@ async fn older_databases_are_brought_up_to_date(world: World) {
         let at = address("bob@wing.test");
         let bob = store.account_by_address(&at).await.unwrap().expect("still there");
         let inbox = store.mailbox_by_name(bob.id, "INBOX").await.unwrap().expect("still there");
-        assert_eq!(inbox.uid_validity.0, 1000);
+        assert_eq!(inbox.uid_validity, 1000);
         assert_eq!(append(&store, inbox.id, &mail("new", "x")).await, Uid(7));
         let deposits = vec![deposit(&store, &bob, &mail("delivered", "x")).await];
         store.accept(Acceptance { deposits, ..acceptance() }).await.unwrap();
         store.set_password(&at, "secret").await.unwrap();
-        store.login("bob@wing.test", "secret").await.unwrap();
+        store.login(&visitor(), "PLAIN", "bob@wing.test", "secret").await.unwrap();
         assert_eq!(columns(&url).await, columns(&world.url).await, "from {version}");
     }
 }

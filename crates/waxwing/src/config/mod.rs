@@ -65,6 +65,17 @@ pub struct Config {
     pub limits: Limits,
     /// The MTA-STS policy of our own domains (RFC 8461); shown when this section is there.
     pub mta_sts: Option<MtaSts>,
+    /// Access tokens for mail programs (RFC 6749); given out when this section is there.
+    pub oauth: Option<OAuth>,
+}
+
+/// `[oauth]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OAuth {
+    /// Where programs and browsers find us: `https://` and a host, perhaps with a port; by default
+    /// `hostname`.
+    pub issuer: Option<String>,
 }
 
 fn default_data() -> PathBuf {
@@ -107,7 +118,8 @@ pub struct Listen {
     pub lmtp: Vec<SocketAddr>,
     /// HTTP, to answer ACME's challenges (RFC 8555 §8.3). Only with ACME; then port 80 by default.
     pub http: Option<Vec<SocketAddr>>,
-    /// HTTPS, to show our MTA-STS policy. Only with `[mta-sts]`; then port 443 by default.
+    /// HTTPS, for our MTA-STS policy and the login pages. With `[mta-sts]` or `[oauth]` port 443 by
+    /// default.
     pub https: Option<Vec<SocketAddr>>,
 }
 
@@ -415,7 +427,8 @@ impl Config {
         if config.tls.acme.is_some() && config.listen.http.is_none() {
             config.listen.http = Some(vec![SocketAddr::new(IpAddr::from([0u16; 8]), 80)]);
         }
-        if config.mta_sts.is_some() && config.listen.https.is_none() {
+        let pages = config.mta_sts.is_some() || config.oauth.is_some();
+        if pages && config.listen.https.is_none() {
             config.listen.https = Some(vec![SocketAddr::new(IpAddr::from([0u16; 8]), 443)]);
         }
         config.check().map_err(|wrong| report::from_check(text, path, wrong))?;
@@ -459,6 +472,15 @@ impl Config {
                     "{addr} is reachable by others, and LMTP trusts whoever connects: use a loopback address"
                 ),
             ));
+        }
+        // RFC 8414 §2: no query, no fragment; here no path either, since others are told of it too.
+        let is_origin = |issuer: &str| {
+            let host = issuer.strip_prefix("https://").unwrap_or_default();
+            let host = host.trim_end_matches('/');
+            !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', '"'])
+        };
+        if self.oauth.as_ref().and_then(|o| o.issuer.as_deref()).is_some_and(|i| !is_origin(i)) {
+            return Err(report::Wrong::at("issuer", "write https:// and a host, nothing more"));
         }
         if self.outbound.retry.is_empty() {
             return Err(report::Wrong::at("retry", "give at least one pause, such as [\"5m\"]"));
@@ -564,6 +586,17 @@ mod tests {
         let text =
             error("hostname = 'a.example'\n[tls]\nself-signed = true\n[mta-sts]\nmode = 'on'\n");
         assert!(text.contains("waxwing.toml:5"), "{text}");
+    }
+
+    #[test]
+    fn tokens_bring_https_with_them() {
+        let text = "hostname = 'mail.example.org'\n[tls]\nself-signed = true\n[oauth]\n";
+        let config = Config::parse(text, Path::new("x")).unwrap();
+        assert_eq!(config.listen.https.unwrap(), ["[::]:443".parse().unwrap()]);
+        for wrong in ["http://a.example", "https://", "https://a.example/path", "a.example"] {
+            let text = error(&format!("{text}issuer = '{wrong}'\n"));
+            assert!(text.contains("waxwing.toml:5"), "{text}");
+        }
     }
 
     #[test]

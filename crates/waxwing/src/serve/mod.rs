@@ -12,9 +12,9 @@ pub mod acme;
 pub mod connect;
 mod http;
 pub mod listen;
+mod oauth;
 pub mod process;
 pub mod road;
-#[allow(dead_code, reason = "rooms to come read more of a request than the two so far")]
 mod router;
 mod sieve;
 mod smtp;
@@ -264,8 +264,10 @@ impl Desks {
         let desk = |settings| {
             Arc::new(smtp::Desk::new(settings, reception.clone(), store.clone(), acceptor.clone()))
         };
-        let rooms =
-            Router::default().with(Some(tokens.clone())).with(sts::Hosted::new(config, store));
+        let rooms = Router::default()
+            .with(Some(tokens.clone()))
+            .with(sts::Hosted::new(config, store))
+            .with(oauth::OAuth::new(config, store));
         Desks {
             mx: desk(road::mx_settings(config)),
             submission: desk(road::submission_settings(config)),
