@@ -5,6 +5,7 @@
 //! when nothing is left to read ([`Connection::fill`]), so that the answers to pipelined commands
 //! leave together. A connection that waits gives its buffers back.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -27,6 +28,8 @@ pub enum Lost {
     Silent,
     /// The server is being stopped.
     Stopping,
+    /// What the client was let in with opens the door no longer.
+    Ended,
 }
 
 /// Sent when this much waits.
@@ -47,6 +50,8 @@ pub struct Connection<'s> {
     write_timeout: Duration,
     /// Whatever is sent must be taken by then, too.
     pub write_by: Option<Instant>,
+    /// Ready when the client may stay no longer.
+    pub until: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// COMPRESS is active.
     deflate: Option<Box<Deflate>>,
 }
@@ -59,8 +64,17 @@ impl<'s> Connection<'s> {
         write_timeout: Duration,
     ) -> Connection<'s> {
         let (input, out) = (Vec::new(), Out::default());
-        let (write_by, deflate) = (None, None);
-        Connection { stream, input, used: 0, out, stop, write_timeout, write_by, deflate }
+        Connection {
+            stream,
+            input,
+            used: 0,
+            out,
+            stop,
+            write_timeout,
+            write_by: None,
+            until: None,
+            deflate: None,
+        }
     }
 
     /// From here on both directions are compressed (RFC 4978). What waits is sent before.
@@ -108,13 +122,17 @@ impl<'s> Connection<'s> {
             if self.unpack()? {
                 return Ok(());
             }
-            let Connection { stream, input, stop, deflate, .. } = self;
+            let Connection { stream, input, stop, deflate, until, .. } = self;
             let into = deflate.as_mut().map_or(&mut *input, |deflate| &mut deflate.received);
             into.reserve(READ_LEAST);
             let read = tokio::select! {
                 biased;
                 read = stream.read_buf(into) => read,
                 () = stopped(stop) => return Err(Lost::Stopping),
+                () = ended(until) => {
+                    self.until = None;
+                    return Err(Lost::Ended);
+                }
                 () = tokio::time::sleep_until(deadline) => return Err(Lost::Silent),
             };
             match read {
@@ -201,6 +219,14 @@ impl<'s> Connection<'s> {
             }
             self.fill(deadline).await?;
         }
+    }
+}
+
+/// Waits until the client may stay no longer; for ever where nobody has logged in.
+async fn ended(until: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
+    match until {
+        Some(until) => until.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -11,12 +11,13 @@
 //! in [`commands`]. What a command leaves behind for the client to hear is told before its tagged
 //! response ([`crate::news`]).
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use waxwing_store::{AccountId, Store};
+use waxwing_store::{AccountId, Pass, Protocol, Store, Visitor};
 
 use crate::access::Act;
 use crate::commands;
@@ -35,8 +36,10 @@ const MAX_COMMAND_OCTETS: usize = 64 * 1024;
 /// The same before the login, where nobody needs much.
 const MAX_COMMAND_OCTETS_BEFORE_LOGIN: usize = 16 * 1024;
 
-/// For so long an account that was seen enabled is taken to be.
-const ENABLED_FOR: Duration = Duration::from_secs(10);
+/// For so long a client that was seen to be welcome is taken to be.
+const WELCOME_FOR: Duration = Duration::from_secs(10);
+/// What a client hears that is not.
+const ENDED: &str = "* BYE What you logged in with is no longer valid: log in again\r\n";
 
 /// How [`serve`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +63,10 @@ pub struct Session {
     pub(crate) wrong_logins: u32,
     /// From the first greeting on, TLS or not: nothing that a client says gains it more time.
     login_deadline: Instant,
-    /// When the account was last seen to be enabled.
-    enabled_at: Instant,
+    /// Where the client is.
+    address: IpAddr,
+    /// What it was let in with, and when that was last seen to hold.
+    stay: Option<(Pass, Instant)>,
     bad_commands: u32,
     greeted: bool,
 }
@@ -107,10 +112,17 @@ impl Session {
             notify: None,
             wrong_logins: 0,
             login_deadline,
-            enabled_at: Instant::now(),
+            address: Ipv4Addr::UNSPECIFIED.into(),
+            stay: None,
             bad_commands: 0,
             greeted: false,
         }
+    }
+
+    /// The same, from there.
+    pub fn from_address(mut self, address: IpAddr) -> Session {
+        self.address = address;
+        self
     }
 
     /// The account, for commands of the authenticated state.
@@ -140,24 +152,35 @@ impl Session {
         matches!(self.state, State::Authenticated(_) | State::Selected(..))
     }
 
-    /// Whether the account is still there and enabled, which the store is asked now and then. When
-    /// it is not, the client is told so, and the session is over.
-    ///
-    /// Not here: a changed password, which lets sessions that have logged in before stay.
+    /// Who is at the other end, for the door.
+    pub(crate) fn visitor(&self) -> Visitor {
+        Visitor { protocol: Protocol::Imap, address: self.address, tls: self.tls.is_some() }
+    }
+
+    /// Somebody was let in with this.
+    pub(crate) fn begin_stay(&mut self, pass: Pass) {
+        self.stay = Some((pass, Instant::now()));
+    }
+
+    /// Whether what the client was let in with still opens the door, which the store is asked now and
+    /// then. When it does not, the client is told so, and the session is over.
     pub(crate) async fn may_stay(&mut self, connection: &mut Connection<'_>) -> bool {
-        let Ok(account) = self.account() else { return true };
-        if self.enabled_at.elapsed() < ENABLED_FOR {
+        if !self.is_logged_in() {
             return true;
         }
-        match self.store.account(account).await {
-            Ok(Some(account)) if !account.disabled => self.enabled_at = Instant::now(),
-            Ok(_) => {
-                connection.out.raw("* BYE This account is disabled\r\n");
+        let Some((pass, seen_at)) = &mut self.stay else { return true };
+        if seen_at.elapsed() < WELCOME_FOR {
+            return true;
+        }
+        match self.store.pass_holds(pass).await {
+            Ok(true) => *seen_at = Instant::now(),
+            Ok(false) => {
+                connection.out.raw(ENDED);
                 self.state = State::Logout;
                 return false;
             }
             // Whatever the client wants will fail by itself.
-            Err(error) => tracing::warn!(%error, "whether an account is enabled is not known"),
+            Err(error) => tracing::warn!(%error, "whether a session may stay is not known"),
         }
         true
     }
@@ -225,6 +248,10 @@ async fn serve_stream(
             Err(Lost::Gone) => return Ended::Closed,
             Err(Lost::Silent) => {
                 connection.out.raw("* BYE Silent for too long\r\n");
+                break;
+            }
+            Err(Lost::Ended) => {
+                connection.out.raw(ENDED);
                 break;
             }
             Err(Lost::Stopping) => {

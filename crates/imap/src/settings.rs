@@ -11,6 +11,8 @@ pub struct Settings {
     pub host_name: String,
     /// Logging in is allowed without TLS. Otherwise LOGINDISABLED is announced (RFC 9051 §6.2.3).
     pub plaintext_login: bool,
+    /// Access tokens are given out here: OAUTHBEARER and XOAUTH2 are offered under TLS.
+    pub tokens: bool,
     /// STARTTLS is possible on connections that are not encrypted.
     pub starttls: bool,
     /// The largest message that APPEND takes (RFC 7889 APPENDLIMIT).
@@ -35,6 +37,7 @@ impl Settings {
         Settings {
             host_name: host_name.into(),
             plaintext_login: false,
+            tokens: false,
             starttls: true,
             max_message_octets: 50 * 1024 * 1024,
             login_timeout: Duration::from_secs(120),

@@ -23,7 +23,7 @@ pub mod session;
 pub mod wire;
 
 pub use scripts::{Answer, Listed, Request, Scripts, perform};
-pub use session::{Action, Session, Settings, Unavailable};
+pub use session::{Action, Refusal, Session, Settings};
 
 /// Entry points for fuzzing: octets in, no panic out.
 #[doc(hidden)]
@@ -42,6 +42,7 @@ pub mod fuzzing {
                     Action::StartTls => session.tls_established(None),
                     Action::Nonce => session.answer_nonce([7; 18]),
                     Action::CheckPassword { .. } => session.answer_password(Ok(true)),
+                    Action::CheckToken { .. } => session.answer_token(Ok(Some("u".into()))),
                     Action::NeedKeys { .. } => session.answer_password(Ok(false)),
                     Action::Request(_) => session.answer(Answer::Done),
                     Action::Close => return,

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use waxwing_managesieve::{
-    Action, Answer, Listed, Scripts, Session, Settings, Unavailable, fuzzing, perform,
+    Action, Answer, Listed, Refusal, Scripts, Session, Settings, fuzzing, perform,
 };
 use waxwing_sasl::{ClientExchange, ClientStep, Mechanism, ScramKeys};
 
@@ -98,11 +98,12 @@ fn drive(session: &mut Session, store: &Memory) -> bool {
             Action::StartTls => session.tls_established(None),
             Action::Nonce => session.answer_nonce([7; 18]),
             Action::CheckPassword { login, .. } if login == "slow" => {
-                session.answer_password(Err(Unavailable));
+                session.answer_password(Err(Refusal::Later));
             }
             Action::CheckPassword { login, password } => {
                 session.answer_password(Ok(login == "user" && *password == "secret"));
             }
+            Action::CheckToken { .. } => session.answer_token(Ok(None)),
             Action::NeedKeys { .. } => session.answer_keys(Ok(keys())),
             Action::Request(request) => session.answer(now(perform(store, request))),
             Action::Close => return false,

@@ -6,6 +6,7 @@
 //!
 //! Not here: what a line means.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -32,6 +33,8 @@ pub(crate) enum Lost {
     Idle,
     /// This server stops.
     Shutdown,
+    /// What the client logged in with holds no longer.
+    Ended,
     /// The store failed in the middle of a message: only an end without the dot can say so.
     Broken,
 }
@@ -54,6 +57,8 @@ pub(crate) struct Connection<'a, S> {
     idle_timeout: Duration,
     /// Until the client has logged in.
     pub(crate) login_deadline: Option<Instant>,
+    /// Ready when the client may stay no longer.
+    pub(crate) until: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
@@ -70,6 +75,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
             shutdown,
             idle_timeout,
             login_deadline: None,
+            until: None,
         }
     }
 
@@ -136,6 +142,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
         let read = tokio::select! {
             biased;
             () = told_to_stop(&mut self.shutdown) => return Err(Lost::Shutdown),
+            () = ended(&mut self.until) => {
+                self.until = None;
+                return Err(Lost::Ended);
+            }
             read = timeout_at(deadline, self.stream.read(&mut octets[..])) => read,
         };
         match read {
@@ -176,5 +186,13 @@ impl<S> Drop for Connection<'_, S> {
 async fn told_to_stop(shutdown: &mut watch::Receiver<bool>) {
     if shutdown.wait_for(|&stop| stop).await.is_err() {
         std::future::pending().await
+    }
+}
+
+/// Waits until the client may stay no longer; for ever where nobody has logged in.
+async fn ended(until: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
+    match until {
+        Some(until) => until.await,
+        None => std::future::pending().await,
     }
 }

@@ -2,16 +2,17 @@
 //! with them. Nothing here changes the store; QUIT does, with what is remembered here.
 
 use tokio::time::Instant;
-use waxwing_store::{AccountId, MailboxId, Uid};
+use waxwing_store::{MailboxId, Pass, Uid};
 
 use crate::maildrops::{Listing, Maildrops};
 use crate::wire::command::MessageNumber;
 
 /// An open maildrop and its lock.
 pub(crate) struct Maildrop<M: Maildrops> {
-    pub(crate) account: AccountId,
-    /// When the account was last seen to be enabled.
-    pub(crate) enabled_at: Instant,
+    /// What the client was let in with.
+    pub(crate) pass: Pass,
+    /// When that was last seen to hold.
+    pub(crate) welcome_at: Instant,
     pub(crate) mailbox: MailboxId,
     pub(crate) lock: M::Lock,
     uid_validity: u32,
@@ -40,7 +41,7 @@ pub(crate) enum NumberError {
 }
 
 impl<M: Maildrops> Maildrop<M> {
-    pub(crate) fn new(account: AccountId, lock: M::Lock, listing: Listing) -> Maildrop<M> {
+    pub(crate) fn new(pass: Pass, lock: M::Lock, listing: Listing) -> Maildrop<M> {
         let messages = listing.messages.into_iter().map(|listed| Message {
             uid: listed.uid,
             size_octets: listed.size_octets,
@@ -49,8 +50,8 @@ impl<M: Maildrops> Maildrop<M> {
             seen_before: listed.seen,
         });
         Maildrop {
-            account,
-            enabled_at: Instant::now(),
+            pass,
+            welcome_at: Instant::now(),
             mailbox: listing.mailbox,
             lock,
             uid_validity: listing.uid_validity,

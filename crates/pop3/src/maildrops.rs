@@ -2,11 +2,12 @@
 //! against a store that fails at any of them.
 
 use std::future::Future;
+use std::pin::Pin;
 
 use waxwing_sasl::ScramKeys;
 use waxwing_store::{
-    AccountId, Content, FlagChange, Flags, LoginError, MailboxId, MaildropLock, Store, StoreError,
-    SystemFlags, Uid,
+    AccountId, Content, FlagChange, Flags, LoginError, MailboxId, MaildropLock, Pass, ScramAttempt,
+    Store, StoreError, SystemFlags, Uid, Visitor,
 };
 
 /// Where maildrops are kept: the [`Store`].
@@ -16,24 +17,47 @@ pub trait Maildrops: Send + Sync + 'static {
     /// The octets of one message, to be read in pieces.
     type Content: Send + Sync;
 
+    /// A SCRAM exchange that has begun.
+    type Attempt: Send;
+
     /// Checks a password, which is prepared by SASLprep as far as that goes.
     fn login(
         &self,
+        visitor: &Visitor,
+        mechanism: &'static str,
         login: &str,
         password: &str,
-    ) -> impl Future<Output = Result<AccountId, LoginError>> + Send;
+    ) -> impl Future<Output = Result<Pass, LoginError>> + Send;
 
-    /// Whether an account is there and not disabled.
-    fn is_enabled(
+    /// Checks an access token, and that it is that login's if one is named.
+    fn token(
         &self,
-        account: AccountId,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+        visitor: &Visitor,
+        mechanism: &'static str,
+        login: Option<&str>,
+        token: &str,
+    ) -> impl Future<Output = Result<Pass, LoginError>> + Send;
 
-    /// Keys for SCRAM; invented ones and no account for an unknown login.
-    fn scram_keys(
+    /// Keys for SCRAM; invented ones for an unknown login.
+    fn scram(
         &self,
+        visitor: &Visitor,
         login: &str,
-    ) -> impl Future<Output = Result<(Option<AccountId>, ScramKeys), StoreError>> + Send;
+    ) -> impl Future<Output = Result<(Self::Attempt, ScramKeys), LoginError>> + Send;
+
+    /// How a SCRAM exchange ended; `None`: not let in.
+    fn settle_scram(
+        &self,
+        attempt: Self::Attempt,
+        mechanism: &'static str,
+        right: bool,
+    ) -> Option<Pass>;
+
+    /// Whether what a client was let in with still opens the door.
+    fn holds(&self, pass: &Pass) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Waits until it does not.
+    fn ended(&self, pass: Pass) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
     /// `None`: another session, on this node or another, has the maildrop.
     fn lock(
@@ -106,18 +130,53 @@ const UPDATE_SLICE: usize = 1000;
 
 impl Maildrops for Store {
     type Lock = MaildropLock;
+    type Attempt = ScramAttempt;
     type Content = Content;
 
-    async fn login(&self, login: &str, password: &str) -> Result<AccountId, LoginError> {
-        Store::login(self, login, password).await.map(|account| account.id)
+    async fn login(
+        &self,
+        visitor: &Visitor,
+        mechanism: &'static str,
+        login: &str,
+        password: &str,
+    ) -> Result<Pass, LoginError> {
+        let admitted = Store::login(self, visitor, mechanism, login, password).await?;
+        Ok(admitted.pass)
     }
 
-    async fn is_enabled(&self, account: AccountId) -> Result<bool, StoreError> {
-        Ok(self.account(account).await?.is_some_and(|account| !account.disabled))
+    async fn token(
+        &self,
+        visitor: &Visitor,
+        mechanism: &'static str,
+        login: Option<&str>,
+        token: &str,
+    ) -> Result<Pass, LoginError> {
+        Ok(self.login_with_token(visitor, mechanism, login, token).await?.pass)
     }
 
-    async fn scram_keys(&self, login: &str) -> Result<(Option<AccountId>, ScramKeys), StoreError> {
-        Store::scram_keys(self, login).await
+    async fn scram(
+        &self,
+        visitor: &Visitor,
+        login: &str,
+    ) -> Result<(ScramAttempt, ScramKeys), LoginError> {
+        Store::scram(self, visitor, login).await
+    }
+
+    fn settle_scram(
+        &self,
+        attempt: ScramAttempt,
+        mechanism: &'static str,
+        right: bool,
+    ) -> Option<Pass> {
+        Store::settle_scram(self, attempt, mechanism, right).map(|admitted| admitted.pass)
+    }
+
+    async fn holds(&self, pass: &Pass) -> Result<bool, StoreError> {
+        self.pass_holds(pass).await
+    }
+
+    fn ended(&self, pass: Pass) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.pass_ended(pass))
     }
 
     async fn lock(&self, account: AccountId) -> Result<Option<MaildropLock>, StoreError> {

@@ -5,13 +5,14 @@
 //! the TLS stream. Nothing that was read before the handshake is carried over: if octets followed
 //! STLS, the connection ends instead (RFC 2595 §2.2 and what came of ignoring it, CVE-2011-0411).
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use waxwing_store::{AccountId, Store, StoreError};
+use waxwing_store::{Pass, Protocol, Store, StoreError, Visitor};
 
 use crate::command::{self, Next};
 use crate::connection::{Connection, Input, Lost};
@@ -21,8 +22,10 @@ use crate::settings::{Settings, TlsFacts};
 use crate::wire::command::CommandError;
 use crate::wire::response::{self, Messages, ResponseCode};
 
-/// For so long an account that was seen enabled is taken to be.
-const ENABLED_FOR: Duration = Duration::from_secs(10);
+/// What a client hears whose log-in holds no longer.
+const ENDED: &str = "what you logged in with is no longer valid: log in again";
+/// For so long a client that was seen to be welcome is taken to be.
+const WELCOME_FOR: Duration = Duration::from_secs(10);
 
 /// Why [`serve`] returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub struct Session<M: Maildrops = Store> {
     pub(crate) utf8_mode: bool,
     pub(crate) state: State<M>,
     pub(crate) failed_logins: u32,
+    /// Where the client is.
+    address: IpAddr,
     shutdown: watch::Receiver<bool>,
     login_deadline: Instant,
     greeted: bool,
@@ -74,11 +79,18 @@ impl<M: Maildrops> Session<M> {
             utf8_mode: false,
             state: State::Authorization { user: None },
             failed_logins: 0,
+            address: Ipv4Addr::UNSPECIFIED.into(),
             shutdown,
             login_deadline,
             greeted: false,
             bad_commands: 0,
         }
+    }
+
+    /// The same, from there.
+    pub fn from_address(mut self, address: IpAddr) -> Session<M> {
+        self.address = address;
+        self
     }
 
     /// The handshake after [`Ended::StartTls`] is done.
@@ -94,13 +106,14 @@ impl<M: Maildrops> Session<M> {
     }
 
     /// Opens the maildrop of an account whose owner has proved who they are, and answers.
-    pub(crate) async fn enter<S>(&mut self, account: AccountId, conn: &mut Connection<'_, S>) {
-        match self.open(account).await {
+    pub(crate) async fn enter<S>(&mut self, pass: Pass, conn: &mut Connection<'_, S>) {
+        match self.open(pass).await {
             Ok(Some(maildrop)) => {
                 let (count, octets) = maildrop.count_and_octets();
-                tracing::info!(account = account.0, count, "maildrop opened");
+                tracing::debug!(account = pass.account().0, count, "maildrop opened");
                 self.state = State::Transaction(Box::new(maildrop));
                 conn.login_deadline = None;
+                conn.until = Some(self.maildrops.ended(pass));
                 response::ok(&mut conn.out, format_args!("{} ({octets} octets)", Messages(count)));
             }
             Ok(None) => response::err_code(
@@ -112,10 +125,11 @@ impl<M: Maildrops> Session<M> {
         }
     }
 
-    async fn open(&self, account: AccountId) -> Result<Option<Maildrop<M>>, StoreError> {
+    async fn open(&self, pass: Pass) -> Result<Option<Maildrop<M>>, StoreError> {
+        let account = pass.account();
         let Some(lock) = self.maildrops.lock(account).await? else { return Ok(None) };
         match self.maildrops.listing(account).await {
-            Ok(listing) => Ok(Some(Maildrop::new(account, lock, listing))),
+            Ok(listing) => Ok(Some(Maildrop::new(pass, lock, listing))),
             Err(error) => {
                 self.release(lock).await;
                 Err(error)
@@ -131,19 +145,22 @@ impl<M: Maildrops> Session<M> {
         }
     }
 
-    /// Whether the account of the open maildrop is still enabled, which is asked now and then.
-    ///
-    /// Not here: a changed password, which lets sessions that have logged in before stay.
+    /// Who is at the other end, for the door.
+    pub(crate) fn visitor(&self) -> Visitor {
+        Visitor { protocol: Protocol::Pop3, address: self.address, tls: self.tls.is_some() }
+    }
+
+    /// Whether what the client was let in with still opens the door, which is asked now and then.
     async fn may_stay(&mut self) -> bool {
         let State::Transaction(maildrop) = &mut self.state else { return true };
-        if maildrop.enabled_at.elapsed() < ENABLED_FOR {
+        if maildrop.welcome_at.elapsed() < WELCOME_FOR {
             return true;
         }
-        match self.maildrops.is_enabled(maildrop.account).await {
-            Ok(true) => maildrop.enabled_at = Instant::now(),
+        match self.maildrops.holds(&maildrop.pass).await {
+            Ok(true) => maildrop.welcome_at = Instant::now(),
             Ok(false) => return false,
             // Whatever the client wants will fail by itself.
-            Err(error) => tracing::warn!(%error, "whether an account is enabled is not known"),
+            Err(error) => tracing::warn!(%error, "whether a session may stay is not known"),
         }
         true
     }
@@ -187,6 +204,8 @@ where
             if lost == Lost::Shutdown {
                 let text = "the server is shutting down: try again later";
                 response::err_code(&mut conn.out, ResponseCode::SysTemp, text);
+            } else if lost == Lost::Ended {
+                response::err_code(&mut conn.out, ResponseCode::Auth, ENDED);
             } else {
                 // RFC 1939 §3: no response after the autologout timer ran out.
                 conn.out.clear();
@@ -216,7 +235,7 @@ where
             Input::TooLong => Err(CommandError::TooLong),
         };
         if !session.may_stay().await {
-            response::err_code(&mut conn.out, ResponseCode::SysPerm, "this account is disabled");
+            response::err_code(&mut conn.out, ResponseCode::Auth, ENDED);
             return Ok(Ended::Closed);
         }
         let next = match command {

@@ -13,6 +13,8 @@ pub struct Settings {
     pub starttls_offered: bool,
     /// Passwords may cross a connection without TLS. For tests and closed networks.
     pub plaintext_allowed: bool,
+    /// Access tokens are given out here: OAUTHBEARER and XOAUTH2 are offered under TLS.
+    pub tokens: bool,
     /// Without a command for so long, the session ends and deletes nothing. RFC 1939 §3: at least
     /// ten minutes.
     pub idle_timeout: Duration,
@@ -32,6 +34,7 @@ impl Default for Settings {
             host_name: "localhost".to_owned(),
             starttls_offered: true,
             plaintext_allowed: false,
+            tokens: false,
             idle_timeout: Duration::from_secs(10 * 60),
             login_timeout: Duration::from_secs(10 * 60),
             failed_login_delay: Duration::from_secs(2),

@@ -195,7 +195,10 @@ async fn a_disabled_account_is_shown_the_door() {
     assert!(client.say("DELE 1").await.starts_with("+OK"));
     fake.0.lock().unwrap().disabled = true;
     tokio::time::advance(Duration::from_secs(60)).await;
-    assert_eq!(client.say("QUIT").await, "-ERR [SYS/PERM] this account is disabled");
+    assert_eq!(
+        client.say("QUIT").await,
+        "-ERR [AUTH] what you logged in with is no longer valid: log in again"
+    );
     assert_eq!(client.rest().await, b"");
     assert_eq!(fake.uids(), [1]);
     assert!(!fake.0.lock().unwrap().locked);

@@ -7,6 +7,7 @@
 //! Where the protocol carries no initial response, [`ClientExchange::initial`] is simply not
 //! called: the first, empty challenge then draws the same octets.
 
+use crate::bearer::{self, Dialect};
 use crate::{ChannelBinding, MAX_MESSAGE_OCTETS, Mechanism, login, plain, scram};
 
 /// What the protocol does next on the client's side.
@@ -38,6 +39,7 @@ pub struct ClientExchange {
 enum Side {
     Plain(plain::Client),
     Login(login::Client),
+    Bearer(bearer::Client),
     Scram(Box<scram::Client>),
 }
 
@@ -47,7 +49,8 @@ impl ClientExchange {
     /// offer (RFC 5802 §6), so leave it out if -PLUS *was* offered and is not wanted.
     ///
     /// Login and password go through SASLprep for SCRAM; PLAIN and LOGIN send them as they are,
-    /// for the server to prepare (RFC 4616 §2).
+    /// for the server to prepare (RFC 4616 §2). For OAUTHBEARER and XOAUTH2 the password is an access
+    /// token.
     pub fn new(
         mechanism: Mechanism,
         login: &str,
@@ -58,6 +61,12 @@ impl ClientExchange {
         let side = match mechanism {
             Mechanism::Plain => Side::Plain(plain::Client::new(login, password)),
             Mechanism::Login => Side::Login(login::Client::new(login, password)),
+            Mechanism::OAuthBearer => {
+                Side::Bearer(bearer::Client::new(Dialect::OAuthBearer, login, password))
+            }
+            Mechanism::XOAuth2 => {
+                Side::Bearer(bearer::Client::new(Dialect::XOAuth2, login, password))
+            }
             Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => {
                 let plus = mechanism == Mechanism::ScramSha256Plus;
                 let nonce = scram::nonce_text(nonce);
@@ -72,6 +81,7 @@ impl ClientExchange {
         match &mut self.side {
             Side::Plain(side) => side.initial(),
             Side::Login(_) => None,
+            Side::Bearer(side) => side.initial(),
             Side::Scram(side) => side.initial(),
         }
     }
@@ -85,6 +95,7 @@ impl ClientExchange {
         match &mut self.side {
             Side::Plain(side) => side.challenge(challenge),
             Side::Login(side) => side.challenge(),
+            Side::Bearer(side) => side.challenge(challenge),
             Side::Scram(side) => side.challenge(challenge),
         }
     }
@@ -97,7 +108,7 @@ impl ClientExchange {
             return ClientStep::Failed("additional data too long");
         }
         match &mut self.side {
-            Side::Plain(_) | Side::Login(_) => ClientStep::Done,
+            Side::Plain(_) | Side::Login(_) | Side::Bearer(_) => ClientStep::Done,
             Side::Scram(side) => side.success(additional),
         }
     }

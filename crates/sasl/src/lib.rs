@@ -1,5 +1,6 @@
 //! SASL (RFC 4422) without I/O: PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 and -PLUS (RFC 5802,
-//! RFC 7677, with the `tls-exporter` binding of RFC 9266), both sides.
+//! RFC 7677, with the `tls-exporter` binding of RFC 9266), OAUTHBEARER (RFC 7628) and XOAUTH2, both
+//! sides.
 //!
 //! Protocols carry the challenges and responses (and their base64); the caller looks up passwords
 //! and keys; nothing here waits, draws random bytes or opens a socket.
@@ -10,9 +11,9 @@
 //! | [`server`] | one exchange as the server sees it, and its state table |
 //! | [`client`] | one exchange as the client sees it, and its state table |
 //! | [`prepare`] | SASLprep: names and passwords made comparable |
-//! | `plain`, `login`, `scram` | the mechanisms themselves |
+//! | `plain`, `login`, `scram`, `bearer` | the mechanisms themselves |
 //!
-//! Not here: EXTERNAL, GSSAPI and OAUTHBEARER, which need parties that this project has not got;
+//! Not here: EXTERNAL and GSSAPI, which need parties that this project has not got;
 //! CRAM-MD5, DIGEST-MD5 and SCRAM-SHA-1, which are broken or force clear-text storage; security
 //! layers, which TLS has replaced; proxy logins (an authorization identity other than one's own),
 //! which are refused.
@@ -25,6 +26,7 @@ pub mod mechanism;
 pub mod prepare;
 pub mod server;
 
+mod bearer;
 mod login;
 mod plain;
 mod scram;
@@ -69,6 +71,9 @@ pub mod fuzzing {
                     None => break,
                 },
                 ServerStep::CheckPassword { .. } => server.password_checked(choice & 0x20 != 0),
+                ServerStep::CheckToken { login, .. } => {
+                    server.token_checked((choice & 0x20 != 0).then(|| login.unwrap_or_default()))
+                }
                 ServerStep::NeedKeys { .. } => server.supply_keys(keys.clone()),
                 ServerStep::Done { .. } | ServerStep::Failed(_) => break,
             };

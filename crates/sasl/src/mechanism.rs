@@ -13,12 +13,25 @@ pub enum Mechanism {
     ScramSha256,
     /// The same, bound to the TLS connection, so that nobody can stand in the middle.
     ScramSha256Plus,
+    /// RFC 7628: an access token, in clear.
+    OAuthBearer,
+    /// What came before it, for programs that know no other.
+    XOAuth2,
 }
 
 impl Mechanism {
+    /// Those that take an access token. Offered under TLS alone, where tokens are given out.
+    pub const TOKENS: [Mechanism; 2] = [Mechanism::OAuthBearer, Mechanism::XOAuth2];
+
     /// Every mechanism, strongest first: the order in which to offer them.
-    pub const ALL: [Mechanism; 4] =
-        [Mechanism::ScramSha256Plus, Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];
+    pub const ALL: [Mechanism; 6] = [
+        Mechanism::ScramSha256Plus,
+        Mechanism::ScramSha256,
+        Mechanism::OAuthBearer,
+        Mechanism::XOAuth2,
+        Mechanism::Plain,
+        Mechanism::Login,
+    ];
 
     /// The mechanism of that registered name; any case (RFC 4422 §3.1 has upper case only, but
     /// clients write `plain` too).
@@ -26,22 +39,24 @@ impl Mechanism {
         Mechanism::ALL.into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
     }
 
-    /// `PLAIN`, `LOGIN`, `SCRAM-SHA-256`, `SCRAM-SHA-256-PLUS`.
+    /// `PLAIN`, `LOGIN`, `SCRAM-SHA-256`, `SCRAM-SHA-256-PLUS`, `OAUTHBEARER`, `XOAUTH2`.
     pub fn name(self) -> &'static str {
         match self {
             Mechanism::Plain => "PLAIN",
             Mechanism::Login => "LOGIN",
             Mechanism::ScramSha256 => "SCRAM-SHA-256",
             Mechanism::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
+            Mechanism::OAuthBearer => "OAUTHBEARER",
+            Mechanism::XOAuth2 => "XOAUTH2",
         }
     }
 
-    /// Whether the password itself crosses the wire.
+    /// Whether the password or token itself crosses the wire.
     pub fn is_clear_text(self) -> bool {
-        matches!(self, Mechanism::Plain | Mechanism::Login)
+        !matches!(self, Mechanism::ScramSha256 | Mechanism::ScramSha256Plus)
     }
 
-    /// What to offer, strongest first. Without TLS the clear-text ones are left out unless
+    /// What to offer to those who have a password, strongest first. Without TLS the clear-text ones are left out unless
     /// `plaintext_allowed`; -PLUS needs channel binding data.
     pub fn offered(tls: bool, plaintext_allowed: bool, channel_binding: bool) -> Vec<Mechanism> {
         Mechanism::ALL
@@ -50,8 +65,22 @@ impl Mechanism {
                 Mechanism::ScramSha256Plus => tls && channel_binding,
                 Mechanism::ScramSha256 => true,
                 Mechanism::Plain | Mechanism::Login => tls || plaintext_allowed,
+                Mechanism::OAuthBearer | Mechanism::XOAuth2 => false,
             })
             .collect()
+    }
+
+    /// The same with [`Mechanism::TOKENS`], which need TLS in every case.
+    pub fn offered_with_tokens(
+        tls: bool,
+        plaintext_allowed: bool,
+        channel_binding: bool,
+    ) -> Vec<Mechanism> {
+        let mut offered = Mechanism::offered(tls, plaintext_allowed, channel_binding);
+        if tls {
+            offered.extend(Mechanism::TOKENS);
+        }
+        offered
     }
 }
 
@@ -104,6 +133,9 @@ mod tests {
             Mechanism::offered(true, false, true),
             [ScramSha256Plus, ScramSha256, Plain, Login]
         );
+        let tokens = Mechanism::offered_with_tokens(true, false, false);
+        assert_eq!(tokens, [ScramSha256, Plain, Login, OAuthBearer, XOAuth2]);
+        assert_eq!(Mechanism::offered_with_tokens(false, true, false), [ScramSha256, Plain, Login]);
         // Binding data without TLS can only be a mistake of the caller's.
         assert_eq!(Mechanism::offered(false, false, true), [ScramSha256]);
     }

@@ -5,6 +5,7 @@
 //!            ▼                                             │
 //! start ──▶ step ── Challenge ─────────▶ send it ──────────┘
 //!            │ ──── CheckPassword ─────▶ look it up ──▶ password_checked ──▶ step
+//!            │ ──── CheckToken ────────▶ look it up ──▶ token_checked ─────▶ step
 //!            │ ──── NeedKeys ──────────▶ look them up ──▶ supply_keys ─────▶ step
 //!            │ ──── Done               logged in
 //!            └───── Failed             refused; the exchange is over
@@ -14,6 +15,7 @@
 
 use zeroize::Zeroizing;
 
+use crate::bearer::{self, Dialect};
 use crate::{ChannelBinding, MAX_MESSAGE_OCTETS, Mechanism, ScramKeys, login, plain, scram};
 
 /// What the protocol does next on the server's side.
@@ -26,6 +28,13 @@ pub enum ServerStep {
         login: String,
         /// As [`prepare_password`](crate::prepare_password) makes it.
         password: Zeroizing<String>,
+    },
+    /// Check an access token, then call [`ServerExchange::token_checked`].
+    CheckToken {
+        /// By SASLprep; `None`: the token alone says who it is.
+        login: Option<String>,
+        /// As it was given out.
+        token: Zeroizing<String>,
     },
     /// Look up the keys of that login name, then call [`ServerExchange::supply_keys`].
     NeedKeys {
@@ -50,6 +59,7 @@ impl std::fmt::Debug for ServerStep {
         match self {
             ServerStep::Challenge(octets) => write!(f, "Challenge({} octets)", octets.len()),
             ServerStep::CheckPassword { login, .. } => write!(f, "CheckPassword({login:?})"),
+            ServerStep::CheckToken { login, .. } => write!(f, "CheckToken({login:?})"),
             ServerStep::NeedKeys { login } => write!(f, "NeedKeys({login:?})"),
             ServerStep::Done { login, .. } => write!(f, "Done({login:?})"),
             ServerStep::Failed(why) => write!(f, "Failed({why:?})"),
@@ -65,6 +75,7 @@ pub struct ServerExchange {
 enum Side {
     Plain(plain::Server),
     Login(login::Server),
+    Bearer(bearer::Server),
     Scram(Box<scram::Server>),
 }
 
@@ -79,6 +90,8 @@ impl ServerExchange {
         let side = match mechanism {
             Mechanism::Plain => Side::Plain(plain::Server::Waiting),
             Mechanism::Login => Side::Login(login::Server::AwaitName),
+            Mechanism::OAuthBearer => Side::Bearer(bearer::Server::Waiting(Dialect::OAuthBearer)),
+            Mechanism::XOAuth2 => Side::Bearer(bearer::Server::Waiting(Dialect::XOAuth2)),
             Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => {
                 let plus = mechanism == Mechanism::ScramSha256Plus;
                 Side::Scram(Box::new(scram::Server::new(plus, binding, scram::nonce_text(nonce))))
@@ -95,6 +108,7 @@ impl ServerExchange {
         match &mut self.side {
             Side::Plain(side) => side.start(initial),
             Side::Login(side) => side.start(initial),
+            Side::Bearer(side) => side.start(initial),
             Side::Scram(side) => side.start(initial),
         }
     }
@@ -107,6 +121,7 @@ impl ServerExchange {
         match &mut self.side {
             Side::Plain(side) => side.respond(response),
             Side::Login(side) => side.respond(response),
+            Side::Bearer(side) => side.respond(response),
             Side::Scram(side) => side.respond(response),
         }
     }
@@ -116,7 +131,16 @@ impl ServerExchange {
         match &mut self.side {
             Side::Plain(side) => side.password_checked(right),
             Side::Login(side) => side.password_checked(right),
-            Side::Scram(_) => self.fail("no password was asked for"),
+            Side::Scram(_) | Side::Bearer(_) => self.fail("no password was asked for"),
+        }
+    }
+
+    /// The answer to [`ServerStep::CheckToken`]: whose it is; `None`: nobody's, or not the one's who
+    /// was named.
+    pub fn token_checked(&mut self, login: Option<String>) -> ServerStep {
+        match &mut self.side {
+            Side::Bearer(side) => side.token_checked(login),
+            Side::Plain(_) | Side::Login(_) | Side::Scram(_) => self.fail("no token was asked for"),
         }
     }
 
@@ -127,7 +151,9 @@ impl ServerExchange {
     pub fn supply_keys(&mut self, keys: ScramKeys) -> ServerStep {
         match &mut self.side {
             Side::Scram(side) => side.supply_keys(keys),
-            Side::Plain(_) | Side::Login(_) => self.fail("no keys were asked for"),
+            Side::Plain(_) | Side::Login(_) | Side::Bearer(_) => {
+                self.fail("no keys were asked for")
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use waxwing_sasl::{
 const SALT: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /// How the two ends of a duel differ.
+#[derive(Clone, Copy)]
 struct Duel<'a> {
     mechanism: Mechanism,
     initial_response: bool,
@@ -61,6 +62,11 @@ impl Duel<'_> {
                         && *password == *prepare_password(self.account.1);
                     server.password_checked(right)
                 }
+                ServerStep::CheckToken { login, token } => {
+                    let right = login.as_deref() == prepare_login(self.account.0).as_deref().ok()
+                        && *token == *self.account.1;
+                    server.token_checked(login.filter(|_| right))
+                }
                 ServerStep::NeedKeys { login } => {
                     let known = login == prepare_login(self.account.0).unwrap();
                     server.supply_keys(if known {
@@ -89,13 +95,34 @@ impl Duel<'_> {
     }
 }
 
+/// Those that take a password.
+fn by_password() -> impl Iterator<Item = Mechanism> {
+    Mechanism::ALL.into_iter().filter(|mechanism| !Mechanism::TOKENS.contains(mechanism))
+}
+
+#[test]
+fn tokens_log_in_with_and_without_initial_response() {
+    for mechanism in Mechanism::TOKENS {
+        for initial_response in [true, false] {
+            let account = ("a=b,c@wax.test", "c29tZSB0b2tlbg==");
+            let right =
+                Duel { mechanism, initial_response, client: account, account, ..Duel::default() };
+            assert_eq!(right.run().as_deref(), Ok("a=b,c@wax.test"), "{mechanism:?}");
+            for client in [("a=b,c@wax.test", "other"), ("eve@wax.test", "c29tZSB0b2tlbg==")] {
+                let wrong = Duel { client, ..right };
+                assert_eq!(wrong.run(), Err("wrong or expired access token"), "{mechanism:?}");
+            }
+        }
+    }
+}
+
 fn binding_for(mechanism: Mechanism) -> Option<[u8; 32]> {
     (mechanism == Mechanism::ScramSha256Plus).then_some([0xab; 32])
 }
 
 #[test]
 fn every_mechanism_logs_in_with_and_without_initial_response() {
-    for mechanism in Mechanism::ALL {
+    for mechanism in by_password() {
         for initial_response in [true, false] {
             let binding = binding_for(mechanism);
             let duel = Duel {
@@ -112,7 +139,7 @@ fn every_mechanism_logs_in_with_and_without_initial_response() {
 
 #[test]
 fn wrong_passwords_and_unknown_logins_fail_alike() {
-    for mechanism in Mechanism::ALL {
+    for mechanism in by_password() {
         let binding = binding_for(mechanism);
         for client in [("ann@wax.test", "wrong horse"), ("bob@wax.test", "correct horse")] {
             let duel = Duel {
@@ -161,7 +188,7 @@ fn a_client_without_binding_may_use_the_plain_variant_although_plus_is_offered()
 
 #[test]
 fn names_with_commas_and_equals_signs_and_accents() {
-    for mechanism in Mechanism::ALL {
+    for mechanism in by_password() {
         let binding = binding_for(mechanism);
         let duel = Duel {
             mechanism,
@@ -283,7 +310,7 @@ proptest! {
         password in "[^\0]{1,20}",
     ) {
         prop_assume!(prepare_login(&login).is_ok());
-        for mechanism in Mechanism::ALL {
+        for mechanism in by_password() {
             let binding = binding_for(mechanism);
             let duel = Duel {
                 mechanism,
@@ -293,6 +320,20 @@ proptest! {
                 server_binding: binding,
                 ..Duel::default()
             };
+            prop_assert_eq!(duel.run(), Ok(prepare_login(&login).unwrap()));
+        }
+    }
+
+    /// Whatever name and token two ends agree on.
+    #[test]
+    fn any_token_logs_in(
+        login in "[^\0\u{7f}-\u{9f}\u{1}-\u{1f}]{1,20}",
+        token in "[A-Za-z0-9._~+/=-]{1,60}",
+    ) {
+        prop_assume!(prepare_login(&login).is_ok_and(|prepared| !prepared.is_empty()));
+        for mechanism in Mechanism::TOKENS {
+            let account = (login.as_str(), token.as_str());
+            let duel = Duel { mechanism, client: account, account, ..Duel::default() };
             prop_assert_eq!(duel.run(), Ok(prepare_login(&login).unwrap()));
         }
     }
@@ -311,6 +352,8 @@ proptest! {
                 Just("y,,n=u,r=x".to_owned()),
                 Just("p=tls-exporter,a=u,n=u,r=x".to_owned()),
                 Just("\0u\0p".to_owned()),
+                Just("n,a=u,\x01auth=Bearer t\x01\x01".to_owned()),
+                Just("user=u\x01auth=Bearer t\x01\x01".to_owned()),
                 Just("r=CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJx,s=AAAA,i=4096".to_owned()),
                 Just("c=biws,r=xCQkJCQkJCQkJCQkJCQkJCQkJCQkJ,p=AAAA".to_owned()),
                 Just(String::new()),

@@ -95,6 +95,7 @@ fn answer_action(
         Action::CheckPassword { login, .. } => {
             session.answer_password(now, Ok(login.len() % 2 == 0));
         }
+        Action::CheckToken { login, .. } => session.answer_token(now, Ok(login)),
         Action::NeedKeys { .. } => {
             let keys = ScramKeys {
                 salt: vec![1; 16],

@@ -348,6 +348,7 @@ impl Pair {
                 let right = login == "alice" && *password == "secret";
                 answer = Some(Box::new(move |s, now| s.answer_password(now, Ok(right))));
             }
+            Action::CheckToken { .. } => unreachable!("no tokens are offered"),
             Action::NeedKeys { .. } => {
                 answer = Some(Box::new(|s, now| s.answer_keys(now, Ok(keys()))));
             }

@@ -10,7 +10,8 @@
 //! | `schema/*.sql` | the tables, with comments: begin here |
 //! | `engine/` | the two databases behind one face: transactions, group commit, retries |
 //! | `accept` | taking responsibility for a message in one transaction |
-//! | `accounts`, `passwords` | domains, accounts, aliases, logins |
+//! | `accounts`, `passwords` | domains, accounts, aliases |
+//! | `login/` | the one door: who is let in, who has to wait, what is remembered of it |
 //! | `mailboxes`, `messages`, `keywords` | what readers see |
 //! | `sharing`, `metadata` | who may do what in whose mailbox; notes kept with mailboxes |
 //! | `blob`, `objects`, `spool` | octets: stored, outside the database, being received |
@@ -31,6 +32,7 @@ mod imports;
 mod instant;
 mod journeys;
 mod keywords;
+mod login;
 mod mailboxes;
 mod maildrop;
 mod messages;
@@ -59,6 +61,7 @@ pub use changes::{QueueWatch, Watch};
 pub use error::*;
 pub use imports::*;
 pub use journeys::*;
+pub use login::*;
 pub use mailboxes::*;
 pub use maildrop::*;
 pub use messages::*;
@@ -98,6 +101,10 @@ struct Inner {
     hub: Arc<changes::Hub>,
     objects: Option<objects::Objects>,
     passwords: passwords::Passwords,
+    /// For digests of secrets that are random themselves; the same on all nodes.
+    secret_key: [u8; 32],
+    guesses: login::Guesses,
+    audit: login::Audit,
     /// For reading the text of a large message: one at a time.
     large_text: tokio::sync::Semaphore,
     spool_folder: PathBuf,
@@ -136,6 +143,8 @@ impl Store {
         if let Some(objects) = &mut objects {
             objects.belong_to(&secret);
         }
+        let secret_key = blake3::derive_key("waxwing 2025-11 digests of random secrets", &secret);
+        let guesses = login::Guesses::new(&secret);
         let passwords = passwords::Passwords::new(secret, cost);
         Ok(Store {
             inner: Arc::new(Inner {
@@ -143,6 +152,9 @@ impl Store {
                 hub,
                 objects,
                 passwords,
+                secret_key,
+                guesses,
+                audit: login::Audit::default(),
                 large_text: tokio::sync::Semaphore::new(1),
                 spool_folder: settings.spool_folder,
                 node: settings.node,
@@ -152,6 +164,9 @@ impl Store {
 
     /// Finishes what was accepted and closes.
     pub async fn close(self) {
+        if let Err(error) = self.flush_logins().await {
+            tracing::warn!(%error, "the last logins were not noted");
+        }
         self.inner.engine.close().await;
     }
 
@@ -170,6 +185,7 @@ impl Store {
                 for_ever("listening", listen),
                 for_ever("sweeping", || self.sweep_now_and_then()),
                 for_ever("indexing", || self.index_for_ever()),
+                for_ever("noting logins", || self.note_logins()),
             )
         };
         tokio::select! {
@@ -203,6 +219,16 @@ impl Store {
         }
     }
 
+    /// Every few seconds.
+    async fn note_logins(&self) {
+        loop {
+            tokio::time::sleep(NOTE_LOGINS_EVERY).await;
+            if let Err(error) = self.flush_logins().await {
+                tracing::warn!(%error, "logins were not noted");
+            }
+        }
+    }
+
     /// Blobs every minute, objects and old tombstones once a day.
     async fn sweep_now_and_then(&self) {
         let mut minutes = 0u64;
@@ -228,6 +254,11 @@ impl Store {
             {
                 tracing::warn!(%error, "could not forget what rules need no more");
             }
+            if minutes % 60 == 40
+                && let Err(error) = self.forget_tokens(now).await
+            {
+                tracing::warn!(%error, "could not forget tokens that have expired");
+            }
         }
     }
 }
@@ -239,6 +270,9 @@ async fn for_ever<F: Future<Output = ()>>(what: &str, work: impl Fn() -> F) {
         tokio::time::sleep(Duration::from_secs(10)).await;
     }
 }
+
+/// How late the other nodes hear of wrong guesses.
+const NOTE_LOGINS_EVERY: Duration = Duration::from_secs(5);
 
 /// Ranges of tombstones that are kept of a mailbox.
 const KEPT_TOMBSTONES: usize = 20_000;

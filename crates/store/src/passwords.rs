@@ -57,10 +57,19 @@ impl Default for PasswordCost {
 }
 
 /// What is kept instead of a password.
+pub(crate) struct NewCredentials {
+    /// PHC string.
+    pub(crate) argon2: String,
+    pub(crate) scram: ScramKeys,
+}
+
+/// What was kept, and what goes with it.
 pub(crate) struct Credentials {
     /// PHC string.
     pub(crate) argon2: String,
     pub(crate) scram: ScramKeys,
+    /// Counts the passwords that the account has had.
+    pub(crate) version: i64,
 }
 
 /// Does the work, in bounds.
@@ -91,7 +100,7 @@ impl Passwords {
     }
 
     /// What to keep for a new password.
-    pub(crate) async fn derive(&self, password: &str) -> Result<Credentials, AccountError> {
+    pub(crate) async fn derive(&self, password: &str) -> Result<NewCredentials, AccountError> {
         if password.is_empty() || password.len() > PASSWORD_OCTETS_MAX {
             return Err(AccountError::Invalid("a password has 1 to 1,024 octets".into()));
         }
@@ -101,7 +110,7 @@ impl Passwords {
             let salt: [u8; 16] = rand::random();
             let iterations = cost.scram_iterations.max(4_096);
             let scram = ScramKeys::derive(&password, &salt, iterations);
-            Ok(Credentials { argon2: hash(cost, &prepare_password(&password))?, scram })
+            Ok(NewCredentials { argon2: hash(cost, &prepare_password(&password))?, scram })
         });
         Ok(derived.await?)
     }
@@ -139,6 +148,12 @@ impl Passwords {
     /// Keys that no password opens, the same each time.
     pub(crate) fn invented(&self, login: &str) -> ScramKeys {
         ScramKeys::invented(login, &self.secret, self.cost.scram_iterations.max(4_096))
+    }
+
+    /// By which the same wrong guess is recognised again, in this process only.
+    pub(crate) fn fingerprint(&self, key: &str, password: &str) -> u64 {
+        let mark = self.mark(key, password);
+        u64::from_le_bytes(mark[..8].try_into().expect("eight octets"))
     }
 
     async fn work<T: Send + 'static>(
@@ -202,11 +217,15 @@ pub(crate) async fn secret(tx: &Tx) -> Result<[u8; 32], StoreError> {
     found.flatten().ok_or_else(|| StoreError::Damaged("the secret is missing".into()))
 }
 
-pub(crate) async fn save(tx: &Tx, account: AccountId, new: &Credentials) -> Result<(), StoreError> {
+pub(crate) async fn save(
+    tx: &Tx,
+    account: AccountId,
+    new: &NewCredentials,
+) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO credentials (account, argon2, scram_salt, scram_iterations, \
         scram_stored_key, scram_server_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
         ON CONFLICT (account) DO UPDATE SET argon2 = ?2, scram_salt = ?3, scram_iterations = ?4, \
-        scram_stored_key = ?5, scram_server_key = ?6";
+        scram_stored_key = ?5, scram_server_key = ?6, version = credentials.version + 1";
     let scram = &new.scram;
     let values = params![
         account.0,
@@ -221,7 +240,7 @@ pub(crate) async fn save(tx: &Tx, account: AccountId, new: &Credentials) -> Resu
 
 pub(crate) async fn load(tx: &Tx, account: AccountId) -> Result<Option<Credentials>, StoreError> {
     const SQL: &str = "SELECT argon2, scram_salt, scram_iterations, scram_stored_key, \
-        scram_server_key FROM credentials WHERE account = ?1";
+        scram_server_key, version FROM credentials WHERE account = ?1";
     tx.row(SQL, params![account.0], |row| {
         let key = |column| -> Result<[u8; 32], StoreError> {
             let octets = row.bytes(column)?;
@@ -234,7 +253,7 @@ pub(crate) async fn load(tx: &Tx, account: AccountId) -> Result<Option<Credentia
             stored_key: key(3)?,
             server_key: key(4)?,
         };
-        Ok(Credentials { argon2: row.text(0)?, scram })
+        Ok(Credentials { argon2: row.text(0)?, scram, version: row.int(5)? })
     })
     .await
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use waxwing_sasl::{Mechanism, ServerExchange, ServerStep};
-use waxwing_store::{Account, AccountId, LoginError};
+use waxwing_store::{Admitted, LoginError, ScramAttempt};
 
 use super::{capability, login};
 use crate::connection::Connection;
@@ -35,21 +35,36 @@ pub async fn run(
     let binding = session.tls.as_ref().and_then(|tls| tls.channel_binding.clone());
     let mut exchange = ServerExchange::new(known, binding, rand::random());
     let step = exchange.start(initial.as_deref());
-    match converse(connection, session, &mut exchange, step).await? {
-        Some(account) => Ok(login::accepted(session, account)),
-        None => login::rejected(connection, session).await,
+    let mut attempt = None;
+    let outcome = converse(connection, session, &mut exchange, known, step, &mut attempt).await;
+    // An exchange with keys that broke off was a guess like any other.
+    if let Some(attempt) = attempt {
+        session.store.settle_scram(attempt, known.name(), false);
+    }
+    match outcome? {
+        Outcome::Admitted(admitted) => Ok(login::accepted(connection, session, *admitted)),
+        Outcome::Rejected => login::rejected(connection, session).await,
+        Outcome::Failed(error) => login::failed(connection, session, error).await,
     }
 }
 
-/// Goes on until the exchange ends; `None` when the client is not let in.
+enum Outcome {
+    Admitted(Box<Admitted>),
+    Rejected,
+    Failed(LoginError),
+}
+
+/// Goes on until the exchange ends.
 async fn converse(
     connection: &mut Connection<'_>,
     session: &mut Session,
     exchange: &mut ServerExchange,
+    mechanism: Mechanism,
     mut step: ServerStep,
-) -> Result<Option<Account>, Fail> {
-    let mut by_password = None;
-    let mut by_keys: Option<AccountId> = None;
+    attempt: &mut Option<ScramAttempt>,
+) -> Result<Outcome, Fail> {
+    let (store, visitor, name) = (session.store.clone(), session.visitor(), mechanism.name());
+    let mut admitted = None;
     loop {
         step = match step {
             ServerStep::Challenge(challenge) => {
@@ -57,33 +72,46 @@ async fn converse(
                 exchange.respond(&response)
             }
             ServerStep::CheckPassword { login, password } => {
-                by_password = match session.store.login(&login, &password).await {
-                    Ok(account) => Some(account),
-                    Err(LoginError::Rejected | LoginError::Disabled) => None,
-                    Err(LoginError::Store(error)) => return Err(error.into()),
-                };
-                exchange.password_checked(by_password.is_some())
+                match store.login(&visitor, name, &login, &password).await {
+                    Ok(known) => admitted = Some(known),
+                    Err(error) => return Ok(Outcome::Failed(error)),
+                }
+                exchange.password_checked(true)
             }
-            ServerStep::NeedKeys { login } => {
-                let (account, keys) = session.store.scram_keys(&login).await?;
-                by_keys = account;
-                exchange.supply_keys(keys)
+            ServerStep::CheckToken { login, token } => {
+                match store.login_with_token(&visitor, name, login.as_deref(), &token).await {
+                    Ok(known) => admitted = Some(known),
+                    // RFC 7628 §3.2.2: told by a challenge.
+                    Err(LoginError::Rejected | LoginError::Disabled) => {}
+                    Err(error) => return Ok(Outcome::Failed(error)),
+                }
+                let login = admitted.as_ref().map(|known| known.account.address.to_string());
+                exchange.token_checked(login)
             }
+            ServerStep::NeedKeys { login } => match store.scram(&visitor, &login).await {
+                Ok((begun, keys)) => {
+                    *attempt = Some(begun);
+                    exchange.supply_keys(keys)
+                }
+                Err(error) => return Ok(Outcome::Failed(error)),
+            },
             ServerStep::Done { last, .. } => {
+                if let Some(begun) = attempt.take() {
+                    admitted = store.settle_scram(begun, name, true);
+                }
                 // RFC 9051 §6.2.2: no place for data with success, so it is a challenge that an
                 // empty response answers.
                 if let Some(last) = last {
                     ask(connection, session, &last).await?;
                 }
-                return match (by_password, by_keys) {
-                    (Some(account), _) => Ok(Some(account)),
-                    (None, Some(id)) => Ok(session.store.account(id).await?),
-                    (None, None) => Ok(None),
-                };
+                return Ok(match admitted {
+                    Some(admitted) => Outcome::Admitted(Box::new(admitted)),
+                    None => Outcome::Rejected,
+                });
             }
             ServerStep::Failed(why) => {
-                tracing::info!(why, "IMAP login refused");
-                return Ok(None);
+                tracing::debug!(why, "IMAP login refused");
+                return Ok(Outcome::Rejected);
             }
         };
     }

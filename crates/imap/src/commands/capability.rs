@@ -41,7 +41,11 @@ pub fn write(out: &mut Out, session: &Session) {
 /// The SASL mechanisms that may be used on this connection.
 pub fn offered(session: &Session) -> Vec<Mechanism> {
     let binding = session.tls.as_ref().is_some_and(|tls| tls.channel_binding.is_some());
-    Mechanism::offered(session.tls.is_some(), session.settings.plaintext_login, binding)
+    let offered = match session.settings.tokens {
+        true => Mechanism::offered_with_tokens,
+        false => Mechanism::offered,
+    };
+    offered(session.tls.is_some(), session.settings.plaintext_login, binding)
 }
 
 /// As text, for the response code after a login (RFC 9051 §7.1 CAPABILITY).

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use waxwing_store::{Account, LoginError};
+use waxwing_store::{Admitted, LoginError};
 
 use super::capability;
 use crate::connection::Connection;
@@ -26,10 +26,9 @@ pub async fn run(
         return rejected(connection, session).await;
     };
     let password = waxwing_sasl::prepare_password(password);
-    match session.store.login(user, &password).await {
-        Ok(account) => Ok(accepted(session, account)),
-        Err(LoginError::Store(error)) => Err(error.into()),
-        Err(LoginError::Rejected | LoginError::Disabled) => rejected(connection, session).await,
+    match session.store.login(&session.visitor(), "login", user, &password).await {
+        Ok(admitted) => Ok(accepted(connection, session, admitted)),
+        Err(error) => failed(connection, session, error).await,
     }
 }
 
@@ -39,11 +38,33 @@ pub fn check_state(session: &Session) -> Result<(), Fail> {
 }
 
 /// The client is who it says.
-pub fn accepted(session: &mut Session, account: Account) -> Tagged {
-    tracing::info!(account = %account.address, "IMAP login");
-    session.state = State::Authenticated(account.id);
+pub fn accepted(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    admitted: Admitted,
+) -> Tagged {
+    session.state = State::Authenticated(admitted.account.id);
     session.wrong_logins = 0;
+    session.begin_stay(admitted.pass);
+    connection.until = Some(Box::pin(session.store.pass_ended(admitted.pass)));
     Tagged::ok("Logged in").with(capability::text(session))
+}
+
+/// Why not, for those who may know.
+pub async fn failed(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    error: LoginError,
+) -> Done {
+    match error {
+        LoginError::Rejected | LoginError::Disabled => rejected(connection, session).await,
+        // RFC 5530 §3: the secret is right, and opens something else.
+        LoginError::NotHere(why) => Err(Fail::no("AUTHORIZATIONFAILED", why)),
+        LoginError::TooMany(_) => {
+            Err(Fail::no("UNAVAILABLE", "Too many wrong logins; try again later"))
+        }
+        LoginError::Store(error) => Err(error.into()),
+    }
 }
 
 /// It is not; the same answer for every reason (RFC 5530 AUTHENTICATIONFAILED), later each time, and

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use waxwing_sasl::{Mechanism, ScramKeys, ServerExchange, ServerStep};
 use zeroize::Zeroizing;
 
-use super::{Action, Session, State, Unavailable};
+use super::{Action, Refusal, Session, State};
 use crate::wire::command;
 use crate::wire::response::{self, Code, Status};
 
@@ -33,6 +33,7 @@ impl Session {
         let Ok(initial) = initial.map(|base64| decode(&base64)).transpose() else {
             return self.no("that is not base64");
         };
+        self.mechanism = Some(mechanism);
         self.state = State::Choosing(mechanism, initial);
         self.ask(Action::Nonce);
     }
@@ -51,18 +52,23 @@ impl Session {
     }
 
     /// Answers [`Action::CheckPassword`]; what it was is then known.
-    pub fn answer_password(&mut self, answer: Result<bool, Unavailable>) {
+    pub fn answer_password(&mut self, answer: Result<bool, Refusal>) {
         self.answer_exchange(answer, ServerExchange::password_checked);
     }
 
+    /// Answers [`Action::CheckToken`]: whose it is; `None`: nobody's.
+    pub fn answer_token(&mut self, answer: Result<Option<String>, Refusal>) {
+        self.answer_exchange(answer, ServerExchange::token_checked);
+    }
+
     /// Answers [`Action::NeedKeys`].
-    pub fn answer_keys(&mut self, answer: Result<ScramKeys, Unavailable>) {
+    pub fn answer_keys(&mut self, answer: Result<ScramKeys, Refusal>) {
         self.answer_exchange(answer, ServerExchange::supply_keys);
     }
 
     fn answer_exchange<T>(
         &mut self,
-        answer: Result<T, Unavailable>,
+        answer: Result<T, Refusal>,
         go_on: impl FnOnce(&mut ServerExchange, T) -> ServerStep,
     ) {
         let State::Exchange(exchange) = &mut self.state else { return };
@@ -72,7 +78,11 @@ impl Session {
                 let step = go_on(exchange, answer);
                 self.step(step);
             }
-            Err(Unavailable) => {
+            Err(Refusal::NotHere(why)) => {
+                self.state = State::Anyone;
+                self.no(why);
+            }
+            Err(Refusal::Later) => {
                 self.state = State::Anyone;
                 let code = Code::TryLater;
                 self.end(Status::No, Some(&code), "the server has a problem: try again later");
@@ -110,6 +120,9 @@ impl Session {
             }
             ServerStep::CheckPassword { login, password } => {
                 self.ask(Action::CheckPassword { login, password });
+            }
+            ServerStep::CheckToken { login, token } => {
+                self.ask(Action::CheckToken { login, token });
             }
             ServerStep::NeedKeys { login } => self.ask(Action::NeedKeys { login }),
             ServerStep::Done { login, last } => {

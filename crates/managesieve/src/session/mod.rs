@@ -30,6 +30,8 @@ pub struct Settings {
     pub starttls: bool,
     /// Whether passwords may cross a connection without TLS.
     pub plaintext_allowed: bool,
+    /// Access tokens are given out here: OAUTHBEARER and XOAUTH2 are offered under TLS.
+    pub tokens: bool,
     /// The extensions of Sieve: the capability `SIEVE`.
     pub sieve: Vec<String>,
     /// The methods of `notify`: the capability `NOTIFY`.
@@ -49,6 +51,7 @@ impl Default for Settings {
         Settings {
             starttls: true,
             plaintext_allowed: false,
+            tokens: false,
             sieve: vec!["fileinto".into()],
             notify: Vec::new(),
             max_script_octets: 1 << 20,
@@ -73,6 +76,13 @@ pub enum Action {
         /// By SASLprep.
         password: Zeroizing<String>,
     },
+    /// Check an access token: [`Session::answer_token`].
+    CheckToken {
+        /// By SASLprep; `None`: the token alone says who it is.
+        login: Option<String>,
+        /// As it was given out.
+        token: Zeroizing<String>,
+    },
     /// Look up the keys of that login, invented ones where there is none: [`Session::answer_keys`].
     NeedKeys {
         /// By SASLprep.
@@ -84,9 +94,14 @@ pub enum Action {
     Close,
 }
 
-/// The store cannot say now.
+/// Why a question about a login has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unavailable;
+pub enum Refusal {
+    /// It cannot be said now.
+    Later,
+    /// What was given is right, but does not open this door: this is what to tell.
+    NotHere(&'static str),
+}
 
 enum State {
     Anyone,
@@ -108,6 +123,7 @@ pub struct Session {
     state: State,
     /// The driver owes an answer.
     waiting: bool,
+    mechanism: Option<Mechanism>,
     failed_logins: u32,
     bad_commands: u32,
 }
@@ -125,6 +141,7 @@ impl Session {
             actions: VecDeque::new(),
             state: State::Anyone,
             waiting: false,
+            mechanism: None,
             failed_logins: 0,
             bad_commands: 0,
         };
@@ -170,6 +187,16 @@ impl Session {
     /// Takes what is to be sent.
     pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
+    }
+
+    /// Whether a mechanism is at work.
+    pub fn is_logging_in(&self) -> bool {
+        matches!(self.state, State::Choosing(..) | State::Exchange(_))
+    }
+
+    /// The mechanism by which somebody logs in or has logged in.
+    pub fn mechanism(&self) -> Option<Mechanism> {
+        self.mechanism
     }
 
     /// Who is logged in.
@@ -289,7 +316,11 @@ impl Session {
         if self.login().is_some() {
             return Vec::new();
         }
-        Mechanism::offered(self.tls, self.settings.plaintext_allowed, self.binding.is_some())
+        let offered = match self.settings.tokens {
+            true => Mechanism::offered_with_tokens,
+            false => Mechanism::offered,
+        };
+        offered(self.tls, self.settings.plaintext_allowed, self.binding.is_some())
     }
 
     fn ask(&mut self, action: Action) {

@@ -13,13 +13,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncRead, AsyncWrite};
 use waxwing_sasl::{Mechanism, ServerExchange, ServerStep};
-use waxwing_store::AccountId;
+use waxwing_store::{LoginError, Pass};
 use zeroize::Zeroizing;
 
 use super::{Next, pass};
 use crate::connection::{Connection, Input, Lost};
 use crate::maildrops::Maildrops;
-use crate::session::{Session, store_failed};
+use crate::session::Session;
 use crate::wire::command::AuthMechanism;
 use crate::wire::response;
 
@@ -58,8 +58,14 @@ where
             return Ok(Next::Continue);
         }
     };
-    match exchange(mechanism, initial, session, conn).await? {
-        Outcome::Known(account) => session.enter(account, conn).await,
+    let mut attempt = None;
+    let outcome = exchange(mechanism, initial, session, conn, &mut attempt).await;
+    // An exchange with keys that broke off was a guess like any other.
+    if let Some(attempt) = attempt {
+        session.maildrops.settle_scram(attempt, mechanism.name(), false);
+    }
+    match outcome? {
+        Outcome::Known(pass) => session.enter(pass, conn).await,
         Outcome::Rejected => return pass::rejected(session, conn).await,
         Outcome::Failed(error) => return pass::failed(error, session, conn).await,
         Outcome::Answered => {}
@@ -70,13 +76,17 @@ where
 /// What this connection offers; CAPA says the same.
 pub(super) fn offered<M: Maildrops>(session: &Session<M>) -> Vec<Mechanism> {
     let binding = session.tls.as_ref().is_some_and(|facts| facts.channel_binding.is_some());
-    Mechanism::offered(session.tls.is_some(), session.settings.plaintext_allowed, binding)
+    let offered = match session.settings.tokens {
+        true => Mechanism::offered_with_tokens,
+        false => Mechanism::offered,
+    };
+    offered(session.tls.is_some(), session.settings.plaintext_allowed, binding)
 }
 
 enum Outcome {
-    Known(AccountId),
+    Known(Pass),
     Rejected,
-    Failed(waxwing_store::LoginError),
+    Failed(LoginError),
     /// The answer is written already.
     Answered,
 }
@@ -86,6 +96,7 @@ async fn exchange<S, M>(
     initial: Option<Zeroizing<Vec<u8>>>,
     session: &mut Session<M>,
     conn: &mut Connection<'_, S>,
+    attempt: &mut Option<M::Attempt>,
 ) -> Result<Outcome, Lost>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -93,7 +104,8 @@ where
 {
     let binding = session.tls.as_ref().and_then(|facts| facts.channel_binding.clone());
     let mut exchange = ServerExchange::new(mechanism, binding, rand::random());
-    let mut account = None;
+    let (visitor, name) = (session.visitor(), mechanism.name());
+    let mut pass = None;
     let mut step = exchange.start(initial.as_ref().map(|octets| octets.as_slice()));
     loop {
         step = match step {
@@ -102,26 +114,41 @@ where
                 None => return Ok(Outcome::Answered),
             },
             ServerStep::CheckPassword { login, password } => {
-                match session.maildrops.login(&login, &password).await {
+                match session.maildrops.login(&visitor, name, &login, &password).await {
                     Ok(known) => {
-                        account = Some(known);
+                        pass = Some(known);
                         exchange.password_checked(true)
                     }
                     Err(error) => return Ok(Outcome::Failed(error)),
                 }
             }
-            ServerStep::NeedKeys { login } => match session.maildrops.scram_keys(&login).await {
-                Ok((known, keys)) => {
-                    account = known;
-                    exchange.supply_keys(keys)
+            ServerStep::CheckToken { login, token } => {
+                match session.maildrops.token(&visitor, name, login.as_deref(), &token).await {
+                    Ok(known) => {
+                        pass = Some(known);
+                        exchange.token_checked(Some(login.unwrap_or_default()))
+                    }
+                    // RFC 7628 §3.2.2: told by a challenge.
+                    Err(LoginError::Rejected | LoginError::Disabled) => {
+                        exchange.token_checked(None)
+                    }
+                    Err(error) => return Ok(Outcome::Failed(error)),
                 }
-                Err(error) => {
-                    store_failed(&mut conn.out, &error);
-                    return Ok(Outcome::Answered);
+            }
+            ServerStep::NeedKeys { login } => {
+                match session.maildrops.scram(&visitor, &login).await {
+                    Ok((begun, keys)) => {
+                        *attempt = Some(begun);
+                        exchange.supply_keys(keys)
+                    }
+                    Err(error) => return Ok(Outcome::Failed(error)),
                 }
-            },
+            }
             ServerStep::Done { last, .. } => {
-                let Some(account) = account else { return Ok(Outcome::Rejected) };
+                if let Some(begun) = attempt.take() {
+                    pass = session.maildrops.settle_scram(begun, name, true);
+                }
+                let Some(pass) = pass else { return Ok(Outcome::Rejected) };
                 // RFC 5034 §4 has no place for additional data, so it goes as a challenge.
                 if let Some(last) = last {
                     match ask(&last, conn).await? {
@@ -130,7 +157,7 @@ where
                         None => return Ok(Outcome::Answered),
                     }
                 }
-                return Ok(Outcome::Known(account));
+                return Ok(Outcome::Known(pass));
             }
             ServerStep::Failed(why) => {
                 tracing::debug!(why, "SASL exchange failed");

@@ -31,8 +31,12 @@ where
         return Ok(Next::Continue);
     };
     let Ok(login) = prepare_login(&name) else { return rejected(session, conn).await };
-    match session.maildrops.login(&login, &prepare_password(password)).await {
-        Ok(account) => session.enter(account, conn).await,
+    match session
+        .maildrops
+        .login(&session.visitor(), "login", &login, &prepare_password(password))
+        .await
+    {
+        Ok(pass) => session.enter(pass, conn).await,
         Err(error) => return failed(error, session, conn).await,
     }
     Ok(Next::Continue)
@@ -52,6 +56,11 @@ where
         LoginError::Rejected => return rejected(session, conn).await,
         LoginError::Disabled => {
             response::err_code(&mut conn.out, ResponseCode::SysPerm, "this account is disabled");
+        }
+        LoginError::NotHere(why) => response::err_code(&mut conn.out, ResponseCode::SysPerm, why),
+        LoginError::TooMany(_) => {
+            let text = "too many wrong log-ins: try again later";
+            response::err_code(&mut conn.out, ResponseCode::SysTemp, text);
         }
         LoginError::Store(error) => store_failed(&mut conn.out, &error),
     }

@@ -10,10 +10,11 @@ use tokio::sync::watch;
 use waxwing_pop3::maildrops::{ListedMessage, Listing, Maildrops};
 use waxwing_pop3::{Session, Settings, TlsFacts, serve};
 use waxwing_sasl::{ChannelBinding, ScramKeys};
-use waxwing_store::{AccountId, LoginError, MailboxId, StoreError, Uid};
+use waxwing_store::{AccountId, LoginError, MailboxId, Pass, StoreError, Uid, Visitor};
 
 pub const LOGIN: &str = "ann@wax.test";
 pub const PASSWORD: &str = "correct horse";
+pub const TOKEN: &str = "c29tZSB0b2tlbg";
 const ANN: AccountId = AccountId(1);
 const INBOX: MailboxId = MailboxId(10);
 
@@ -85,28 +86,65 @@ impl Fake {
 
 impl Maildrops for Fake {
     type Lock = FakeLock;
+    type Attempt = Option<AccountId>;
     type Content = FakeContent;
 
-    async fn login(&self, login: &str, password: &str) -> Result<AccountId, LoginError> {
+    async fn login(
+        &self,
+        _: &Visitor,
+        _: &'static str,
+        login: &str,
+        password: &str,
+    ) -> Result<Pass, LoginError> {
         self.check(Question::Login)?;
         match (login, password) {
             (LOGIN, PASSWORD) if self.0.lock().unwrap().disabled => Err(LoginError::Disabled),
-            (LOGIN, PASSWORD) => Ok(ANN),
-            ("b\u{fc}cher@wax.test", "gr\u{fc}n") => Ok(ANN),
+            (LOGIN, PASSWORD) => Ok(Pass::invented(ANN)),
+            ("b\u{fc}cher@wax.test", "gr\u{fc}n") => Ok(Pass::invented(ANN)),
             _ => Err(LoginError::Rejected),
         }
     }
 
-    async fn is_enabled(&self, _: AccountId) -> Result<bool, StoreError> {
-        Ok(!self.0.lock().unwrap().disabled)
+    async fn token(
+        &self,
+        _: &Visitor,
+        _: &'static str,
+        login: Option<&str>,
+        token: &str,
+    ) -> Result<Pass, LoginError> {
+        match (login, token) {
+            (None | Some(LOGIN), TOKEN) => Ok(Pass::invented(ANN)),
+            _ => Err(LoginError::Rejected),
+        }
     }
 
-    async fn scram_keys(&self, login: &str) -> Result<(Option<AccountId>, ScramKeys), StoreError> {
+    async fn scram(
+        &self,
+        _: &Visitor,
+        login: &str,
+    ) -> Result<(Option<AccountId>, ScramKeys), LoginError> {
         self.check(Question::Login)?;
         Ok(match login {
             LOGIN => (Some(ANN), ScramKeys::derive(PASSWORD, &[5; 16], 4096)),
             _ => (None, ScramKeys::invented(login, &[6; 32], 4096)),
         })
+    }
+
+    fn settle_scram(
+        &self,
+        attempt: Option<AccountId>,
+        _: &'static str,
+        right: bool,
+    ) -> Option<Pass> {
+        attempt.filter(|_| right).map(Pass::invented)
+    }
+
+    async fn holds(&self, _: &Pass) -> Result<bool, StoreError> {
+        Ok(!self.0.lock().unwrap().disabled)
+    }
+
+    fn ended(&self, _: Pass) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::pending())
     }
 
     async fn lock(&self, _: AccountId) -> Result<Option<FakeLock>, StoreError> {

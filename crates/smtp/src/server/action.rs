@@ -33,6 +33,13 @@ pub enum Action<'a> {
         /// The password, in clear.
         password: Zeroizing<String>,
     },
+    /// Check an access token, then call [`ServerSession::answer_token`].
+    CheckToken {
+        /// The login name, if one was given.
+        login: Option<String>,
+        /// As it was given out.
+        token: Zeroizing<String>,
+    },
     /// Look up SCRAM keys (invented ones for an unknown login), then call
     /// [`ServerSession::answer_keys`].
     NeedKeys {
@@ -94,6 +101,7 @@ impl fmt::Debug for Action<'_> {
             Action::StartTls => f.write_str("StartTls"),
             Action::Authenticate { mechanism } => write!(f, "Authenticate({mechanism:?})"),
             Action::CheckPassword { login, .. } => write!(f, "CheckPassword({login:?})"),
+            Action::CheckToken { login, .. } => write!(f, "CheckToken({login:?})"),
             Action::NeedKeys { login } => write!(f, "NeedKeys({login:?})"),
             Action::LoginEnded { login, outcome } => {
                 write!(f, "LoginEnded({login:?}, {outcome:?})")

@@ -120,7 +120,11 @@ impl ServerSession {
             return Vec::new();
         }
         let binding = self.tls.as_ref().is_some_and(|tls| tls.binding.is_some());
-        Mechanism::offered(self.is_tls(), self.settings.plaintext_auth, binding)
+        let offered = match self.settings.tokens {
+            true => Mechanism::offered_with_tokens,
+            false => Mechanism::offered,
+        };
+        offered(self.is_tls(), self.settings.plaintext_auth, binding)
     }
 
     pub(super) fn tls_missing(&self) -> bool {
@@ -168,7 +172,7 @@ impl ServerSession {
         let mechanism = match Mechanism::parse(mechanism) {
             Some(mechanism) if offered.contains(&mechanism) => mechanism,
             // RFC 4954 §4 and §6: the mechanism is there, but not in clear.
-            Some(Mechanism::Plain | Mechanism::Login) if !self.is_tls() => {
+            Some(mechanism) if mechanism.is_clear_text() && !self.is_tls() => {
                 let text = "this mechanism needs TLS";
                 return self.refuse(Reply::new(538, (5, 7, 11), text));
             }
@@ -233,6 +237,14 @@ impl ServerSession {
         }
     }
 
+    /// After [`Action::CheckToken`](super::Action::CheckToken): whose it is, `None` for nobody's;
+    /// `Err` when that cannot be known now (`454 4.7.0`).
+    pub fn answer_token(&mut self, now: Instant, answer: Result<Option<String>, Reply>) {
+        if matches!(self.phase, Phase::Waiting(Question::Token)) {
+            self.auth_answer(now, answer, ServerExchange::token_checked);
+        }
+    }
+
     /// After [`Action::NeedKeys`](super::Action::NeedKeys); `Err` when that cannot be known now
     /// (`454 4.7.0`).
     pub fn answer_keys(&mut self, now: Instant, answer: Result<ScramKeys, Reply>) {
@@ -285,6 +297,11 @@ impl ServerSession {
             ServerStep::CheckPassword { login, password } => {
                 self.ask_about(&login, Question::Password);
                 self.pending = Some(Step::CheckPassword(login, password));
+            }
+            ServerStep::CheckToken { login, token } => {
+                self.auth.as_mut().expect("AUTH is under way").login.clone_from(&login);
+                self.phase = Phase::Waiting(Question::Token);
+                self.pending = Some(Step::CheckToken(login, token));
             }
             ServerStep::NeedKeys { login } => {
                 self.ask_about(&login, Question::Keys);

@@ -114,6 +114,7 @@ enum Question {
     TlsHandshake,
     Authenticate,
     Password,
+    Token,
     Keys,
     Sender,
     Recipient,
@@ -137,6 +138,7 @@ enum Step {
     StartTls,
     Authenticate(Mechanism),
     CheckPassword(String, Zeroizing<String>),
+    CheckToken(Option<String>, Zeroizing<String>),
     NeedKeys(String),
     LoginEnded(Option<String>, Result<(), &'static str>),
     CheckSender,
@@ -285,6 +287,7 @@ impl ServerSession {
             Step::StartTls => Action::StartTls,
             Step::Authenticate(mechanism) => Action::Authenticate { mechanism },
             Step::CheckPassword(login, password) => Action::CheckPassword { login, password },
+            Step::CheckToken(login, token) => Action::CheckToken { login, token },
             Step::NeedKeys(login) => Action::NeedKeys { login },
             Step::LoginEnded(login, outcome) => Action::LoginEnded { login, outcome },
             Step::CheckSender => {

@@ -92,6 +92,8 @@ pub struct ServerSettings {
     pub starttls: StartTls,
     /// AUTH is offered.
     pub auth: bool,
+    /// Access tokens are given out here: OAUTHBEARER and XOAUTH2 are offered under TLS.
+    pub tokens: bool,
     /// PLAIN and LOGIN are offered without TLS. Only for loopback and tests.
     pub plaintext_auth: bool,
     /// The largest message, announced by SIZE (RFC 1870).
@@ -121,6 +123,7 @@ impl ServerSettings {
             role: Role::Mx,
             starttls: StartTls::Offered,
             auth: false,
+            tokens: false,
             plaintext_auth: false,
             max_message_octets: 50 * 1024 * 1024,
             max_recipients: 1000,

@@ -12,11 +12,9 @@ mod rows;
 
 use jiff::Timestamp;
 use waxwing_message::Address;
-use waxwing_sasl::ScramKeys;
 
 use crate::engine::{Repeat, params};
 use crate::instant::micros;
-use crate::passwords::{self, Credentials};
 use crate::{Store, StoreError};
 
 use aliases::{aliases_in, create_alias_in, remove_alias_in};
@@ -27,6 +25,9 @@ use rows::{
     ACCOUNT_BY_ID, Change, CreateAccount, account_by_key, account_row, accounts_in, change_in,
     create_account_in, remove_account_in,
 };
+
+pub(crate) use names::{login_key, login_key_of};
+pub(crate) use rows::{account_and_credentials_in, account_by_id_in};
 
 /// Names a domain for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -142,20 +143,6 @@ pub enum AccountError {
     Store(#[from] StoreError),
 }
 
-/// Why someone was not let in.
-#[derive(Debug, thiserror::Error)]
-pub enum LoginError {
-    /// Wrong name or password: never say which.
-    #[error("wrong address or password")]
-    Rejected,
-    /// Only said to those who know the password.
-    #[error("this account is disabled")]
-    Disabled,
-    /// The store could not do its work: temporary.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Store {
     /// From now on mail for this domain is taken here.
     pub async fn create_domain(&self, name: &str) -> Result<Domain, AccountError> {
@@ -251,7 +238,8 @@ impl Store {
         engine.read(key(address), |tx, key| Box::pin(account_by_key(tx, key))).await
     }
 
-    /// Sessions that are logged in stay so.
+    /// Sessions that the old one opened end, and what programs were given access by consent is
+    /// withdrawn; app passwords stay.
     pub async fn set_password(
         &self,
         address: &Address,
@@ -305,56 +293,6 @@ impl Store {
         engine
             .write(asked, Repeat::Never, |tx, (address, now)| {
                 Box::pin(remove_account_in(tx, address, *now))
-            })
-            .await
-    }
-
-    /// Checks a password (Argon2id, off the async threads; the same time for unknown names). The
-    /// login name is the address, in any case.
-    pub async fn login(&self, login: &str, password: &str) -> Result<Account, LoginError> {
-        let found = match Address::parse(login) {
-            Ok(address) => self.account_and_credentials(&address).await?,
-            Err(_) => None,
-        };
-        let stored = found.as_ref().map(|(_, credentials)| credentials.argon2.as_str());
-        let right = self.inner.passwords.verify(stored, password).await?;
-        match found {
-            Some((account, _)) if right && account.disabled => Err(LoginError::Disabled),
-            Some((account, _)) if right => Ok(account),
-            _ => Err(LoginError::Rejected),
-        }
-    }
-
-    /// Keys for SCRAM. Unknown or disabled logins get invented keys, the same each time, and
-    /// `None` for the account, so that the exchange fails like a wrong password.
-    pub async fn scram_keys(
-        &self,
-        login: &str,
-    ) -> Result<(Option<AccountId>, ScramKeys), StoreError> {
-        let (folded, found) = match Address::parse(login) {
-            Ok(address) => (key(&address), self.account_and_credentials(&address).await?),
-            Err(_) => (login.to_lowercase(), None),
-        };
-        Ok(match found {
-            Some((account, credentials)) if !account.disabled => {
-                (Some(account.id), credentials.scram)
-            }
-            _ => (None, self.inner.passwords.invented(&folded)),
-        })
-    }
-
-    async fn account_and_credentials(
-        &self,
-        address: &Address,
-    ) -> Result<Option<(Account, Credentials)>, StoreError> {
-        let engine = &self.inner.engine;
-        engine
-            .read(key(address), |tx, key| {
-                Box::pin(async move {
-                    let Some(account) = account_by_key(tx, key).await? else { return Ok(None) };
-                    let credentials = passwords::load(tx, account.id).await?;
-                    Ok(credentials.map(|credentials| (account, credentials)))
-                })
             })
             .await
     }

@@ -22,6 +22,16 @@ pub(super) fn key(address: &Address) -> String {
     key_of(address.local_part(), address.domain())
 }
 
+/// What accounts are found by.
+pub(crate) fn login_key_of(address: &Address) -> String {
+    key(address)
+}
+
+/// The same for whatever was given as a name.
+pub(crate) fn login_key(login: &str) -> String {
+    Address::parse(login).map_or_else(|_| login.to_lowercase(), |address| key(&address))
+}
+
 pub(super) fn key_of(local_part: &str, domain: &str) -> String {
     let local_part: String = local_part.nfc().collect();
     format!("{}@{domain}", local_part.to_lowercase())

@@ -7,7 +7,7 @@ use super::names::{key, stored_address};
 use super::{Account, AccountError, AccountId};
 use crate::engine::{Row, Tx, params};
 use crate::instant::{count, timestamp};
-use crate::passwords::{self, Credentials};
+use crate::passwords::{self, Credentials, NewCredentials};
 use crate::{MailboxId, StoreError, mailboxes};
 
 macro_rules! select_accounts {
@@ -39,6 +39,22 @@ pub(super) async fn account_by_key(tx: &Tx, key: &String) -> Result<Option<Accou
     tx.row(SQL, params![key], account_row).await
 }
 
+pub(crate) async fn account_by_id_in(
+    tx: &Tx,
+    id: AccountId,
+) -> Result<Option<Account>, StoreError> {
+    tx.row(ACCOUNT_BY_ID, params![id.0], account_row).await
+}
+
+pub(crate) async fn account_and_credentials_in(
+    tx: &Tx,
+    address: &Address,
+) -> Result<Option<(Account, Credentials)>, StoreError> {
+    let Some(account) = account_by_key(tx, &key(address)).await? else { return Ok(None) };
+    let credentials = passwords::load(tx, account.id).await?;
+    Ok(credentials.map(|credentials| (account, credentials)))
+}
+
 pub(super) async fn accounts_in(
     tx: &Tx,
     domain: Option<&String>,
@@ -59,7 +75,7 @@ pub(super) struct CreateAccount {
     pub(super) key: String,
     pub(super) display_name: String,
     pub(super) quota_octets: Option<i64>,
-    pub(super) credentials: Credentials,
+    pub(super) credentials: NewCredentials,
     pub(super) now: i64,
 }
 
@@ -87,7 +103,7 @@ pub(super) async fn create_account_in(
 }
 
 pub(super) enum Change {
-    Password(Credentials),
+    Password(NewCredentials),
     DisplayName(String),
     Quota(Option<i64>),
     Disabled(bool),
@@ -100,11 +116,16 @@ pub(super) async fn change_in(
 ) -> Result<(), AccountError> {
     const NAME: &str = "UPDATE accounts SET display_name = ?2 WHERE id = ?1";
     const QUOTA: &str = "UPDATE accounts SET quota_octets = ?2 WHERE id = ?1";
+    const GRANTS: &str = "DELETE FROM oauth_grants WHERE account = ?1";
     const DISABLED: &str = "UPDATE accounts SET disabled = ?2 WHERE id = ?1";
     let account = account_by_key(tx, &key(address)).await?;
     let id = account.ok_or_else(|| AccountError::NotFound(address.to_string()))?.id;
     match change {
-        Change::Password(credentials) => passwords::save(tx, id, credentials).await?,
+        Change::Password(credentials) => {
+            // Whoever knew the old one may have given programs access.
+            tx.run(GRANTS, params![id.0]).await?;
+            passwords::save(tx, id, credentials).await?;
+        }
         Change::DisplayName(name) => drop(tx.run(NAME, params![id.0, name]).await?),
         Change::Quota(octets) => drop(tx.run(QUOTA, params![id.0, *octets]).await?),
         Change::Disabled(disabled) => drop(tx.run(DISABLED, params![id.0, *disabled]).await?),

@@ -80,8 +80,14 @@ async fn names_are_compared_without_case(world: World) {
 async fn passwords_let_in_and_keep_out(world: World) {
     let store = &world.store;
     let bob = world.account("bob@wing.test").await;
-    assert_eq!(store.login("BOB@wing.test", "secret").await.unwrap().id, bob.id);
-    assert_eq!(store.login("bob@wing.test", "secret").await.unwrap().id, bob.id);
+    assert_eq!(
+        store.login(&visitor(), "PLAIN", "BOB@wing.test", "secret").await.unwrap().account.id,
+        bob.id
+    );
+    assert_eq!(
+        store.login(&visitor(), "PLAIN", "bob@wing.test", "secret").await.unwrap().account.id,
+        bob.id
+    );
     for (login, password) in [
         ("bob@wing.test", "Secret"),
         ("bob@wing.test", ""),
@@ -89,15 +95,24 @@ async fn passwords_let_in_and_keep_out(world: World) {
         ("bob", "secret"),
         ("bob+x@wing.test", "secret"),
     ] {
-        let refused = store.login(login, password).await;
+        let refused = store.login(&visitor(), "PLAIN", login, password).await;
         assert!(matches!(refused, Err(LoginError::Rejected)), "{login} {password}");
     }
     store.set_password(&bob.address, "another").await.unwrap();
-    assert!(matches!(store.login("bob@wing.test", "secret").await, Err(LoginError::Rejected)));
-    store.login("bob@wing.test", "another").await.unwrap();
+    assert!(matches!(
+        store.login(&visitor(), "PLAIN", "bob@wing.test", "secret").await,
+        Err(LoginError::Rejected)
+    ));
+    store.login(&visitor(), "PLAIN", "bob@wing.test", "another").await.unwrap();
     store.set_disabled(&bob.address, true).await.unwrap();
-    assert!(matches!(store.login("bob@wing.test", "another").await, Err(LoginError::Disabled)));
-    assert!(matches!(store.login("bob@wing.test", "x").await, Err(LoginError::Rejected)));
+    assert!(matches!(
+        store.login(&visitor(), "PLAIN", "bob@wing.test", "another").await,
+        Err(LoginError::Disabled)
+    ));
+    assert!(matches!(
+        store.login(&visitor(), "PLAIN", "bob@wing.test", "x").await,
+        Err(LoginError::Rejected)
+    ));
     let kept = world.store.set_password(&bob.address, "").await;
     assert!(matches!(kept, Err(AccountError::Invalid(_))));
 }
@@ -105,22 +120,25 @@ async fn passwords_let_in_and_keep_out(world: World) {
 async fn scram_keys_tell_nothing_about_who_exists(world: World) {
     let store = &world.store;
     let bob = world.account("bob@wing.test").await;
-    let (account, keys) = store.scram_keys("Bob@wing.test").await.unwrap();
-    assert_eq!(account, Some(bob.id));
+    let (attempt, keys) = store.scram(&visitor(), "Bob@wing.test").await.unwrap();
+    let admitted = store.settle_scram(attempt, "SCRAM-SHA-256", true).unwrap();
+    assert_eq!(admitted.account.id, bob.id);
     assert!(keys == waxwing_sasl::ScramKeys::derive("secret", &keys.salt, keys.iterations));
 
-    let (account, invented) = store.scram_keys("nobody@wing.test").await.unwrap();
-    assert_eq!(account, None);
+    let (attempt, invented) = store.scram(&visitor(), "nobody@wing.test").await.unwrap();
+    // Whatever the exchange came to.
+    assert!(store.settle_scram(attempt, "SCRAM-SHA-256", true).is_none());
     assert_eq!((invented.salt.len(), invented.iterations), (keys.salt.len(), keys.iterations));
     // The same each time, on all nodes.
     let second = world.second().await;
-    assert!(second.scram_keys("NOBODY@wing.test").await.unwrap().1 == invented);
-    let (_, other) = store.scram_keys("nobody2@wing.test").await.unwrap();
+    assert!(second.scram(&visitor(), "NOBODY@wing.test").await.unwrap().1 == invented);
+    let (_, other) = store.scram(&visitor(), "nobody2@wing.test").await.unwrap();
     assert!(other.salt != invented.salt && other.stored_key != invented.stored_key);
 
     store.set_disabled(&bob.address, true).await.unwrap();
-    let (account, disabled) = store.scram_keys("bob@wing.test").await.unwrap();
-    assert!(account.is_none() && disabled.stored_key != keys.stored_key);
+    let (attempt, disabled) = store.scram(&visitor(), "bob@wing.test").await.unwrap();
+    assert!(store.settle_scram(attempt, "SCRAM-SHA-256", true).is_none());
+    assert!(disabled.stored_key != keys.stored_key);
 }
 
 async fn leads_to(world: &World, recipient: &str) -> Vec<String> {

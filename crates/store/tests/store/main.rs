@@ -5,6 +5,7 @@ mod accounts;
 mod blobs;
 mod crash;
 mod imports;
+mod logins;
 mod mailboxes;
 mod messages;
 mod metadata;

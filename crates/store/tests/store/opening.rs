@@ -20,7 +20,7 @@ async fn opening_again_finds_everything(world: World) {
     let again = world.second().await;
     assert_eq!(again.entries(inbox).await.unwrap().0.len(), 1);
     assert_eq!(world.count("SELECT version FROM schema_version").await, 3);
-    again.login("bob@wing.test", "secret").await.unwrap();
+    again.login(&visitor(), "PLAIN", "bob@wing.test", "secret").await.unwrap();
 }
 
 async fn two_open_a_new_database_at_once(world: World) {
@@ -38,9 +38,9 @@ async fn two_open_a_new_database_at_once(world: World) {
     a.create_domain("wing.test").await.unwrap();
     assert_eq!(b.domains().await.unwrap().len(), 1);
     // One secret for all.
-    let keys = a.scram_keys("x@y.test").await.unwrap().1;
-    assert!(keys == b.scram_keys("x@y.test").await.unwrap().1);
-    assert!(keys == c.scram_keys("x@y.test").await.unwrap().1);
+    let keys = a.scram(&visitor(), "x@y.test").await.unwrap().1;
+    assert!(keys == b.scram(&visitor(), "x@y.test").await.unwrap().1);
+    assert!(keys == c.scram(&visitor(), "x@y.test").await.unwrap().1);
 }
 
 async fn a_newer_schema_is_refused(world: World) {
@@ -109,7 +109,7 @@ async fn older_databases_are_brought_up_to_date(world: World) {
         let deposits = vec![deposit(&store, &bob, &mail("delivered", "x")).await];
         store.accept(Acceptance { deposits, ..acceptance() }).await.unwrap();
         store.set_password(&at, "secret").await.unwrap();
-        store.login("bob@wing.test", "secret").await.unwrap();
+        store.login(&visitor(), "PLAIN", "bob@wing.test", "secret").await.unwrap();
         assert_eq!(columns(&url).await, columns(&world.url).await, "from {version}");
     }
 }

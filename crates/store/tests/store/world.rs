@@ -164,6 +164,11 @@ pub fn settings(url: &str, spool_folder: PathBuf, node: &str) -> OpenSettings {
     OpenSettings { database_url: url.into(), blobs: None, spool_folder, node: node.into() }
 }
 
+/// Somebody who logs in by IMAP.
+pub fn visitor() -> Visitor {
+    Visitor { protocol: Protocol::Imap, address: [192, 0, 2, 1].into(), tls: true }
+}
+
 pub fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
 }

@@ -8,7 +8,7 @@ use waxwing_store::{Account, NewAccount, Store};
 
 use super::domain::done;
 use super::password::{Password, PasswordSource};
-use super::{Context, print};
+use super::{Context, access, print};
 use crate::config::Octets;
 
 /// Account commands.
@@ -61,6 +61,25 @@ pub enum User {
     Enable {
         /// Whose.
         address: Address,
+    },
+    /// Passwords for one program each.
+    #[command(subcommand)]
+    AppPassword(access::AppPassword),
+    /// Show who logged in, and who tried.
+    Logins {
+        /// Whose.
+        address: Address,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Show what programs were given access by OAuth, or take it from one.
+    Sessions {
+        /// Whose.
+        address: Address,
+        /// Take it from this one: the number in the list.
+        #[arg(long, value_name = "NUMBER")]
+        revoke: Option<i64>,
     },
     /// Delete an account and all its mail.
     Remove {
@@ -115,6 +134,13 @@ impl User {
             User::Enable { address } => {
                 store.set_disabled(&address, false).await?;
                 done(context, &format!("{address} is enabled."));
+            }
+            User::AppPassword(command) => command.run(&store, context).await?,
+            User::Logins { address, limit } => {
+                access::logins(&store, context, &address, limit).await?;
+            }
+            User::Sessions { address, revoke } => {
+                access::sessions(&store, context, &address, revoke).await?;
             }
             User::Remove { address, with_all_mail } => {
                 let Some(account) = store.account_by_address(&address).await? else {

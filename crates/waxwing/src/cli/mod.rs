@@ -3,6 +3,7 @@
 //! Commands act on the store directly, so they work whether the server runs or not; a running
 //! server notices what they did.
 
+mod access;
 mod account;
 mod acl;
 mod alias;

@@ -70,6 +70,17 @@ pub struct Config {
     pub mta_sts: Option<MtaSts>,
     /// Telling programs how to set up an account; done when this section is there.
     pub autoconfig: Option<Autoconfig>,
+    /// Access tokens for mail programs (RFC 6749); given out when this section is there.
+    pub oauth: Option<OAuth>,
+}
+
+/// `[oauth]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OAuth {
+    /// Where programs and browsers find us: `https://` and a host, perhaps with a port; by default
+    /// `hostname`.
+    pub issuer: Option<String>,
 }
 
 fn default_data() -> PathBuf {
@@ -112,8 +123,8 @@ pub struct Listen {
     pub lmtp: Vec<SocketAddr>,
     /// HTTP, to answer ACME's challenges (RFC 8555 §8.3). Only with ACME; then port 80 by default.
     pub http: Option<Vec<SocketAddr>>,
-    /// HTTPS, to show our MTA-STS policy and how accounts are set up. With `[mta-sts]` or `[autoconfig]`
-    /// port 443 by default.
+    /// HTTPS, for our MTA-STS policy, how accounts are set up, and the login pages. With `[mta-sts]`,
+    /// `[autoconfig]` or `[oauth]` port 443 by default.
     pub https: Option<Vec<SocketAddr>>,
 }
 
@@ -465,7 +476,8 @@ impl Config {
         if config.tls.acme.is_some() && config.listen.http.is_none() {
             config.listen.http = Some(vec![SocketAddr::new(IpAddr::from([0u16; 8]), 80)]);
         }
-        let pages = config.mta_sts.is_some() || config.autoconfig.is_some();
+        let pages =
+            config.mta_sts.is_some() || config.autoconfig.is_some() || config.oauth.is_some();
         if pages && config.listen.https.is_none() {
             config.listen.https = Some(vec![SocketAddr::new(IpAddr::from([0u16; 8]), 443)]);
         }
@@ -510,6 +522,15 @@ impl Config {
                     "{addr} is reachable by others, and LMTP trusts whoever connects: use a loopback address"
                 ),
             ));
+        }
+        // RFC 8414 §2: no query, no fragment; here no path either, since others are told of it too.
+        let is_origin = |issuer: &str| {
+            let host = issuer.strip_prefix("https://").unwrap_or_default();
+            let host = host.trim_end_matches('/');
+            !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', '"'])
+        };
+        if self.oauth.as_ref().and_then(|o| o.issuer.as_deref()).is_some_and(|i| !is_origin(i)) {
+            return Err(report::Wrong::at("issuer", "write https:// and a host, nothing more"));
         }
         if self.outbound.retry.is_empty() {
             return Err(report::Wrong::at("retry", "give at least one pause, such as [\"5m\"]"));
@@ -622,6 +643,17 @@ mod tests {
         let text = "hostname = 'a.example'\n[autoconfig]\n[tls]\nself-signed = true\n";
         let config = Config::parse(text, Path::new("x")).unwrap();
         assert_eq!(config.listen.https.unwrap(), ["[::]:443".parse().unwrap()]);
+    }
+
+    #[test]
+    fn tokens_bring_https_with_them() {
+        let text = "hostname = 'mail.example.org'\n[tls]\nself-signed = true\n[oauth]\n";
+        let config = Config::parse(text, Path::new("x")).unwrap();
+        assert_eq!(config.listen.https.unwrap(), ["[::]:443".parse().unwrap()]);
+        for wrong in ["http://a.example", "https://", "https://a.example/path", "a.example"] {
+            let text = error(&format!("{text}issuer = '{wrong}'\n"));
+            assert!(text.contains("waxwing.toml:5"), "{text}");
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ impl Desk {
         let plaintext_allowed = config.tls.allow_plaintext_login;
         let imap = waxwing_imap::Settings {
             plaintext_login: plaintext_allowed,
+            tokens: config.oauth.is_some(),
             max_message_octets: config.limits.message_size.0,
             ..waxwing_imap::Settings::new(&host_name)
         };
@@ -44,6 +45,7 @@ impl Desk {
             pop3: Arc::new(waxwing_pop3::Settings {
                 host_name,
                 plaintext_allowed,
+                tokens: config.oauth.is_some(),
                 ..Default::default()
             }),
         }
@@ -57,7 +59,7 @@ impl Desk {
         implicit_tls: bool,
         stop: watch::Receiver<bool>,
     ) {
-        if let Err(error) = self.run_pop3(stream, implicit_tls, stop).await {
+        if let Err(error) = self.run_pop3(stream, peer, implicit_tls, stop).await {
             debug!(%peer, "POP3 connection ended: {error}");
         }
     }
@@ -65,11 +67,13 @@ impl Desk {
     async fn run_pop3(
         &self,
         mut stream: TcpStream,
+        peer: SocketAddr,
         implicit_tls: bool,
         stop: watch::Receiver<bool>,
     ) -> io::Result<()> {
         use waxwing_pop3::{Ended, Session, TlsFacts, serve};
-        let mut session = Session::new(self.store.clone(), self.pop3.clone(), None, stop);
+        let mut session =
+            Session::new(self.store.clone(), self.pop3.clone(), None, stop).from_address(peer.ip());
         if !implicit_tls && serve(&mut stream, &mut session).await == Ended::Closed {
             return Ok(());
         }
@@ -87,7 +91,7 @@ impl Desk {
         implicit_tls: bool,
         stop: watch::Receiver<bool>,
     ) {
-        if let Err(error) = self.run_imap(stream, implicit_tls, stop).await {
+        if let Err(error) = self.run_imap(stream, peer, implicit_tls, stop).await {
             debug!(%peer, "IMAP connection ended: {error}");
         }
     }
@@ -95,11 +99,13 @@ impl Desk {
     async fn run_imap(
         &self,
         mut stream: TcpStream,
+        peer: SocketAddr,
         implicit_tls: bool,
         stop: watch::Receiver<bool>,
     ) -> io::Result<()> {
         use waxwing_imap::{Ended, Session, TlsFacts, serve};
-        let mut session = Session::new(self.store.clone(), self.imap.clone());
+        let mut session =
+            Session::new(self.store.clone(), self.imap.clone()).from_address(peer.ip());
         if !implicit_tls
             && serve(&mut stream, &mut session, None, stop.clone()).await == Ended::Closed
         {

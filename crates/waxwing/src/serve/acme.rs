@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use hyper::StatusCode;
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount,
     NewOrder, OrderStatus, RetryPolicy,
@@ -22,6 +23,7 @@ use instant_acme::{
 use rustls::sign::CertifiedKey;
 use tracing::{info, warn};
 
+use super::router::{self, Answering, Asked, Room};
 use super::tls::{self, Certificates};
 use crate::config;
 
@@ -43,7 +45,7 @@ impl Tokens {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(token).cloned()
     }
     /// The answer to a challenge that waits.
-    pub fn answer(&self, path: &str) -> Option<String> {
+    fn found(&self, path: &str) -> Option<String> {
         self.get(path.strip_prefix("/.well-known/acme-challenge/")?)
     }
     pub(super) fn set(&self, token: &str, answer: String) {
@@ -54,6 +56,14 @@ impl Tokens {
     }
     fn clear(&self) {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
+    }
+}
+
+/// RFC 8555 §8.3: in clear text, whatever the host.
+impl Room for Tokens {
+    fn answer<'a>(&'a self, asked: &'a Asked) -> Answering<'a> {
+        let found = if asked.secure || !asked.is_read() { None } else { self.found(&asked.path) };
+        Box::pin(std::future::ready(found.map(|text| router::page(StatusCode::OK, text))))
     }
 }
 

@@ -14,8 +14,10 @@ pub mod connect;
 mod http;
 pub mod keys;
 pub mod listen;
+mod oauth;
 pub mod process;
 pub mod road;
+mod router;
 mod sieve;
 mod smtp;
 pub mod sts;
@@ -39,6 +41,7 @@ use waxwing_store::Store;
 
 use crate::config::Config;
 use listen::{Gate, Port, Service};
+use router::Router;
 
 /// How long open sessions and deliveries may take to end when we are told to stop.
 /// Longer than delivery's own grace, so that what a remote has taken is settled.
@@ -279,16 +282,18 @@ impl Desks {
         let desk = |settings| {
             Arc::new(smtp::Desk::new(settings, reception.clone(), store.clone(), acceptor.clone()))
         };
+        let rooms = Router::default()
+            .with(Some(tokens.clone()))
+            .with(sts::Hosted::new(config, store))
+            .with(autoconfig::Pages::new(config, store))
+            .with(oauth::OAuth::new(config, store));
         Desks {
             mx: desk(road::mx_settings(config)),
             submission: desk(road::submission_settings(config)),
             lmtp: desk(road::lmtp_settings(config)),
             access: Arc::new(access::Desk::new(config, store.clone(), acceptor.clone())),
             sieve: Arc::new(sieve::Desk::new(config, store.clone(), acceptor.clone())),
-            http: Arc::new(
-                http::Desk::new(acceptor.clone(), tokens.clone(), sts::Hosted::new(config, store))
-                    .and_autoconfig(autoconfig::Pages::new(config, store)),
-            ),
+            http: Arc::new(http::Desk::new(acceptor.clone(), rooms)),
         }
     }
 }
@@ -341,7 +346,9 @@ async fn serve_one(
             desks.access.pop3(stream, peer, service.implicit_tls(), stop).await
         }
         Service::Sieve => desks.sieve.serve(stream, peer, stop).await,
-        Service::Http | Service::Https => desks.http.serve(stream, service.implicit_tls()).await,
+        Service::Http | Service::Https => {
+            desks.http.serve(stream, peer.ip(), service.implicit_tls()).await;
+        }
     }
 }
 

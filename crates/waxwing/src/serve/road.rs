@@ -152,6 +152,7 @@ pub fn mx_settings(config: &Config) -> ServerSettings {
 /// How mail from people is taken.
 pub fn submission_settings(config: &Config) -> ServerSettings {
     let mut settings = with_limits(config, ServerSettings::submission(config.hostname.as_str()));
+    settings.tokens = config.oauth.is_some();
     if config.tls.allow_plaintext_login {
         settings.starttls = StartTls::Offered;
         settings.plaintext_auth = true;

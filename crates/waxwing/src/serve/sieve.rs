@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -11,14 +12,16 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 use waxwing_delivery::sieve_capabilities;
 use waxwing_filter::sieve::extension::NOTIFY_METHODS;
 use waxwing_filter::sieve::{self, Limits};
-use waxwing_managesieve::{
-    Action, Answer, Listed, Scripts, Session, Settings, Unavailable, perform,
+use waxwing_managesieve::{Action, Answer, Listed, Refusal, Scripts, Session, Settings, perform};
+use waxwing_sasl::Mechanism;
+use waxwing_store::{
+    AccountId, Admitted, LoginError, Pass, Protocol, SCRIPT_OCTETS_MAX, ScramAttempt, ScriptError,
+    Store, Visitor,
 };
-use waxwing_store::{AccountId, LoginError, SCRIPT_OCTETS_MAX, ScriptError, Store, StoreError};
 
 use super::tls;
 use crate::config::Config;
@@ -44,6 +47,7 @@ impl Desk {
     pub fn new(config: &Config, store: Store, acceptor: TlsAcceptor) -> Desk {
         let settings = Settings {
             plaintext_allowed: config.tls.allow_plaintext_login,
+            tokens: config.oauth.is_some(),
             sieve: sieve_capabilities().names().map(str::to_owned).collect(),
             notify: NOTIFY_METHODS.iter().map(|&method| method.to_owned()).collect(),
             max_script_octets: SCRIPT_OCTETS_MAX,
@@ -56,7 +60,16 @@ impl Desk {
     /// Serves one connection to its end.
     pub async fn serve(&self, stream: TcpStream, peer: SocketAddr, stop: watch::Receiver<bool>) {
         let begun = Instant::now();
-        let mut visit = Visit { desk: self, peer, stop, account: None, logins: 0, begun };
+        let mut visit = Visit {
+            desk: self,
+            peer,
+            stop,
+            pass: None,
+            attempt: None,
+            tls: false,
+            logins: 0,
+            begun,
+        };
         if let Err(error) = visit.run(stream).await {
             debug!(%peer, "ManageSieve connection ended: {error}");
         }
@@ -68,8 +81,11 @@ struct Visit<'a> {
     desk: &'a Desk,
     peer: SocketAddr,
     stop: watch::Receiver<bool>,
-    /// Who is logging in or logged in.
-    account: Option<AccountId>,
+    /// What somebody is logging in or logged in with.
+    pass: Option<Pass>,
+    /// A SCRAM exchange that has begun.
+    attempt: Option<ScramAttempt>,
+    tls: bool,
     logins: u32,
     begun: Instant,
 }
@@ -85,6 +101,7 @@ impl Visit<'_> {
         if let Next::StartTls = self.drive(&mut stream, &mut session).await? {
             let accepting = self.desk.acceptor.accept(stream);
             let mut stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await??;
+            (self.tls, self.pass) = (true, None);
             session.tls_established(tls::channel_binding(stream.get_ref().1));
             self.drive(&mut stream, &mut session).await?;
             return stream.shutdown().await;
@@ -99,6 +116,7 @@ impl Visit<'_> {
     {
         let mut buffer = vec![0; READ_OCTETS];
         let mut stop = self.stop.clone();
+        let mut ends: Option<(Pass, Ends)> = None;
         loop {
             while let Some(action) = session.next_action() {
                 match action {
@@ -110,8 +128,17 @@ impl Visit<'_> {
                         write_out(stream, session).await?;
                         return Ok(Next::Closed);
                     }
-                    action => self.answer(session, action).await,
+                    action => {
+                        self.settle(session);
+                        self.answer(session, action).await;
+                    }
                 }
+            }
+            self.settle(session);
+            if ends.as_ref().map(|(pass, _)| *pass) != self.pass {
+                let store = &self.desk.store;
+                let pass_ended = |pass| (pass, Box::pin(store.pass_ended(pass)) as Ends);
+                ends = self.pass.map(pass_ended);
             }
             write_out(stream, session).await?;
             let silent_until = Instant::now() + IDLE_TIMEOUT;
@@ -125,6 +152,10 @@ impl Visit<'_> {
                     n => session.receive(&buffer[..n]),
                 },
                 () = tokio::time::sleep_until(deadline) => session.shut_down("that took too long"),
+                () = until(&mut ends) => {
+                    (ends, self.pass) = (None, None);
+                    session.shut_down("what you logged in with is no longer valid: log in again");
+                }
                 _ = stop.wait_for(|stop| *stop) => session.shut_down("this server stops"),
             }
         }
@@ -138,18 +169,32 @@ impl Visit<'_> {
                 session.answer_nonce(rand::random());
             }
             Action::CheckPassword { login, password } => {
-                session.answer_password(self.check_password(&login, &password).await);
+                let (visitor, mechanism) = (self.visitor(), mechanism_of(session));
+                let checked = self.desk.store.login(&visitor, mechanism, &login, &password).await;
+                session.answer_password(self.checked(checked).map(|login| login.is_some()));
+            }
+            Action::CheckToken { login, token } => {
+                let (visitor, mechanism) = (self.visitor(), mechanism_of(session));
+                let store = &self.desk.store;
+                let checked =
+                    store.login_with_token(&visitor, mechanism, login.as_deref(), &token).await;
+                session.answer_token(self.checked(checked));
             }
             Action::NeedKeys { login } => {
-                let found = self.desk.store.scram_keys(&login).await;
-                let found = found.map_err(|error| unavailable(&error));
-                self.account = found.as_ref().ok().and_then(|(account, _)| *account);
-                session.answer_keys(found.map(|(_, keys)| keys));
+                self.pass = None;
+                let found = self.desk.store.scram(&self.visitor(), &login).await;
+                session.answer_keys(match found {
+                    Ok((attempt, keys)) => {
+                        self.attempt = Some(attempt);
+                        Ok(keys)
+                    }
+                    Err(error) => Err(refusal(&error)),
+                });
             }
             Action::Request(request) => {
-                let answer = match self.account {
-                    Some(account) => {
-                        let own = Own { store: &self.desk.store, account };
+                let answer = match self.pass {
+                    Some(pass) => {
+                        let own = Own { store: &self.desk.store, account: pass.account() };
                         perform(&own, request).await
                     }
                     None => Answer::TryLater,
@@ -160,25 +205,66 @@ impl Visit<'_> {
         }
     }
 
-    async fn check_password(&mut self, login: &str, password: &str) -> Result<bool, Unavailable> {
-        self.account = None;
-        match self.desk.store.login(login, password).await {
-            Ok(account) => {
-                self.account = Some(account.id);
-                Ok(true)
+    fn visitor(&self) -> Visitor {
+        Visitor { protocol: Protocol::Sieve, address: self.peer.ip(), tls: self.tls }
+    }
+
+    /// What the door says: whose login it is, if anybody's.
+    fn checked(
+        &mut self,
+        checked: Result<Admitted, LoginError>,
+    ) -> Result<Option<String>, Refusal> {
+        self.pass = None;
+        match checked {
+            Ok(admitted) => {
+                self.pass = Some(admitted.pass);
+                Ok(Some(admitted.account.address.to_string()))
             }
-            Err(why @ (LoginError::Rejected | LoginError::Disabled)) => {
-                info!(peer = %self.peer, login, %why, "login refused");
-                Ok(false)
-            }
-            Err(LoginError::Store(error)) => Err(unavailable(&error)),
+            Err(LoginError::Rejected | LoginError::Disabled) => Ok(None),
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    /// A SCRAM exchange that is over was right when somebody is logged in.
+    fn settle(&mut self, session: &Session) {
+        if session.is_logging_in() {
+            return;
+        }
+        if let Some(attempt) = self.attempt.take() {
+            let (right, store) = (session.login().is_some(), &self.desk.store);
+            let admitted = store.settle_scram(attempt, mechanism_of(session), right);
+            self.pass = admitted.map(|admitted| admitted.pass);
+        }
+        if session.login().is_none() {
+            self.pass = None; // UNAUTHENTICATE
         }
     }
 }
 
-fn unavailable(error: &StoreError) -> Unavailable {
-    warn!("a login could not be checked: {error}");
-    Unavailable
+fn mechanism_of(session: &Session) -> &'static str {
+    session.mechanism().map_or("", Mechanism::name)
+}
+
+fn refusal(error: &LoginError) -> Refusal {
+    match error {
+        LoginError::NotHere(why) => Refusal::NotHere(why),
+        LoginError::TooMany(_) => Refusal::Later,
+        error => {
+            warn!("a login could not be checked: {error}");
+            Refusal::Later
+        }
+    }
+}
+
+/// Ready when a pass holds no longer.
+type Ends = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Waits until it holds no longer; for ever where nobody has logged in.
+async fn until(ends: &mut Option<(Pass, Ends)>) {
+    match ends {
+        Some((_, ends)) => ends.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The scripts of one person, in the store.

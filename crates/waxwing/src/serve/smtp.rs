@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,16 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 use waxwing_delivery::accept::{Entrance, Incoming, Refusal};
 use waxwing_mailauth::dkim::Verifier;
 use waxwing_message::journey::{Source, TlsUsed};
 use waxwing_message::{Envelope, Recipient, ReversePath};
 use waxwing_smtp::{Action, Reply, Role, ServerSession, ServerSettings, Tls};
-use waxwing_store::{Account, LoginError, SpoolWriter, Store, StoreError};
+use waxwing_store::{
+    Account, Admitted, LoginError, Pass, Protocol, ScramAttempt, SpoolWriter, Store, StoreError,
+    Visitor,
+};
 
 use super::road::Reception;
 use super::tls;
@@ -47,6 +51,11 @@ struct Visit<'a> {
     peer: SocketAddr,
     tls: Option<TlsUsed>,
     account: Option<Account>,
+    /// What the account was opened with.
+    pass: Option<Pass>,
+    mechanism: &'static str,
+    /// A SCRAM exchange that has begun.
+    attempt: Option<ScramAttempt>,
     wrong_logins: u32,
     spool: Option<SpoolWriter>,
     /// Of mail from other servers: reads it as it comes.
@@ -67,6 +76,7 @@ enum Task {
     FailData(Reply),
     Nonce,
     Password { login: String, password: zeroize::Zeroizing<String> },
+    Token { login: Option<String>, token: zeroize::Zeroizing<String> },
     Keys { login: String },
     Sender(ReversePath),
     Recipient(Recipient, Option<u64>),
@@ -97,6 +107,9 @@ impl Desk {
             peer,
             tls: None,
             account: None,
+            pass: None,
+            mechanism: "",
+            attempt: None,
             wrong_logins: 0,
             spool: None,
             verifier: None,
@@ -129,6 +142,7 @@ impl Visit<'_> {
                 let (mut stream, facts) = self.shake_hands(stream).await?;
                 // RFC 3207 §4.2: what was said in clear text is forgotten, the login too.
                 self.account = None;
+                self.pass = None;
                 self.spool = None;
                 session.tls_established(Instant::now(), facts);
                 self.drive(&mut stream, &mut session, stop).await?;
@@ -161,6 +175,7 @@ impl Visit<'_> {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut buffer = vec![0; COMMAND_READ_OCTETS];
+        let mut ends: Option<(Pass, Ends)> = None;
         let mut told_to_stop = *stop.borrow();
         if told_to_stop {
             session.shut_down(Reply::shutting_down());
@@ -189,6 +204,11 @@ impl Visit<'_> {
                 write_out(stream, session).await?;
                 continue;
             }
+            if ends.as_ref().map(|(pass, _)| *pass) != self.pass {
+                let store = &self.desk.store;
+                let pass_ended = |pass| (pass, Box::pin(store.pass_ended(pass)) as Ends);
+                ends = self.pass.map(pass_ended);
+            }
             let wanted = if self.spool.is_some() { DATA_READ_OCTETS } else { COMMAND_READ_OCTETS };
             if buffer.len() != wanted {
                 buffer = vec![0; wanted];
@@ -201,6 +221,10 @@ impl Visit<'_> {
                     n => session.receive(Instant::now(), &buffer[..n]),
                 },
                 () = tokio::time::sleep_until(deadline) => session.on_timeout(Instant::now()),
+                () = until(&mut ends) => {
+                    (ends, self.pass, self.account) = (None, None, None);
+                    session.shut_down(no_longer_valid());
+                }
                 _ = stop.changed(), if !told_to_stop => {
                     told_to_stop = true;
                     session.shut_down(Reply::shutting_down());
@@ -214,19 +238,15 @@ impl Visit<'_> {
         match action {
             Action::StartTls => Task::StartTls,
             Action::Close => Task::Close,
-            Action::Authenticate { .. } => Task::Nonce,
+            Action::Authenticate { mechanism } => {
+                self.mechanism = mechanism.name();
+                Task::Nonce
+            }
             Action::CheckPassword { login, password } => Task::Password { login, password },
+            Action::CheckToken { login, token } => Task::Token { login, token },
             Action::NeedKeys { login } => Task::Keys { login },
-            Action::LoginEnded { login, outcome } => {
-                let login = login.unwrap_or_default();
-                match outcome {
-                    Ok(()) => info!(peer = %self.peer, login, "logged in for submission"),
-                    Err(why) => {
-                        self.wrong_logins += 1;
-                        self.account = None;
-                        info!(peer = %self.peer, login, why, "login refused");
-                    }
-                }
+            Action::LoginEnded { outcome, .. } => {
+                self.login_ended(outcome);
                 Task::Nothing
             }
             Action::CheckSender { envelope, .. } => Task::Sender(envelope.reverse_path.clone()),
@@ -264,6 +284,10 @@ impl Visit<'_> {
             Task::Password { login, password } => {
                 let answer = self.check_password(&login, &password).await;
                 session.answer_password(Instant::now(), answer);
+            }
+            Task::Token { login, token } => {
+                let answer = self.check_token(login, &token).await;
+                session.answer_token(Instant::now(), answer);
             }
             Task::Keys { login } => {
                 let answer = self.find_keys(&login).await;
@@ -304,26 +328,66 @@ impl Visit<'_> {
         }
     }
 
+    fn visitor(&self) -> Visitor {
+        let (address, tls) = (self.peer.ip(), self.tls.is_some());
+        Visitor { protocol: Protocol::Submission, address, tls }
+    }
+
+    fn admitted(&mut self, admitted: Admitted) {
+        self.pass = Some(admitted.pass);
+        self.account = Some(admitted.account);
+    }
+
+    /// The session has told the client how its login went.
+    fn login_ended(&mut self, outcome: Result<(), &'static str>) {
+        if let Some(attempt) = self.attempt.take() {
+            let store = &self.desk.store;
+            if let Some(admitted) = store.settle_scram(attempt, self.mechanism, outcome.is_ok()) {
+                self.admitted(admitted);
+            }
+        }
+        if let Err(why) = outcome {
+            self.wrong_logins += 1;
+            self.account = None;
+            self.pass = None;
+            debug!(peer = %self.peer, why, "login refused");
+        }
+    }
+
     async fn check_password(&mut self, login: &str, password: &str) -> Result<bool, Reply> {
-        match self.desk.store.login(login, password).await {
-            Ok(account) => {
-                self.account = Some(account);
+        let (visitor, mechanism) = (self.visitor(), self.mechanism);
+        match self.desk.store.login(&visitor, mechanism, login, password).await {
+            Ok(admitted) => {
+                self.admitted(admitted);
                 Ok(true)
             }
             Err(LoginError::Rejected | LoginError::Disabled) => Ok(false),
-            Err(LoginError::Store(error)) => Err(login_unavailable(&error)),
+            Err(error) => Err(login_reply(&error)),
+        }
+    }
+
+    async fn check_token(
+        &mut self,
+        login: Option<String>,
+        token: &str,
+    ) -> Result<Option<String>, Reply> {
+        let (visitor, mechanism) = (self.visitor(), self.mechanism);
+        let store = &self.desk.store;
+        match store.login_with_token(&visitor, mechanism, login.as_deref(), token).await {
+            Ok(admitted) => {
+                let login = admitted.account.address.to_string();
+                self.admitted(admitted);
+                Ok(Some(login))
+            }
+            Err(LoginError::Rejected | LoginError::Disabled) => Ok(None),
+            Err(error) => Err(login_reply(&error)),
         }
     }
 
     async fn find_keys(&mut self, login: &str) -> Result<waxwing_sasl::ScramKeys, Reply> {
-        let (id, keys) =
-            self.desk.store.scram_keys(login).await.map_err(|error| login_unavailable(&error))?;
-        self.account = match id {
-            Some(id) => {
-                self.desk.store.account(id).await.map_err(|error| login_unavailable(&error))?
-            }
-            None => None,
-        };
+        let found = self.desk.store.scram(&self.visitor(), login).await;
+        let (attempt, keys) = found.map_err(|error| login_reply(&error))?;
+        self.attempt = Some(attempt);
         Ok(keys)
     }
 
@@ -413,7 +477,32 @@ fn store_reply(error: &StoreError) -> Reply {
     }
 }
 
-fn login_unavailable(error: &StoreError) -> Reply {
-    warn!("a login could not be checked: {error}");
-    Reply::new(454, (4, 7, 0), "logins cannot be checked at the moment, try again later")
+/// Why a login is refused for another reason than a wrong secret.
+fn login_reply(error: &LoginError) -> Reply {
+    match error {
+        // RFC 4954 §6: the policy wants another way of logging in.
+        LoginError::NotHere(why) => Reply::new(534, (5, 7, 9), *why),
+        LoginError::TooMany(_) => {
+            Reply::new(454, (4, 7, 0), "too many wrong logins, try again later")
+        }
+        error => {
+            warn!("a login could not be checked: {error}");
+            Reply::new(454, (4, 7, 0), "logins cannot be checked at the moment, try again later")
+        }
+    }
+}
+
+fn no_longer_valid() -> Reply {
+    Reply::new(421, (4, 7, 0), "what you logged in with is no longer valid: log in again")
+}
+
+/// Ready when a pass holds no longer.
+type Ends = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Waits until it holds no longer; for ever where nobody has logged in.
+async fn until(ends: &mut Option<(Pass, Ends)>) {
+    match ends {
+        Some((_, ends)) => ends.await,
+        None => std::future::pending().await,
+    }
 }

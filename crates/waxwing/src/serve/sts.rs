@@ -19,6 +19,7 @@ use waxwing_mailauth::policy::mta_sts::{self, Mode, MxPattern, Policy};
 use waxwing_store::Store;
 
 use super::connect;
+use super::router::{self, Answering, Asked, Room};
 use crate::config::{Config, MtaStsMode};
 
 /// For everything from the lookup to the last octet (RFC 8461 §3.3 suggests a minute).
@@ -148,6 +149,20 @@ impl Hosted {
     }
 }
 
+/// RFC 8461 §3.3: over HTTPS, under `mta-sts.DOMAIN`.
+impl Room for Hosted {
+    fn answer<'a>(&'a self, asked: &'a Asked) -> Answering<'a> {
+        Box::pin(async move {
+            let host = asked.host.as_deref()?;
+            if !asked.secure || !asked.is_read() || asked.path != mta_sts::PATH {
+                return None;
+            }
+            let file = self.file(host).await?;
+            Some(router::page(StatusCode::OK, file))
+        })
+    }
+}
+
 /// The policy as configured; `None` when `[mta-sts]` is absent.
 pub fn policy(config: &Config) -> Option<Policy> {
     let settings = config.mta_sts.as_ref()?;
@@ -195,8 +210,9 @@ async fn addresses(resolver: &Arc<Resolver>, name: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::http;
+    use crate::serve::router::Router;
     use crate::serve::testing::{Authority, answer_https, folder_store};
-    use crate::serve::{acme, http};
     use std::path::Path;
     use tokio::net::TcpListener;
     use waxwing_dns::FakeZone;
@@ -265,13 +281,13 @@ mod tests {
         let authority = Authority::new();
         let acceptor = authority.acceptor(&["mta-sts.wax.test", "mta-sts.other.test"]);
         let hosted = Hosted::new(&config, &store);
-        let desk = Arc::new(http::Desk::new(acceptor, acme::Tokens::default(), hosted));
+        let desk = Arc::new(http::Desk::new(acceptor, Router::default().with(hosted)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
             loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(desk.clone().serve(stream, true));
+                let (stream, peer) = listener.accept().await.unwrap();
+                tokio::spawn(desk.clone().serve(stream, peer.ip(), true));
             }
         });
         let zone = FakeZone::parse("test", "mta-sts.wax A 127.0.0.1\nmta-sts.other A 127.0.0.1\n");

@@ -19,17 +19,16 @@ mod mozilla;
 mod pacc;
 mod xml;
 
-use hyper::http::request::Parts;
+use hyper::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Method, StatusCode};
 use waxwing_message::Address;
 use waxwing_store::Store;
 
+use super::router::{self, Answer, Answering, Asked, Room};
 use crate::config::{Config, Listen};
 
 pub use pacc::record as pacc_record;
 
-/// A request's body is not longer.
-pub const BODY_OCTETS_MAX: usize = 16 * 1024;
 /// The names below a domain under which programs ask.
 pub const HOSTS: [&str; 3] = ["autoconfig", "autodiscover", "ua-auto-config"];
 
@@ -128,34 +127,23 @@ impl Pages {
         Some(Pages { announced, name, store: store.clone() })
     }
 
-    /// Whether a request is to be read with its body.
-    pub fn wants_body(&self, request: &Parts) -> bool {
-        request.method == Method::POST && is(request, autodiscover::PATH)
-    }
-
-    /// The page that is asked for, if it is one of these. `host` is in lower case, without port.
-    pub async fn answer(
-        &self,
-        request: &Parts,
-        host: &str,
-        body: &[u8],
-        secure: bool,
-    ) -> Option<Page> {
-        let path = request.uri.path();
-        let reads = matches!(request.method, Method::GET | Method::HEAD);
-        if is(request, autodiscover::PATH) {
-            return Some(self.autodiscover(request, host, body, secure).await);
+    /// The page that is asked for, if it is one of these.
+    async fn page(&self, asked: &Asked) -> Option<Page> {
+        let host = asked.host.as_deref()?;
+        let path = asked.path.as_str();
+        if path.eq_ignore_ascii_case(autodiscover::PATH) {
+            return Some(self.autodiscover(asked, host).await);
         }
-        if !reads {
+        if !asked.is_read() {
             return None;
         }
         if mozilla::PATHS.contains(&path) {
-            let asked = parameter(request, "emailaddress");
-            let domain = self.domain(asked.as_deref(), host, "autoconfig.").await?;
+            let address = parameter(asked, "emailaddress");
+            let domain = self.domain(address.as_deref(), host, "autoconfig.").await?;
             let body = mozilla::write(&self.announced, &domain, self.name(&domain));
             return Some(Page::ok("text/xml; charset=utf-8", body));
         }
-        if !secure {
+        if !asked.secure {
             return None;
         }
         if path == pacc::PATH {
@@ -164,28 +152,28 @@ impl Pages {
             return Some(Page::ok("application/json", body));
         }
         if path.to_ascii_lowercase().starts_with(autodiscover::JSON_PATH) {
-            let protocol = parameter(request, "Protocol").unwrap_or_default();
+            let protocol = parameter(asked, "Protocol").unwrap_or_default();
             return Some(autodiscover::json(&self.announced.host, &protocol));
         }
         match path {
             apple::PAGE => Some(apple::page()),
-            apple::PROFILE => Some(self.profile(request).await),
+            apple::PROFILE => Some(self.profile(asked).await),
             _ => None,
         }
     }
 
-    async fn autodiscover(&self, request: &Parts, host: &str, body: &[u8], secure: bool) -> Page {
-        if !secure {
+    async fn autodiscover(&self, asked: &Asked, host: &str) -> Page {
+        if !asked.secure {
             // Outlook asks so first, and goes where it is sent. (The host was checked to be ours.)
             return match self.domain(None, host, "autodiscover.").await {
                 Some(_) => autodiscover::elsewhere(&self.announced.host),
                 None => Page::status(StatusCode::NOT_FOUND, "nothing here"),
             };
         }
-        if request.method != Method::POST {
+        if asked.method != Method::POST {
             return Page::status(StatusCode::METHOD_NOT_ALLOWED, "only POST");
         }
-        let answer = match autodiscover::read(body) {
+        let answer = match autodiscover::read(&asked.body) {
             Ok(address) => match self.is_ours(address.domain()).await {
                 true => autodiscover::write(&self.announced, &address, self.name(address.domain())),
                 false => autodiscover::refuse(autodiscover::Refusal::NotOurs),
@@ -195,8 +183,8 @@ impl Pages {
         Page::ok("text/xml; charset=utf-8", answer)
     }
 
-    async fn profile(&self, request: &Parts) -> Page {
-        let address = parameter(request, "email").and_then(|text| Address::parse(text.trim()).ok());
+    async fn profile(&self, asked: &Asked) -> Page {
+        let address = parameter(asked, "email").and_then(|text| Address::parse(text.trim()).ok());
         match address {
             Some(address) if self.is_ours(address.domain()).await => {
                 apple::profile(&self.announced, &address, self.name(address.domain()))
@@ -232,15 +220,29 @@ impl Pages {
     }
 }
 
-/// Paths of Microsoft's are written in any case.
-fn is(request: &Parts, path: &str) -> bool {
-    request.uri.path().eq_ignore_ascii_case(path)
+impl Room for Pages {
+    fn answer<'a>(&'a self, asked: &'a Asked) -> Answering<'a> {
+        Box::pin(async move { self.page(asked).await.map(Answer::from) })
+    }
+}
+
+impl From<Page> for Answer {
+    fn from(page: Page) -> Answer {
+        let mut answer = router::typed(page.status, page.media_type, page.body);
+        let headers = answer.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some((name, value)) = page.header
+            && let Ok(value) = HeaderValue::try_from(value)
+        {
+            headers.insert(name, value);
+        }
+        answer
+    }
 }
 
 /// A parameter of the query, its percent signs undone; names are compared without case.
-fn parameter(request: &Parts, name: &str) -> Option<String> {
-    let query = request.uri.query()?;
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+fn parameter(asked: &Asked, name: &str) -> Option<String> {
+    let pairs = asked.query.split('&').filter_map(|pair| pair.split_once('='));
     let found = pairs.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
     decode(found.1)
 }

@@ -1,0 +1,259 @@
+//! Passwords for one program each: made here, shown once, told apart by their names.
+//!
+//! 25 letters of 32 hold 125 random bits: nobody finds one by guessing, so a fast keyed hash hides them
+//! as well as Argon2id hides what people think of, and a login with one costs next to nothing. The key
+//! is the store's own, bound to the account, so that a row is of no use in another.
+
+use jiff::Timestamp;
+use waxwing_message::Address;
+use zeroize::Zeroizing;
+
+use super::visitor::Scope;
+use crate::accounts::login_key_of;
+use crate::engine::{Repeat, Row, Tx, params};
+use crate::instant::{micros, timestamp};
+use crate::{AccountError, AccountId, Store, StoreError};
+
+/// Letters that are not mistaken for others when copied by hand.
+const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+const GROUPS: usize = 5;
+const GROUP: usize = 5;
+/// Per account.
+const APP_PASSWORDS_MAX: i64 = 100;
+const NAME_OCTETS_MAX: usize = 100;
+/// `last_used_at` is written again after so long.
+const USED_AGAIN_MICROS: i64 = 3_600 * 1_000_000;
+
+/// Names one for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AppPasswordId(pub i64);
+
+/// One, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppPassword {
+    /// For ever.
+    pub id: AppPasswordId,
+    /// As its owner calls it.
+    pub name: String,
+    /// What it opens.
+    pub scopes: Scope,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last let somebody in, to the hour.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// One that was just made.
+pub struct NewAppPassword {
+    /// `xxxxx-xxxxx-xxxxx-xxxxx-xxxxx`, never to be seen again. With or without the hyphens, in upper or
+    /// lower case.
+    pub secret: Zeroizing<String>,
+}
+
+/// Why an operation on app passwords was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum AppPasswordError {
+    /// Another has that name.
+    #[error(
+        "there is an app password called {0:?} already: revoke it first, or choose another name"
+    )]
+    Exists(String),
+    /// None has.
+    #[error("there is no app password called {0:?}")]
+    NotFound(String),
+    /// Too many.
+    #[error("an account has at most 100 app passwords: revoke one first")]
+    TooMany,
+    /// What was given cannot be.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// No such account, or the store could not do its work.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+}
+
+impl From<StoreError> for AppPasswordError {
+    fn from(error: StoreError) -> Self {
+        AppPasswordError::Account(error.into())
+    }
+}
+
+impl Store {
+    /// Makes one. The name is one line of at most 100 octets, unlike the account's other ones.
+    pub async fn add_app_password(
+        &self,
+        address: &Address,
+        name: &str,
+        scopes: Scope,
+    ) -> Result<NewAppPassword, AppPasswordError> {
+        let name = name.trim();
+        if name.is_empty() || name.len() > NAME_OCTETS_MAX || name.chars().any(char::is_control) {
+            let why = "the name of an app password is one line of 1 to 100 octets";
+            return Err(AppPasswordError::Invalid(why));
+        }
+        if scopes == Scope::NONE {
+            return Err(AppPasswordError::Invalid("an app password opens at least one protocol"));
+        }
+        let account = self.account_by_address(address).await?;
+        let account = account.ok_or_else(|| AccountError::NotFound(address.to_string()))?.id;
+        let secret = invent();
+        let digest = self.digest(account, &plain(&secret).ok_or(AppPasswordError::TooMany)?);
+        let asked = (account, name.to_owned(), digest, scopes, micros(Timestamp::now()));
+        let engine = &self.inner.engine;
+        engine
+            .write(asked, Repeat::Never, |tx, (account, name, digest, scopes, now)| {
+                Box::pin(add_in(tx, *account, name, digest, *scopes, *now))
+            })
+            .await?;
+        Ok(NewAppPassword { secret })
+    }
+
+    /// In order of name.
+    pub async fn app_passwords(&self, account: AccountId) -> Result<Vec<AppPassword>, StoreError> {
+        const SQL: &str = "SELECT id, name, scopes, created_at, last_used_at FROM app_passwords \
+            WHERE account = ?1 ORDER BY name";
+        let engine = &self.inner.engine;
+        engine
+            .read(account.0, |tx, account| {
+                Box::pin(async move { tx.rows(SQL, params![*account], app_row).await })
+            })
+            .await
+    }
+
+    /// It opens nothing from now on, and ends the sessions that it opened.
+    pub async fn revoke_app_password(
+        &self,
+        address: &Address,
+        name: &str,
+    ) -> Result<(), AppPasswordError> {
+        let asked = (login_key_of(address), name.trim().to_owned());
+        let engine = &self.inner.engine;
+        engine
+            .write(asked, Repeat::Harmless, |tx, (key, name)| Box::pin(revoke_in(tx, key, name)))
+            .await
+    }
+
+    /// The one of that account with that secret; notes that it was used.
+    pub(super) async fn find_app_password(
+        &self,
+        account: AccountId,
+        password: &str,
+    ) -> Result<Option<AppPassword>, StoreError> {
+        const SQL: &str = "SELECT id, name, scopes, created_at, last_used_at FROM app_passwords \
+            WHERE account = ?1 AND digest = ?2";
+        const USED: &str = "UPDATE app_passwords SET last_used_at = ?2 WHERE id = ?1";
+        let Some(plain) = plain(password) else { return Ok(None) };
+        let asked = (account, self.digest(account, &plain));
+        let engine = &self.inner.engine;
+        let found = engine
+            .read_brief(asked, |tx, (account, digest)| {
+                Box::pin(async move { tx.row(SQL, params![account.0, digest], app_row).await })
+            })
+            .await?;
+        let now = micros(Timestamp::now());
+        if let Some(app) = &found
+            && app.last_used_at.is_none_or(|last| now - micros(last) > USED_AGAIN_MICROS)
+        {
+            engine
+                .write((app.id.0, now), Repeat::Harmless, |tx, (id, now)| {
+                    Box::pin(async move { tx.run(USED, params![*id, *now]).await })
+                })
+                .await?;
+        }
+        Ok(found)
+    }
+
+    fn digest(&self, account: AccountId, plain: &str) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.inner.secret_key);
+        hasher.update(b"app password\0").update(&account.0.to_le_bytes()).update(plain.as_bytes());
+        *hasher.finalize().as_bytes()
+    }
+}
+
+/// In groups, so that it is easy to type.
+fn invent() -> Zeroizing<String> {
+    let random: Zeroizing<[u8; GROUPS * GROUP]> = Zeroizing::new(rand::random());
+    let mut secret = Zeroizing::new(String::with_capacity(GROUPS * (GROUP + 1)));
+    for (at, octet) in random.iter().enumerate() {
+        if at > 0 && at % GROUP == 0 {
+            secret.push('-');
+        }
+        secret.push(char::from(LETTERS[usize::from(octet % 32)]));
+    }
+    secret
+}
+
+/// The letters alone; `None` when it cannot be an app password.
+fn plain(password: &str) -> Option<Zeroizing<String>> {
+    let mut plain = Zeroizing::new(String::with_capacity(GROUPS * GROUP));
+    for letter in password.bytes().filter(|octet| !matches!(octet, b'-' | b' ')) {
+        let letter = letter.to_ascii_lowercase();
+        if !LETTERS.contains(&letter) || plain.len() == GROUPS * GROUP {
+            return None;
+        }
+        plain.push(char::from(letter));
+    }
+    (plain.len() == GROUPS * GROUP).then_some(plain)
+}
+
+async fn add_in(
+    tx: &Tx,
+    account: AccountId,
+    name: &String,
+    digest: &[u8; 32],
+    scopes: Scope,
+    now: i64,
+) -> Result<(), AppPasswordError> {
+    const COUNT: &str = "SELECT COUNT(*) FROM app_passwords WHERE account = ?1";
+    const ADD: &str = "INSERT INTO app_passwords (account, name, digest, scopes, created_at) \
+        VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (account, name) DO NOTHING";
+    let count = tx.row(COUNT, params![account.0], |row| row.int(0)).await?;
+    if count.is_none_or(|count| count >= APP_PASSWORDS_MAX) {
+        return Err(AppPasswordError::TooMany);
+    }
+    match tx.run(ADD, params![account.0, name, digest, scopes.0, now]).await? {
+        0 => Err(AppPasswordError::Exists(name.clone())),
+        _ => Ok(()),
+    }
+}
+
+async fn revoke_in(tx: &Tx, key: &str, name: &String) -> Result<(), AppPasswordError> {
+    const REVOKE: &str = "DELETE FROM app_passwords WHERE account = ?1 AND name = ?2";
+    let account = super::account_of_key(tx, key).await?;
+    let account = account.ok_or_else(|| AccountError::NotFound(key.to_owned()))?;
+    if tx.run(REVOKE, params![account.0, name]).await? == 0 {
+        return Err(AppPasswordError::NotFound(name.clone()));
+    }
+    tx.touch(account);
+    Ok(())
+}
+
+fn app_row(row: &Row<'_>) -> Result<AppPassword, StoreError> {
+    Ok(AppPassword {
+        id: AppPasswordId(row.int(0)?),
+        name: row.text(1)?,
+        scopes: Scope(row.int(2)?),
+        created_at: timestamp(row.int(3)?)?,
+        last_used_at: row.opt_int(4)?.map(timestamp).transpose()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_read_as_people_type_them() {
+        let secret = invent();
+        assert_eq!(secret.len(), 29);
+        assert_ne!(*secret, *invent());
+        let letters = plain(&secret).unwrap();
+        assert_eq!(plain(&secret.to_uppercase()).unwrap(), letters);
+        assert_eq!(plain(&secret.replace('-', " ")).unwrap(), letters);
+        assert_eq!(plain(&letters).unwrap(), letters);
+        for other in ["", "secret", &secret[1..], &format!("{}a", *secret), "ööööö-ööööö-ööööö"]
+        {
+            assert!(plain(other).is_none(), "{other}");
+        }
+    }
+}

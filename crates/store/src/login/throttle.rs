@@ -1,0 +1,203 @@
+//! Who has to wait before another guess: a pure function of guesses and time.
+//!
+//! Guesses are counted in three kinds of places:
+//!
+//! | place | guesses that are free | judges |
+//! |---|---|---|
+//! | an address (IPv6: its /64) | 10 | everybody who is not known there |
+//! | an account | 100 | the same |
+//! | both together | 20 | who logged in well from that address of late, and nobody else |
+//!
+//! So one address that guesses is soon slow whatever names it tries, a thousand addresses that guess
+//! at one account are slow together, and its owner at home notices nothing of either.
+//!
+//! After the free ones each guess doubles the wait, from a second to a quarter of an hour. One guess
+//! is forgotten every ten minutes. The same wrong secret again is no new guess: a telephone that has an
+//! old password shuts nobody out.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// One guess is forgotten in this time.
+pub(super) const FORGET_SECS: i64 = 600;
+const WAIT_LONGEST: Duration = Duration::from_secs(15 * 60);
+/// Places that are remembered; those with the fewest guesses go first.
+const PLACES_MAX: usize = 16_384;
+/// Wrong secrets that are recognised again, per place.
+const REMEMBERED_GUESSES: usize = 4;
+
+/// Hash of where a guess is counted.
+pub(super) type PlaceId = [u8; 16];
+
+/// Guesses that cost nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Address,
+    Account,
+    Known,
+}
+
+impl Kind {
+    fn free(self) -> u32 {
+        match self {
+            Kind::Address => 10,
+            Kind::Account => 100,
+            Kind::Known => 20,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    guesses: u32,
+    last_at: i64,
+    recent: [u64; REMEMBERED_GUESSES],
+}
+
+impl Place {
+    /// What is left of its guesses.
+    fn left(&self, now: i64) -> u32 {
+        let forgotten = (now - self.last_at).max(0) / FORGET_SECS;
+        self.guesses.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
+    }
+}
+
+/// The guesses of late.
+#[derive(Debug, Default)]
+pub(super) struct Throttle {
+    places: HashMap<PlaceId, Place>,
+}
+
+impl Throttle {
+    /// How long that place has to wait from now on; `None`: not at all.
+    pub(super) fn wait(&self, place: &PlaceId, kind: Kind, now: Timestamp) -> Option<Duration> {
+        let found = self.places.get(place)?;
+        let over = found.left(now.as_second()).checked_sub(kind.free())?;
+        let wait = Duration::from_secs(1 << over.min(16)).min(WAIT_LONGEST);
+        let waited = Duration::from_secs(u64::try_from(now.as_second() - found.last_at).ok()?);
+        wait.checked_sub(waited).filter(|wait| !wait.is_zero())
+    }
+
+    /// One wrong guess; `false` when that place has made the very same of late.
+    pub(super) fn failed(&mut self, place: PlaceId, guess: Option<u64>, now: Timestamp) -> bool {
+        self.make_room(now);
+        let now = now.as_second();
+        let place = self.places.entry(place).or_default();
+        if let Some(guess) = guess {
+            if place.recent.contains(&guess) {
+                return false;
+            }
+            place.recent.rotate_right(1);
+            place.recent[0] = guess;
+        }
+        place.guesses = place.left(now).saturating_add(1);
+        place.last_at = now;
+        true
+    }
+
+    /// A right one: its place begins anew.
+    pub(super) fn forgive(&mut self, place: &PlaceId) {
+        self.places.remove(place);
+    }
+
+    /// What other nodes have counted.
+    pub(super) fn learn(&mut self, place: PlaceId, guesses: u32, last_at: i64, now: Timestamp) {
+        self.make_room(now);
+        let place = self.places.entry(place).or_default();
+        if guesses > place.left(last_at) {
+            place.guesses = guesses;
+            place.last_at = place.last_at.max(last_at);
+        }
+    }
+
+    /// Forgets what is forgotten, then half of the rest, those with few guesses first.
+    fn make_room(&mut self, now: Timestamp) {
+        if self.places.len() < PLACES_MAX {
+            return;
+        }
+        let now = now.as_second();
+        self.places.retain(|_, place| place.left(now) > 0);
+        if self.places.len() < PLACES_MAX {
+            return;
+        }
+        let mut counts: Vec<u32> = self.places.values().map(|place| place.left(now)).collect();
+        let (_, &mut median, _) = counts.select_nth_unstable(PLACES_MAX / 2);
+        let mut spare = PLACES_MAX / 2;
+        self.places.retain(|_, place| {
+            let few = place.left(now) <= median && spare > 0;
+            spare -= usize::from(few);
+            !few
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + secs).unwrap()
+    }
+
+    #[test]
+    fn waits_begin_after_the_free_guesses_and_double() {
+        let (mut throttle, place) = (Throttle::default(), [1; 16]);
+        for guess in 1..10 {
+            throttle.failed(place, Some(guess), at(0));
+            assert_eq!(throttle.wait(&place, Kind::Address, at(0)), None);
+        }
+        for (guess, secs) in [(10, 1), (11, 2), (12, 4), (13, 8)] {
+            throttle.failed(place, Some(guess), at(0));
+            let wait = Some(Duration::from_secs(secs));
+            assert_eq!(throttle.wait(&place, Kind::Address, at(0)), wait);
+        }
+        assert_eq!(throttle.wait(&place, Kind::Address, at(7)), Some(Duration::from_secs(1)));
+        assert_eq!(throttle.wait(&place, Kind::Address, at(8)), None);
+        assert_eq!(throttle.wait(&place, Kind::Account, at(0)), None, "another allowance");
+        for guess in 100..200 {
+            throttle.failed(place, Some(guess), at(0));
+        }
+        assert_eq!(throttle.wait(&place, Kind::Address, at(0)), Some(WAIT_LONGEST));
+        assert_eq!(throttle.wait(&place, Kind::Address, at(FORGET_SECS * 110)), None);
+    }
+
+    #[test]
+    fn the_same_secret_again_is_no_new_guess() {
+        let (mut throttle, place) = (Throttle::default(), [1; 16]);
+        assert!(throttle.failed(place, Some(7), at(0)));
+        for second in 0..1_000 {
+            assert!(!throttle.failed(place, Some(7), at(second)));
+        }
+        assert_eq!(throttle.wait(&place, Kind::Address, at(1_000)), None);
+        // What cannot be compared counts each time.
+        assert!(throttle.failed(place, None, at(0)) && throttle.failed(place, None, at(0)));
+    }
+
+    #[test]
+    fn places_are_bounded_and_the_worst_stay() {
+        let (mut throttle, worst) = (Throttle::default(), [255; 16]);
+        for guess in 0..50 {
+            throttle.failed(worst, Some(guess + 1), at(0));
+        }
+        for n in 0..100_000_u128 {
+            throttle.failed(n.to_le_bytes(), None, at(1));
+            assert!(throttle.places.len() <= PLACES_MAX);
+        }
+        assert!(throttle.wait(&worst, Kind::Address, at(1)).is_some());
+    }
+
+    #[test]
+    fn other_nodes_guesses_count_as_ones_own() {
+        let (mut throttle, place) = (Throttle::default(), [1; 16]);
+        throttle.failed(place, None, at(0));
+        throttle.learn(place, 12, at(1).as_second(), at(2));
+        assert_eq!(throttle.wait(&place, Kind::Address, at(2)), Some(Duration::from_secs(3)));
+        // Told again, it is the same.
+        throttle.learn(place, 12, at(1).as_second(), at(2));
+        assert_eq!(throttle.wait(&place, Kind::Address, at(2)), Some(Duration::from_secs(3)));
+        throttle.forgive(&place);
+        assert_eq!(throttle.wait(&place, Kind::Address, at(2)), None);
+    }
+}

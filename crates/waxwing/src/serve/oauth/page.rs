@@ -1,0 +1,135 @@
+//! The pages on which people log in and consent: HTML without scripts, readable on a telephone.
+
+use std::fmt::Write as _;
+
+use super::request::Authorize;
+
+/// What a consent page shows.
+pub struct Consent<'a> {
+    /// Ours.
+    pub host: &'a str,
+    /// As the program calls itself.
+    pub client: &'a str,
+    /// The request, to be sent again with the form.
+    pub asked: &'a Authorize,
+    /// Proves that the form is ours.
+    pub form_token: &'a str,
+    /// What is filled in already.
+    pub address: &'a str,
+    /// What went wrong the last time.
+    pub problem: Option<&'a str>,
+    /// For the style.
+    pub nonce: &'a str,
+}
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6675;--line:#d5dbe3;--page:#f3f5f8;\
+--card:#fff;--accent:#1f5fa8;--bad:#a3262a}\
+@media(prefers-color-scheme:dark){:root{--ink:#e8ecf2;--soft:#9aa6b6;--line:#3a4452;--page:#12161c;\
+--card:#1b2129;--accent:#5b9be0;--bad:#f08a8d}}\
+*{box-sizing:border-box}body{margin:0;background:var(--page);color:var(--ink);\
+font:16px/1.5 system-ui,sans-serif;display:grid;min-height:100vh;place-items:center;padding:16px}\
+main{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:28px;\
+width:100%;max-width:420px}\
+h1{font-size:1.25rem;line-height:1.3;margin:0 0 12px}p{margin:0 0 12px}ul{margin:0 0 16px;padding-left:20px}\
+small,.soft{color:var(--soft);font-size:.875rem}label{display:block;font-weight:600;margin:12px 0 4px}\
+input{width:100%;font:inherit;color:inherit;background:transparent;border:1px solid var(--line);\
+border-radius:8px;padding:10px 12px}input:focus-visible,button:focus-visible{outline:2px solid var(--accent);\
+outline-offset:2px}.bad{color:var(--bad);border-left:3px solid var(--bad);padding-left:10px}\
+.row{display:flex;gap:12px;margin:20px 0 12px}button{flex:1;font:inherit;font-weight:600;min-height:44px;\
+border-radius:8px;border:1px solid var(--line);background:transparent;color:inherit;cursor:pointer}\
+button.main{background:var(--accent);border-color:var(--accent);color:#fff}\
+@media(prefers-color-scheme:dark){button.main{color:#0d1117}}strong{overflow-wrap:anywhere}";
+
+/// Log in and consent, in one form.
+pub fn consent(page: &Consent<'_>) -> String {
+    let asked = page.asked;
+    let mut body = String::new();
+    let _ = write!(
+        body,
+        "<h1>Give <strong>{}</strong> access to your mail?</h1><p>It asks to:</p><ul>",
+        escape(page.client)
+    );
+    for name in asked.scopes.names() {
+        let _ = write!(body, "<li>{}</li>", what_for(name));
+    }
+    body.push_str("</ul>");
+    if let Some(problem) = page.problem {
+        let _ = write!(body, "<p class=\"bad\" role=\"alert\">{}</p>", escape(problem));
+    }
+    body.push_str("<form method=\"post\" action=\"/oauth/authorize\">");
+    let scope = asked.scopes.names().join(" ");
+    for (name, value) in [
+        ("response_type", "code"),
+        ("client_id", &asked.client_id),
+        ("redirect_uri", &asked.redirect_uri),
+        ("code_challenge", &asked.challenge),
+        ("code_challenge_method", "S256"),
+        ("state", &asked.state),
+        ("scope", &scope),
+        ("form_token", page.form_token),
+    ] {
+        let _ = write!(body, "<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value));
+    }
+    let _ = write!(
+        body,
+        "<label for=\"address\">Your address</label>\
+         <input id=\"address\" name=\"address\" type=\"text\" inputmode=\"email\" value=\"{}\" \
+         autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\">\
+         <label for=\"password\">Password</label>\
+         <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\">\
+         <div class=\"row\"><button class=\"main\" name=\"answer\" value=\"allow\">Allow</button>\
+         <button name=\"answer\" value=\"deny\">Deny</button></div></form>\
+         <p class=\"soft\">The program chose its name itself. After this you are sent to \
+         <strong>{}</strong>. Allow only what you have just begun yourself; your password stays \
+         here.</p>",
+        escape(page.address),
+        escape(&super::request::source_of(&asked.redirect_uri))
+    );
+    whole(page.host, page.nonce, &body)
+}
+
+/// A request that leads nowhere: the browser is not sent on.
+pub fn problem(host: &str, nonce: &str, text: &str) -> String {
+    let body = format!(
+        "<h1>This request is not valid</h1><p>{}</p><p class=\"soft\">Nothing was given to anybody. \
+         Go back to the program that sent you here, and begin again.</p>",
+        escape(text)
+    );
+    whole(host, nonce, &body)
+}
+
+fn whole(host: &str, nonce: &str, body: &str) -> String {
+    let host = escape(host);
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+         <meta name=\"robots\" content=\"noindex\"><title>Log in – {host}</title>\
+         <style nonce=\"{nonce}\">{STYLE}</style></head><body><main>{body}\
+         <small>{host}</small></main></body></html>"
+    )
+}
+
+fn what_for(scope: &str) -> &'static str {
+    match scope {
+        "imap" => "read, change and delete your mail",
+        "pop3" => "fetch and delete your mail",
+        "smtp" => "send mail in your name",
+        _ => "change the rules for your arriving mail",
+    }
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
