@@ -42,7 +42,7 @@ use crate::{Account, AccountId, Store, StoreError};
 
 pub use app_passwords::{AppPassword, AppPasswordError, AppPasswordId, NewAppPassword};
 pub use audit::{LoginNote, Outcome};
-pub use oauth::{Grant, GrantError, GrantId, NewCode, OAuthClient, Redeem, Tokens};
+pub use oauth::{Consent, ConsentError, ConsentId, NewCode, OAuthClient, Redeem, Tokens};
 pub use visitor::{Admitted, Pass, Protocol, Scope, Visitor};
 
 pub(crate) use audit::Audit;
@@ -176,7 +176,7 @@ impl Store {
         let found =
             found.filter(|(account, _)| login.is_none() || login_key_of(&account.address) == key);
         let guess = Some(self.inner.passwords.fingerprint(&key, token));
-        let Some((account, grant)) = found else {
+        let Some((account, consent)) = found else {
             // The owner of a name may know of guesses at it.
             let named = match login {
                 Some(login) => self.find(login).await?.map(|(account, _)| account),
@@ -187,8 +187,8 @@ impl Store {
             return Err(error);
         };
         let key = login_key_of(&account.address);
-        let client = Some(grant.client_name);
-        let allowed = visitor.protocol.scope().is_some_and(|scope| grant.scopes.has(scope));
+        let client = Some(consent.client_name);
+        let allowed = visitor.protocol.scope().is_some_and(|scope| consent.scopes.has(scope));
         if account.disabled || !allowed {
             let error = match account.disabled {
                 true => LoginError::Disabled,
@@ -197,7 +197,7 @@ impl Store {
             self.refuse(visitor, mechanism, &key, Some(&account), client, guess, &error);
             return Err(error);
         }
-        Ok(self.admit(visitor, mechanism, &key, account, client, Proof::Grant(grant.id)))
+        Ok(self.admit(visitor, mechanism, &key, account, client, Proof::Consent(consent.id)))
     }
 
     /// Keys for SCRAM. Unknown and disabled logins get invented keys, the same each time, so that the
@@ -246,7 +246,7 @@ impl Store {
     pub async fn pass_holds(&self, pass: &Pass) -> Result<bool, StoreError> {
         const PASSWORD: &str = "SELECT COUNT(*) FROM accounts a JOIN credentials c \
             ON c.account = a.id WHERE a.id = ?1 AND a.disabled = 0 AND c.version = ?2";
-        const GRANT: &str = "SELECT COUNT(*) FROM accounts a JOIN oauth_grants g \
+        const CONSENT: &str = "SELECT COUNT(*) FROM accounts a JOIN oauth_grants g \
             ON g.account = a.id WHERE a.id = ?1 AND a.disabled = 0 AND g.id = ?2";
         const APP: &str = "SELECT COUNT(*) FROM accounts a JOIN app_passwords p \
             ON p.account = a.id WHERE a.id = ?1 AND a.disabled = 0 AND p.id = ?2";
@@ -257,7 +257,7 @@ impl Store {
                     let (sql, id) = match pass.proof {
                         Proof::Password { version } => (PASSWORD, version),
                         Proof::AppPassword(id) => (APP, id.0),
-                        Proof::Grant(id) => (GRANT, id.0),
+                        Proof::Consent(id) => (CONSENT, id.0),
                     };
                     let count = tx.row(sql, params![pass.account.0, id], |row| row.int(0)).await?;
                     Ok(count == Some(1))

@@ -1,7 +1,7 @@
 //! What is kept for OAuth 2 (RFC 6749): programs, consents, codes and tokens.
 //!
 //! ```text
-//! consent ──▶ code (1 minute, once) ──▶ grant ──▶ access token (1 hour)
+//! "allow" ──▶ code (1 minute, once) ──▶ consent ──▶ access token (1 hour)
 //!                                         ▲    └─▶ refresh token (90 days, once) ──▶ the next pair
 //!                                         └──── ends with a code or refresh token that is used twice,
 //!                                               a revoked token, its owner's word, or a new password
@@ -27,7 +27,7 @@ const REFRESH_MICROS: i64 = 90 * 24 * 3_600 * 1_000_000;
 const CLIENTS_MAX: i64 = 10_000;
 const CLIENT_UNUSED_MICROS: i64 = 24 * 3_600 * 1_000_000;
 /// Consents of one account.
-const GRANTS_MAX: i64 = 200;
+const CONSENTS_MAX: i64 = 200;
 /// `last_used_at` is written again after so long.
 const USED_AGAIN_MICROS: i64 = 3_600 * 1_000_000;
 
@@ -36,7 +36,7 @@ const REFRESH: i64 = 2;
 
 /// Names a consent for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct GrantId(pub i64);
+pub struct ConsentId(pub i64);
 
 /// A program that registered itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,9 +51,9 @@ pub struct OAuthClient {
 
 /// An account's consent to one program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
+pub struct Consent {
     /// For ever.
-    pub id: GrantId,
+    pub id: ConsentId,
     /// As the program called itself.
     pub client_name: String,
     /// What it opens.
@@ -104,7 +104,7 @@ pub struct Tokens {
 
 /// Why a program was given nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum GrantError {
+pub enum ConsentError {
     /// RFC 6749 §5.2 `invalid_grant`: wrong, expired, used before, or another program's.
     #[error("the code or token is not valid")]
     Invalid,
@@ -129,7 +129,7 @@ impl Store {
         &self,
         name: String,
         redirect_uris: Vec<String>,
-    ) -> Result<OAuthClient, GrantError> {
+    ) -> Result<OAuthClient, ConsentError> {
         let client = OAuthClient { id: random()[..32].to_owned(), name, redirect_uris };
         let asked = (client.clone(), micros(Timestamp::now()));
         let engine = &self.inner.engine;
@@ -167,7 +167,7 @@ impl Store {
 
     /// Exchanges a code for tokens. One that was used before ends what it was used for (RFC 6749
     /// §4.1.2).
-    pub async fn redeem_code(&self, redeem: Redeem) -> Result<Tokens, GrantError> {
+    pub async fn redeem_code(&self, redeem: Redeem) -> Result<Tokens, ConsentError> {
         let digest = self.token_digest(&redeem.code);
         let (access, refresh) = (random(), random());
         let asked = (digest, redeem, self.pair(&access, &refresh));
@@ -182,7 +182,7 @@ impl Store {
 
     /// Exchanges a refresh token for the next pair. One that was used before was stolen, by this
     /// client or from it: the whole consent ends (RFC 9700 §4.14.2).
-    pub async fn refresh_tokens(&self, token: &str, client: &str) -> Result<Tokens, GrantError> {
+    pub async fn refresh_tokens(&self, token: &str, client: &str) -> Result<Tokens, ConsentError> {
         let (access, refresh) = (random(), random());
         let asked = (self.token_digest(token), client.to_owned(), self.pair(&access, &refresh));
         let engine = &self.inner.engine;
@@ -196,13 +196,13 @@ impl Store {
 
     /// Ends the consent that a token rests on (RFC 7009 §2.1). An unknown one is no error.
     pub async fn revoke_token(&self, token: &str) -> Result<(), StoreError> {
-        const GRANT: &str = "SELECT t.of_grant FROM oauth_tokens t WHERE t.digest = ?1";
+        const CONSENT: &str = "SELECT t.of_grant FROM oauth_tokens t WHERE t.digest = ?1";
         let engine = &self.inner.engine;
         engine
             .write(self.token_digest(token), Repeat::Harmless, |tx, digest| {
                 Box::pin(async move {
-                    match tx.row(GRANT, params![digest], |row| row.int(0)).await? {
-                        Some(grant) => end_grant(tx, grant).await,
+                    match tx.row(CONSENT, params![digest], |row| row.int(0)).await? {
+                        Some(consent) => end_consent(tx, consent).await,
                         None => Ok(()),
                     }
                 })
@@ -211,19 +211,23 @@ impl Store {
     }
 
     /// The programs that an account has given access, the latest first.
-    pub async fn grants(&self, account: AccountId) -> Result<Vec<Grant>, StoreError> {
+    pub async fn consents(&self, account: AccountId) -> Result<Vec<Consent>, StoreError> {
         const SQL: &str = "SELECT id, client_name, scopes, created_at, last_used_at \
             FROM oauth_grants WHERE account = ?1 ORDER BY id DESC";
         let engine = &self.inner.engine;
         engine
             .read(account.0, |tx, account| {
-                Box::pin(async move { tx.rows(SQL, params![*account], grant_row).await })
+                Box::pin(async move { tx.rows(SQL, params![*account], consent_row).await })
             })
             .await
     }
 
     /// Withdraws a consent; `false`: the account has none of that id.
-    pub async fn revoke_grant(&self, account: AccountId, id: GrantId) -> Result<bool, StoreError> {
+    pub async fn revoke_consent(
+        &self,
+        account: AccountId,
+        id: ConsentId,
+    ) -> Result<bool, StoreError> {
         const OWN: &str = "SELECT COUNT(*) FROM oauth_grants WHERE id = ?1 AND account = ?2";
         let engine = &self.inner.engine;
         engine
@@ -231,7 +235,7 @@ impl Store {
                 Box::pin(async move {
                     let own = tx.row(OWN, params![*id, *account], |row| row.int(0)).await?;
                     if own == Some(1) {
-                        end_grant(tx, *id).await?;
+                        end_consent(tx, *id).await?;
                     }
                     Ok(own == Some(1))
                 })
@@ -244,17 +248,17 @@ impl Store {
         &self,
         token: &str,
         now: Timestamp,
-    ) -> Result<Option<(Account, Grant)>, StoreError> {
+    ) -> Result<Option<(Account, Consent)>, StoreError> {
         const USED: &str = "UPDATE oauth_grants SET last_used_at = ?2 WHERE id = ?1";
         let asked = (self.token_digest(token), micros(now));
         let engine = &self.inner.engine;
         let found =
             engine.read(asked, |tx, (digest, now)| Box::pin(find_in(tx, digest, *now))).await?;
-        if let Some((_, grant)) = &found
-            && micros(now) - micros(grant.last_used_at) > USED_AGAIN_MICROS
+        if let Some((_, consent)) = &found
+            && micros(now) - micros(consent.last_used_at) > USED_AGAIN_MICROS
         {
             engine
-                .write((grant.id.0, micros(now)), Repeat::Harmless, |tx, (id, now)| {
+                .write((consent.id.0, micros(now)), Repeat::Harmless, |tx, (id, now)| {
                     Box::pin(async move { tx.run(USED, params![*id, *now]).await })
                 })
                 .await?;
@@ -266,7 +270,7 @@ impl Store {
     pub async fn forget_tokens(&self, now: Timestamp) -> Result<(), StoreError> {
         const CODES: &str = "DELETE FROM oauth_codes WHERE expires_at < ?1";
         const TOKENS: &str = "DELETE FROM oauth_tokens WHERE expires_at < ?1";
-        const GRANTS: &str = "DELETE FROM oauth_grants WHERE NOT EXISTS \
+        const CONSENTS: &str = "DELETE FROM oauth_grants WHERE NOT EXISTS \
             (SELECT 1 FROM oauth_tokens t WHERE t.of_grant = oauth_grants.id)";
         let engine = &self.inner.engine;
         engine
@@ -275,7 +279,7 @@ impl Store {
                     // A used code is remembered for a while, so that its second use is noticed.
                     tx.run(CODES, params![*now - USED_AGAIN_MICROS]).await?;
                     tx.run(TOKENS, params![*now]).await?;
-                    tx.run(GRANTS, &[]).await.map(drop)
+                    tx.run(CONSENTS, &[]).await.map(drop)
                 })
             })
             .await
@@ -304,12 +308,12 @@ fn tokens(
     access: Zeroizing<String>,
     refresh: Zeroizing<String>,
     scopes: Option<Scope>,
-) -> Result<Tokens, GrantError> {
-    let scopes = scopes.ok_or(GrantError::Invalid)?;
+) -> Result<Tokens, ConsentError> {
+    let scopes = scopes.ok_or(ConsentError::Invalid)?;
     Ok(Tokens { access, expires_in_secs: ACCESS_SECS, refresh, scopes })
 }
 
-async fn register_in(tx: &Tx, client: &OAuthClient, now: i64) -> Result<(), GrantError> {
+async fn register_in(tx: &Tx, client: &OAuthClient, now: i64) -> Result<(), ConsentError> {
     const COUNT: &str = "SELECT COUNT(*) FROM oauth_clients";
     const UNUSED: &str = "DELETE FROM oauth_clients WHERE created_at < ?1 AND NOT EXISTS \
         (SELECT 1 FROM oauth_grants g WHERE g.client = oauth_clients.id)";
@@ -317,7 +321,7 @@ async fn register_in(tx: &Tx, client: &OAuthClient, now: i64) -> Result<(), Gran
         VALUES (?1, ?2, ?3, ?4)";
     let count = tx.row(COUNT, &[], |row| row.int(0)).await?.unwrap_or_default();
     if count >= CLIENTS_MAX && tx.run(UNUSED, params![now - CLIENT_UNUSED_MICROS]).await? == 0 {
-        return Err(GrantError::TooMany);
+        return Err(ConsentError::TooMany);
     }
     let uris = serde_json::Value::from(client.redirect_uris.clone()).to_string();
     tx.run(ADD, params![&client.id, &client.name, &uris, now]).await?;
@@ -361,11 +365,11 @@ async fn redeem_in(
     digest: &[u8; 32],
     redeem: &Redeem,
     pair: &Pair,
-) -> Result<Option<Scope>, GrantError> {
+) -> Result<Option<Scope>, ConsentError> {
     const CODE: &str = "SELECT account, client, client_name, redirect_uri, challenge, scopes, \
         expires_at, grant_made FROM oauth_codes WHERE digest = ?1 /*postgres: FOR UPDATE*/";
-    const GRANTS: &str = "SELECT COUNT(*) FROM oauth_grants WHERE account = ?1";
-    const GRANT: &str = "INSERT INTO oauth_grants (account, client, client_name, scopes, \
+    const CONSENTS: &str = "SELECT COUNT(*) FROM oauth_grants WHERE account = ?1";
+    const CONSENT: &str = "INSERT INTO oauth_grants (account, client, client_name, scopes, \
         created_at, last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5) RETURNING id";
     const USED: &str = "UPDATE oauth_codes SET grant_made = ?2 WHERE digest = ?1";
     let read = |row: &Row<'_>| {
@@ -381,8 +385,8 @@ async fn redeem_in(
         })
     };
     let Some(code) = tx.row(CODE, params![digest], read).await? else { return Ok(None) };
-    if let Some(grant) = code.used_for {
-        end_grant(tx, grant).await?;
+    if let Some(consent) = code.used_for {
+        end_consent(tx, consent).await?;
         return Ok(None);
     }
     let same = code.client == redeem.client
@@ -391,15 +395,15 @@ async fn redeem_in(
     if !same || code.expires_at < pair.now {
         return Ok(None);
     }
-    let grants = tx.row(GRANTS, params![code.account], |row| row.int(0)).await?;
-    if grants.is_none_or(|grants| grants >= GRANTS_MAX) {
-        return Err(GrantError::TooMany);
+    let consents = tx.row(CONSENTS, params![code.account], |row| row.int(0)).await?;
+    if consents.is_none_or(|consents| consents >= CONSENTS_MAX) {
+        return Err(ConsentError::TooMany);
     }
     let Code { account, client, client_name, scopes, .. } = &code;
     let values = params![*account, client, client_name, scopes.0, pair.now];
-    let Some(grant) = tx.row(GRANT, values, |row| row.int(0)).await? else { return Ok(None) };
-    tx.run(USED, params![digest, grant]).await?;
-    keep(tx, grant, pair).await?;
+    let Some(consent) = tx.row(CONSENT, values, |row| row.int(0)).await? else { return Ok(None) };
+    tx.run(USED, params![digest, consent]).await?;
+    keep(tx, consent, pair).await?;
     Ok(Some(code.scopes))
 }
 
@@ -408,7 +412,7 @@ async fn refresh_in(
     digest: &[u8; 32],
     client: &String,
     pair: &Pair,
-) -> Result<Option<Scope>, GrantError> {
+) -> Result<Option<Scope>, ConsentError> {
     const TOKEN: &str = "SELECT t.of_grant, t.spent, t.expires_at, g.scopes, a.disabled \
         FROM oauth_tokens t JOIN oauth_grants g ON g.id = t.of_grant \
         JOIN accounts a ON a.id = g.account \
@@ -420,32 +424,32 @@ async fn refresh_in(
         Ok((row.int(0)?, row.flag(1)?, row.int(2)?, Scope(row.int(3)?), row.flag(4)?))
     };
     let found = tx.row(TOKEN, params![digest, client], read).await?;
-    let Some((grant, spent, expires_at, scopes, disabled)) = found else { return Ok(None) };
+    let Some((consent, spent, expires_at, scopes, disabled)) = found else { return Ok(None) };
     if spent {
-        end_grant(tx, grant).await?;
+        end_consent(tx, consent).await?;
         return Ok(None);
     }
     if disabled || expires_at < pair.now {
         return Ok(None);
     }
     tx.run(SPENT, params![digest]).await?;
-    tx.run(OLD, params![grant]).await?;
-    keep(tx, grant, pair).await?;
+    tx.run(OLD, params![consent]).await?;
+    keep(tx, consent, pair).await?;
     Ok(Some(scopes))
 }
 
-async fn keep(tx: &Tx, grant: i64, pair: &Pair) -> Result<(), StoreError> {
+async fn keep(tx: &Tx, consent: i64, pair: &Pair) -> Result<(), StoreError> {
     const ADD: &str = "INSERT INTO oauth_tokens (digest, of_grant, kind, spent, expires_at) \
         VALUES (?1, ?2, ?3, 0, ?4)";
     let access_until = pair.now + i64::from(ACCESS_SECS) * 1_000_000;
-    tx.run(ADD, params![&pair.access, grant, ACCESS, access_until]).await?;
-    tx.run(ADD, params![&pair.refresh, grant, REFRESH, pair.now + REFRESH_MICROS]).await.map(drop)
+    tx.run(ADD, params![&pair.access, consent, ACCESS, access_until]).await?;
+    tx.run(ADD, params![&pair.refresh, consent, REFRESH, pair.now + REFRESH_MICROS]).await.map(drop)
 }
 
 /// With its tokens; sessions that rest on it are woken.
-async fn end_grant(tx: &Tx, grant: i64) -> Result<(), StoreError> {
+async fn end_consent(tx: &Tx, consent: i64) -> Result<(), StoreError> {
     const END: &str = "DELETE FROM oauth_grants WHERE id = ?1 RETURNING account";
-    if let Some(account) = tx.row(END, params![grant], |row| row.int(0)).await? {
+    if let Some(account) = tx.row(END, params![consent], |row| row.int(0)).await? {
         tx.touch(AccountId(account));
     }
     Ok(())
@@ -455,16 +459,16 @@ async fn find_in(
     tx: &Tx,
     digest: &[u8; 32],
     now: i64,
-) -> Result<Option<(Account, Grant)>, StoreError> {
+) -> Result<Option<(Account, Consent)>, StoreError> {
     const SQL: &str = "SELECT g.id, g.client_name, g.scopes, g.created_at, g.last_used_at, \
         g.account FROM oauth_tokens t JOIN oauth_grants g ON g.id = t.of_grant \
         WHERE t.digest = ?1 AND t.kind = 1 AND t.expires_at > ?2";
-    let read = |row: &Row<'_>| Ok((grant_row(row)?, AccountId(row.int(5)?)));
-    let Some((grant, account)) = tx.row(SQL, params![digest, now], read).await? else {
+    let read = |row: &Row<'_>| Ok((consent_row(row)?, AccountId(row.int(5)?)));
+    let Some((consent, account)) = tx.row(SQL, params![digest, now], read).await? else {
         return Ok(None);
     };
     let account = account_by_id_in(tx, account).await?;
-    Ok(account.map(|account| (account, grant)))
+    Ok(account.map(|account| (account, consent)))
 }
 
 fn client_row(row: &Row<'_>) -> Result<OAuthClient, StoreError> {
@@ -473,9 +477,9 @@ fn client_row(row: &Row<'_>) -> Result<OAuthClient, StoreError> {
     Ok(OAuthClient { id: row.text(0)?, name: row.text(1)?, redirect_uris })
 }
 
-fn grant_row(row: &Row<'_>) -> Result<Grant, StoreError> {
-    Ok(Grant {
-        id: GrantId(row.int(0)?),
+fn consent_row(row: &Row<'_>) -> Result<Consent, StoreError> {
+    Ok(Consent {
+        id: ConsentId(row.int(0)?),
         client_name: row.text(1)?,
         scopes: Scope(row.int(2)?),
         created_at: timestamp(row.int(3)?)?,

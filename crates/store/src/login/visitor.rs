@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{AppPasswordId, GrantId};
+use super::{AppPasswordId, ConsentId};
 use crate::{Account, AccountId};
 
 /// A way in.
@@ -146,7 +146,7 @@ pub(super) enum Proof {
     },
     AppPassword(AppPasswordId),
     /// Consent to a program.
-    Grant(GrantId),
+    Consent(ConsentId),
 }
 
 /// Someone who was let in.

@@ -243,11 +243,11 @@ async fn tokens_open_what_was_consented_to(world: World) {
     assert!(matches!(refused, Err(LoginError::Rejected)));
 
     let pass = enter(Protocol::Imap, None).await.unwrap().pass;
-    let grants = store.grants(bob.id).await.unwrap();
-    assert_eq!((grants.len(), grants[0].client_name.as_str()), (1, "Mailer"));
+    let consents = store.consents(bob.id).await.unwrap();
+    assert_eq!((consents.len(), consents[0].client_name.as_str()), (1, "Mailer"));
     assert!(store.pass_holds(&pass).await.unwrap());
-    assert!(store.revoke_grant(bob.id, grants[0].id).await.unwrap());
-    assert!(!store.revoke_grant(bob.id, grants[0].id).await.unwrap());
+    assert!(store.revoke_consent(bob.id, consents[0].id).await.unwrap());
+    assert!(!store.revoke_consent(bob.id, consents[0].id).await.unwrap());
     assert!(!store.pass_holds(&pass).await.unwrap());
     assert!(matches!(enter(Protocol::Imap, None).await, Err(LoginError::Rejected)));
 }
@@ -256,7 +256,7 @@ async fn a_code_or_refresh_token_used_twice_ends_all(world: World) {
     let store = &world.store;
     let bob = world.account("bob@wing.test").await;
     let client = client(store).await;
-    let count = async || store.grants(bob.id).await.unwrap().len();
+    let count = async || store.consents(bob.id).await.unwrap().len();
 
     let redeem = code(store, &bob, &client).await;
     for wrong in [
@@ -264,17 +264,17 @@ async fn a_code_or_refresh_token_used_twice_ends_all(world: World) {
         Redeem { redirect_uri: "http://127.0.0.1:9/".into(), ..again(&redeem) },
         Redeem { challenge: "other".into(), ..again(&redeem) },
     ] {
-        assert!(matches!(store.redeem_code(wrong).await, Err(GrantError::Invalid)));
+        assert!(matches!(store.redeem_code(wrong).await, Err(ConsentError::Invalid)));
     }
     let second = again(&redeem);
     store.redeem_code(redeem).await.unwrap();
     assert_eq!(count().await, 1);
-    assert!(matches!(store.redeem_code(second).await, Err(GrantError::Invalid)));
+    assert!(matches!(store.redeem_code(second).await, Err(ConsentError::Invalid)));
     assert_eq!(count().await, 0);
 
     let first = store.redeem_code(code(store, &bob, &client).await).await.unwrap();
     let refused = store.refresh_tokens(&first.refresh, "other").await;
-    assert!(matches!(refused, Err(GrantError::Invalid)));
+    assert!(matches!(refused, Err(ConsentError::Invalid)));
     let next = store.refresh_tokens(&first.refresh, &client.id).await.unwrap();
     let enter = async |token: &str| {
         store.login_with_token(&visitor(), "OAUTHBEARER", None, token).await.is_ok()
@@ -282,7 +282,7 @@ async fn a_code_or_refresh_token_used_twice_ends_all(world: World) {
     assert!(enter(&next.access).await && !enter(&first.access).await);
     // Somebody has a copy.
     let refused = store.refresh_tokens(&first.refresh, &client.id).await;
-    assert!(matches!(refused, Err(GrantError::Invalid)));
+    assert!(matches!(refused, Err(ConsentError::Invalid)));
     assert!(!enter(&next.access).await);
     assert_eq!(count().await, 0);
 

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use serde_json::json;
 use waxwing_message::Address;
-use waxwing_store::{Account, GrantId, LoginNote, Outcome, Scope, Store};
+use waxwing_store::{Account, ConsentId, LoginNote, Outcome, Scope, Store};
 
 use super::domain::done;
 use super::{Context, print};
@@ -160,37 +160,37 @@ pub async fn sessions(
 ) -> Result<()> {
     let account = account(store, address).await?;
     if let Some(number) = revoke {
-        if !store.revoke_grant(account.id, GrantId(number)).await? {
+        if !store.revoke_consent(account.id, ConsentId(number)).await? {
             bail!("{address} has given no program number {number} access: see the list");
         }
         done(context, &format!("Program {number} has no access to {address} any more."));
         return Ok(());
     }
-    let grants = store.grants(account.id).await?;
+    let consents = store.consents(account.id).await?;
     if context.json {
-        let each = grants.iter().map(|grant| {
+        let each = consents.iter().map(|consent| {
             json!({
-                "number": grant.id.0,
-                "client": grant.client_name,
-                "scopes": grant.scopes.names(),
-                "created_at": grant.created_at,
-                "last_used_at": grant.last_used_at,
+                "number": consent.id.0,
+                "client": consent.client_name,
+                "scopes": consent.scopes.names(),
+                "created_at": consent.created_at,
+                "last_used_at": consent.last_used_at,
             })
         });
         print::json(&each.collect());
         return Ok(());
     }
-    if grants.is_empty() {
+    if consents.is_empty() {
         println!("{address} has given no program access.");
         return Ok(());
     }
-    let rows = grants.into_iter().map(|grant| {
+    let rows = consents.into_iter().map(|consent| {
         vec![
-            grant.id.0.to_string(),
-            grant.client_name,
-            grant.scopes.names().join(", "),
-            grant.created_at.to_string(),
-            grant.last_used_at.to_string(),
+            consent.id.0.to_string(),
+            consent.client_name,
+            consent.scopes.names().join(", "),
+            consent.created_at.to_string(),
+            consent.last_used_at.to_string(),
         ]
     });
     print::table(&["number", "program", "opens", "since", "last used"], &[0], rows.collect());

@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::warn;
 use waxwing_store::{
-    GrantError, LoginError, NewCode, OAuthClient, Protocol, Redeem, Store, Tokens, Visitor,
+    ConsentError, LoginError, NewCode, OAuthClient, Protocol, Redeem, Store, Tokens, Visitor,
 };
 use zeroize::Zeroizing;
 
@@ -209,9 +209,9 @@ impl OAuth {
         };
         match outcome {
             Ok(tokens) => json_answer(StatusCode::OK, &given(&tokens)),
-            Err(GrantError::Invalid) => refused("invalid_grant"),
-            Err(GrantError::TooMany) => refused("access_denied"),
-            Err(GrantError::Store(error)) => unavailable(&error),
+            Err(ConsentError::Invalid) => refused("invalid_grant"),
+            Err(ConsentError::TooMany) => refused("access_denied"),
+            Err(ConsentError::Store(error)) => unavailable(&error),
         }
     }
 
@@ -247,7 +247,7 @@ impl OAuth {
                     "token_endpoint_auth_method": "none",
                 }),
             ),
-            Err(GrantError::Store(error)) => unavailable(&error),
+            Err(ConsentError::Store(error)) => unavailable(&error),
             Err(_) => {
                 let error = json!({ "error": "temporarily_unavailable" });
                 json_answer(StatusCode::SERVICE_UNAVAILABLE, &error)
