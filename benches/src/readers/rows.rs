@@ -115,7 +115,8 @@ async fn sort_date(session: &mut Session, _: u32) -> Result<Option<Outcome>> {
 async fn thread(session: &mut Session, _: u32) -> Result<Option<Outcome>> {
     opened(session).await?;
     let answer = session.command("THREAD REFERENCES UTF-8 ALL").await?;
-    let threads = answer.text.matches('(').count() as u64;
+    let lines = answer.text.lines().filter(|line| line.starts_with("* THREAD"));
+    let threads = lines.map(|line| line.matches('(').count() as u64).sum();
     Ok(Some(Outcome { took: answer.took, answer: Some(threads) }))
 }
 
