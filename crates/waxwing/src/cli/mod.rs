@@ -63,7 +63,8 @@ enum Command {
     Setup(setup::Setup),
     /// A mail domain's DNS as the world sees it: what is, what should be, and the record to paste.
     ///
-    /// Nothing but the DNS is asked. Exits 0 when nothing must be mended (✗), else 1.
+    /// Nothing but the DNS is asked, and the web server of an MTA-STS policy. Exits 0 when nothing must be
+    /// mended (✗), else 1.
     Check(Box<check::Check>),
     /// Everything that can be found out about a saved message.
     ///
