@@ -4,7 +4,7 @@
 //! `/private/` is seen by the account that wrote it and nobody else; what begins with `/shared/`
 //! belongs to the mailbox. Names are in lower case here: in RFC 5464 case means nothing.
 
-use crate::engine::{Repeat, Tx, params};
+use crate::engine::{Repeat, Row, Tx, params};
 use crate::messages::next_modseq;
 use crate::{AccountId, MailboxId, Store, StoreError};
 
@@ -16,6 +16,10 @@ pub const METADATA_NAME_OCTETS_MAX: usize = 255;
 const PRIVATE_MAX: i64 = 2_000;
 /// Shared entries of a mailbox.
 const SHARED_MAX: i64 = 200;
+/// Octets of the values of an account's private entries, and of a mailbox's shared ones: all of them may
+/// be asked for at once.
+const PRIVATE_OCTETS_MAX: i64 = 4 * 1024 * 1024;
+const SHARED_OCTETS_MAX: i64 = 1024 * 1024;
 
 const SHARED: &str = "/shared/";
 
@@ -28,7 +32,7 @@ pub enum MetadataError {
     /// The mailbox, or the account, was removed meanwhile.
     #[error("no such mailbox")]
     NotFound,
-    /// More than an account, or a mailbox, may have.
+    /// More than an account, or a mailbox, may have, by number or by their octets together.
     #[error("too many entries")]
     TooMany,
     /// A value of more than [`METADATA_VALUE_OCTETS_MAX`] octets.
@@ -149,14 +153,16 @@ async fn set_in(
 }
 
 async fn check_count(tx: &Tx, mailbox: i64, account: AccountId) -> Result<(), MetadataError> {
-    const PRIVATE: &str = "SELECT COUNT(*) FROM metadata WHERE account = ?1";
-    const SHARED: &str =
-        "SELECT COUNT(*) FROM metadata WHERE COALESCE(mailbox, 0) = ?1 AND account IS NULL";
-    let count = |found: Option<i64>| found.unwrap_or_default();
-    let private = count(tx.row(PRIVATE, params![account.0], |row| row.int(0)).await?);
-    let shared = count(tx.row(SHARED, params![mailbox], |row| row.int(0)).await?);
-    if private > PRIVATE_MAX || shared > SHARED_MAX {
-        return Err(MetadataError::TooMany);
-    }
-    Ok(())
+    const PRIVATE: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(value)), 0) AS BIGINT) \
+        FROM metadata WHERE account = ?1";
+    const SHARED: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(value)), 0) AS BIGINT) \
+        FROM metadata WHERE COALESCE(mailbox, 0) = ?1 AND account IS NULL";
+    let both = |row: &Row<'_>| Ok((row.int(0)?, row.int(1)?));
+    let private = tx.row(PRIVATE, params![account.0], both).await?.unwrap_or_default();
+    let shared = tx.row(SHARED, params![mailbox], both).await?.unwrap_or_default();
+    let fits = private.0 <= PRIVATE_MAX
+        && private.1 <= PRIVATE_OCTETS_MAX
+        && shared.0 <= SHARED_MAX
+        && shared.1 <= SHARED_OCTETS_MAX;
+    if fits { Ok(()) } else { Err(MetadataError::TooMany) }
 }

@@ -207,7 +207,7 @@ impl Store {
             .read((reader, owner, name), |tx, (reader, owner, name)| {
                 Box::pin(async move {
                     let Some(mailbox) = by_name(tx, *owner, name).await? else { return Ok(None) };
-                    let rights = rights_in(tx, mailbox.id, *reader).await?;
+                    let rights = rights_of_one(tx, mailbox.id, *owner, *reader).await?;
                     Ok(Some((mailbox, rights)))
                 })
             })
@@ -295,16 +295,26 @@ fn stored_address(text: &str) -> Result<Address, StoreError> {
 
 async fn rights_in(tx: &Tx, mailbox: MailboxId, account: AccountId) -> Result<Rights, StoreError> {
     const OWNER: &str = "SELECT account FROM mailboxes WHERE id = ?1";
+    match tx.row(OWNER, params![mailbox.0], |row| row.int(0)).await? {
+        Some(owner) => rights_of_one(tx, mailbox, AccountId(owner), account).await,
+        None => Ok(Rights::NONE),
+    }
+}
+
+async fn rights_of_one(
+    tx: &Tx,
+    mailbox: MailboxId,
+    owner: AccountId,
+    account: AccountId,
+) -> Result<Rights, StoreError> {
     const SQL: &str = "SELECT grantee, negative, rights FROM grants \
         WHERE mailbox = ?1 AND (grantee IS NULL OR grantee = ?2)";
-    let owner = tx.row(OWNER, params![mailbox.0], |row| row.int(0)).await?;
-    let Some(owner) = owner else { return Ok(Rights::NONE) };
     let grants = tx
         .rows(SQL, params![mailbox.0, account.0], |row| {
             Ok((row.opt_int(0)?.is_some(), row.flag(1)?, rights_of(row.int(2)?)?))
         })
         .await?;
-    Ok(effective(owner == account.0, grants))
+    Ok(effective(owner == account, grants))
 }
 
 /// Grants that concern one account, by mailbox.

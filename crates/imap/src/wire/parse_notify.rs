@@ -5,7 +5,7 @@ use super::parse_fetch::{self, FetchItem};
 
 /// Groups in one command.
 const MAX_GROUPS: usize = 50;
-/// Mailboxes named in one command.
+/// Mailboxes named in one command: every mailbox that there is may be compared with each.
 const MAX_MAILBOXES: usize = 200;
 
 /// NOTIFY.
@@ -28,6 +28,17 @@ pub struct NotifySet {
     pub groups: Vec<Group>,
     /// An event that is not known: RFC 5465 §3.1 wants NO for it.
     pub unknown_event: bool,
+}
+
+impl NotifySet {
+    /// How many mailboxes are named.
+    fn named(&self) -> usize {
+        let one = |group: &Group| match &group.mailboxes {
+            Mailboxes::Subtree(names) | Mailboxes::Named(names) => names.len(),
+            _ => 0,
+        };
+        self.groups.iter().map(one).sum()
+    }
 }
 
 /// What is told of the selected mailbox, when it happens.
@@ -112,8 +123,8 @@ pub fn notify(cursor: &mut Cursor<'_>) -> Parse<Notify> {
     let mut set = NotifySet { status: cursor.eat_word("STATUS "), ..NotifySet::default() };
     loop {
         group(cursor, &mut set)?;
-        if set.groups.len() > MAX_GROUPS {
-            return Err(Bad("NOTIFY has too many groups"));
+        if set.groups.len() > MAX_GROUPS || set.named() > MAX_MAILBOXES {
+            return Err(Bad("NOTIFY has too many groups or mailboxes"));
         }
         if !cursor.eat(b' ') {
             return Ok(Notify::Set(set));
@@ -163,8 +174,8 @@ fn names(cursor: &mut Cursor<'_>) -> Parse<Vec<Vec<u8>>> {
         Some(b'(') => cursor.list(one)?,
         _ => vec![one(cursor)?],
     };
-    if names.is_empty() || names.len() > MAX_MAILBOXES {
-        return Err(Bad("NOTIFY needs mailboxes, but not that many"));
+    if names.is_empty() {
+        return Err(Bad("NOTIFY needs mailboxes"));
     }
     cursor.space()?;
     Ok(names)
@@ -272,6 +283,10 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+        let many = |groups: usize| format!("SET{}", " (mailboxes (a b c d) NONE)".repeat(groups));
+        assert!(read(&many(50)).is_ok() && read(&many(51)).is_err());
+        let names = "a ".repeat(201);
+        assert!(read(&format!("SET (mailboxes ({}) NONE)", names.trim_end())).is_err());
     }
 
     proptest! {

@@ -50,6 +50,8 @@ async fn all_or_nothing(world: World) {
     set(shared(0..200), 1).await.unwrap();
     assert!(matches!(set(shared(199..201), 1).await, Err(MetadataError::TooMany)));
     set(shared(0..2), 2).await.unwrap();
+    assert!(matches!(set(shared(0..40), 30_000).await, Err(MetadataError::TooMany)));
+    set(shared(0..30), 30_000).await.unwrap();
     let long = set(vec!["/private/a".into()], METADATA_VALUE_OCTETS_MAX + 1).await;
     assert!(matches!(long, Err(MetadataError::TooLong)));
     assert_eq!(seen(&world, inbox, &bob).await.len(), 200);

@@ -206,9 +206,9 @@ async fn no_access(
     session: &Session,
     watching: &Watching,
 ) -> Result<(), Fail> {
-    for (which, events) in watching.groups.iter().filter(|(_, events)| events.messages) {
+    for (which, _) in watching.groups.iter().filter(|(_, events)| events.messages) {
         let (Which::Named(names) | Which::Subtree(names)) = which else { continue };
-        for name in names.iter().filter(|_| events.messages) {
+        for name in names {
             let place = access::find_named(session, name).await?;
             if let Some(place) = place.filter(|place| place.need(Act::Read).is_err()) {
                 let out = &mut connection.out;
