@@ -405,7 +405,8 @@ fn an_import_that_is_killed_again_and_again_brings_each_message_once() {
     println!("{MESSAGES} messages, {kills} kills; the last run took {} s", rest["seconds"]);
 }
 
-/// A server that gives five messages for each connection, and none with the number `deadly`.
+/// A server that gives five messages for each connection, none with the number `deadly`, and every
+/// seventh only to those who ask for it alone.
 fn moody_server(at: SocketAddr, messages: u32, deadly: u32) {
     let listener = TcpListener::bind(at).unwrap();
     std::thread::spawn(move || {
@@ -441,6 +442,9 @@ fn moody(mut out: TcpStream, messages: u32, deadly: u32) -> std::io::Result<()> 
                         answer.extend(format!("* {number} FETCH (UID {uid})\r\n").bytes());
                         continue;
                     }
+                    if number % 7 == 0 && first != last {
+                        continue;
+                    }
                     if given == 5 || number == deadly {
                         answer.extend(b"* BYE enough\r\n");
                         return out.write_all(&answer);
@@ -472,6 +476,10 @@ fn a_server_that_disconnects_is_asked_again_from_there() {
         mail_of(&server, "alice", "INBOX").iter().map(Shown::subject).collect();
     let distinct: std::collections::BTreeSet<_> = subjects.iter().collect();
     assert_eq!((subjects.len(), distinct.len()), (22, 22));
+    // What failed is tried again, and nothing comes twice.
+    let ran = import_imap(&server, &ground, ALICE, "x", "secret", &[&at, "--tls", "none"]).fails();
+    assert_eq!((&ran.json()["imported"], &ran.json()["failed"]), (&0.into(), &1.into()), "{ran}");
+    assert_eq!(mail_of(&server, "alice", "INBOX").len(), 22);
     // In clear text only to this machine.
     let far = import_imap(&server, &ground, ALICE, "x", "secret", &["192.0.2.1", "--tls", "none"]);
     assert!(far.fails().text().contains("seen on the way"));

@@ -1,5 +1,7 @@
 //! Reading one mailbox of the server to its end, over as many connections as it takes.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use waxwing_migrate::flags::Gathered;
 use waxwing_migrate::print;
@@ -27,6 +29,8 @@ pub struct Reading {
     uid: u32,
     /// The last one that was; between the two are gaps, to be filled before this connection goes on.
     highest: u32,
+    /// Those that were handed over from behind a gap: the next connection meets them again.
+    beyond: BTreeSet<u32>,
     /// Nothing failed so far: the mark may move.
     whole: bool,
     /// The meter knows how many there are.
@@ -54,6 +58,7 @@ impl Reading {
             uid_validity: None,
             uid: 0,
             highest: 0,
+            beyond: BTreeSet::new(),
             whole: true,
             counted: false,
         }
@@ -115,6 +120,7 @@ impl Reading {
             // A server without UIDVALIDITY does not promise that UIDs stay: all is looked at each time.
             self.whole &= opened.uid_validity != 0;
             self.highest = self.uid;
+            self.beyond.clear();
         }
         let mut next = first_after(session, self.uid, opened.exists).await?;
         if !std::mem::replace(&mut self.counted, true) {
@@ -127,8 +133,8 @@ impl Reading {
                 self.failed(outlet, self.name(uid), why).await?;
                 self.uid = uid;
             } else {
-                self.single(session, next, source, outlet).await?;
-                self.uid = self.highest.max(self.uid);
+                let uid = self.single(session, next, source, outlet).await?;
+                self.done_up_to(uid.unwrap_or(self.uid));
             }
             next += 1;
         }
@@ -153,7 +159,8 @@ impl Reading {
                     for number in missing.into_iter().chain(later) {
                         self.single(session, number, source, outlet).await?;
                     }
-                    self.uid = self.highest;
+                    // All that was asked for is here, or failed.
+                    self.done_up_to(self.highest);
                 }
             }
         }
@@ -175,16 +182,16 @@ impl Reading {
             match session.next_fetched(tag, &outlet.store).await? {
                 Err(_) => return Ok(missing),
                 Ok(fetched) => {
-                    let place = missing.iter().position(|number| *number == fetched.number);
-                    if let Some(place) = place
-                        && self.hand_over(fetched, source, outlet).await?
-                    {
+                    let number = fetched.number;
+                    let Some(place) = missing.iter().position(|other| *other == number) else {
+                        continue;
+                    };
+                    // Behind a gap: the mark has to stay below it.
+                    self.whole &= place == 0 || fetched.body().is_none();
+                    if let Some(uid) = self.hand_over(fetched, source, outlet).await? {
                         missing.remove(place);
                         if place == 0 {
-                            self.uid = self.highest;
-                        } else {
-                            // A gap: the mark has to stay below it.
-                            self.whole = false;
+                            self.done_up_to(uid);
                         }
                     }
                 }
@@ -192,52 +199,57 @@ impl Reading {
         }
     }
 
-    /// A message that did not come with the others, asked for alone.
+    /// A message that did not come with the others, asked for alone. Gives its UID, if that is known.
     async fn single(
         &mut self,
         session: &mut Session,
         number: u32,
         source: [u8; 16],
         outlet: &Outlet,
-    ) -> Result<(), Break> {
+    ) -> Result<Option<u32>, Break> {
         let tag = session.ask_for(number, number).await?;
-        let mut came = false;
+        let mut came = None;
         let end = loop {
             match session.next_fetched(&tag, &outlet.store).await? {
-                Ok(fetched) => {
-                    came |=
-                        fetched.number == number && self.hand_over(fetched, source, outlet).await?;
+                Ok(fetched) if fetched.number == number => {
+                    came = self.hand_over(fetched, source, outlet).await?.or(came);
                 }
+                Ok(_) => {}
                 Err(end) => break end,
             }
         };
-        if came {
-            return Ok(());
+        if came.is_some() {
+            return Ok(came);
         }
-        let what = match session.uid_of(number).await? {
+        let uid = session.uid_of(number).await?;
+        let what = match uid {
             Some(uid) => self.name(uid),
             None => format!("{}, message {number}", self.listed.name),
         };
         outlet.meter.advance(1);
-        self.failed(outlet, what, &format!("the server does not give it: {}", end.text)).await
+        self.failed(outlet, what, &format!("the server does not give it: {}", end.text)).await?;
+        Ok(uid)
     }
 
-    /// False: that was not a whole message.
+    /// Gives its UID; `None`: that was not a whole message.
     async fn hand_over(
         &mut self,
         fetched: Fetched,
         source: [u8; 16],
         outlet: &Outlet,
-    ) -> Result<bool, Break> {
+    ) -> Result<Option<u32>, Break> {
         let uid = fetched.item("UID").and_then(|uid| uid.number());
         let (Some(uid), Some((spool, too_large))) = (uid, fetched.body()) else {
-            return Ok(false);
+            return Ok(None);
         };
+        if !self.beyond.insert(uid) {
+            return Ok(Some(uid));
+        }
         outlet.meter.advance(1);
         self.highest = self.highest.max(uid);
         if let Some(why) = unfit(&spool, too_large) {
             self.failed(outlet, self.name(uid), why).await?;
-            return Ok(true);
+            return Ok(Some(uid));
         }
         let mut flags = Gathered::default();
         for flag in fetched.item("FLAGS").map(|flags| flags.texts()).unwrap_or_default() {
@@ -253,7 +265,13 @@ impl Reading {
         };
         let sent = outlet.send(Arriving::Message(Box::new(arrived))).await;
         sent.map_err(|error| Break::Here(error.into()))?;
-        Ok(true)
+        Ok(Some(uid))
+    }
+
+    /// Nothing is left to do up to that UID.
+    fn done_up_to(&mut self, uid: u32) {
+        self.uid = self.uid.max(uid);
+        self.beyond.retain(|beyond| *beyond > uid);
     }
 
     fn name(&self, uid: u32) -> String {
