@@ -53,15 +53,36 @@ async fn every_mechanism_logs_in() {
     for mechanism in Mechanism::ALL {
         for initial_response in [true, false] {
             let fake = Fake::with_messages(&[b"a\r\n"]);
-            let mut client = Client::start(&fake, Settings::default(), Some(fake::tls(true)));
+            let settings = Settings { tokens: true, ..Settings::default() };
+            let mut client = Client::start(&fake, settings, Some(fake::tls(true)));
             client.text().await;
             let binding =
                 (mechanism == Mechanism::ScramSha256Plus).then_some(ChannelBinding([0xab; 32]));
-            let credentials = (LOGIN, PASSWORD);
+            let token = Mechanism::TOKENS.contains(&mechanism);
+            let credentials = (LOGIN, if token { fake::TOKEN } else { PASSWORD });
             let reply =
                 authenticate(&mut client, mechanism, credentials, binding, initial_response).await;
             assert_eq!(reply, "+OK 1 message (3 octets)", "{mechanism:?}");
             assert_eq!(client.say("STAT").await, "+OK 1 3");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_tokens_are_told_of_and_none_are_taken_unasked() {
+    for mechanism in Mechanism::TOKENS {
+        let settings = Settings { tokens: true, ..Settings::default() };
+        let mut client = Client::start(&Fake::default(), settings, Some(fake::tls(true)));
+        client.text().await;
+        let reply = authenticate(&mut client, mechanism, (LOGIN, "wrong"), None, true).await;
+        assert_eq!(reply, "-ERR [AUTH] wrong login or password");
+        // Nothing is offered without TLS, or where no tokens are given out.
+        for (tokens, tls) in [(true, None), (false, Some(fake::tls(true)))] {
+            let settings = Settings { tokens, plaintext_allowed: true, ..Settings::default() };
+            let mut client = Client::start(&Fake::default(), settings, tls);
+            client.text().await;
+            let refused = client.say(&format!("AUTH {}", mechanism.name())).await;
+            assert!(refused.starts_with("-ERR"), "{refused}");
         }
     }
 }

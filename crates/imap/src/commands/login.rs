@@ -61,15 +61,21 @@ pub async fn failed(
         // RFC 5530 §3: the secret is right, and opens something else.
         LoginError::NotHere(why) => Err(Fail::no("AUTHORIZATIONFAILED", why)),
         LoginError::TooMany(_) => {
-            Err(Fail::no("UNAVAILABLE", "Too many wrong logins; try again later"))
+            let text = "Too many wrong logins; try again later";
+            refused(connection, session, Fail::no("UNAVAILABLE", text)).await
         }
         LoginError::Store(error) => Err(error.into()),
     }
 }
 
-/// It is not; the same answer for every reason (RFC 5530 AUTHENTICATIONFAILED), later each time, and
-/// after some the last.
+/// It is not; the same answer for every reason (RFC 5530 AUTHENTICATIONFAILED).
 pub async fn rejected(connection: &mut Connection<'_>, session: &mut Session) -> Done {
+    let answer = Fail::no("AUTHENTICATIONFAILED", "Wrong address or password");
+    refused(connection, session, answer).await
+}
+
+/// Says so later each time, and after some for the last time.
+async fn refused(connection: &mut Connection<'_>, session: &mut Session, answer: Fail) -> Done {
     session.wrong_logins += 1;
     let doublings = session.wrong_logins.saturating_sub(1).min(6);
     let delay = session.settings.wrong_login_delay.saturating_mul(1 << doublings);
@@ -78,5 +84,5 @@ pub async fn rejected(connection: &mut Connection<'_>, session: &mut Session) ->
         connection.out.raw("* BYE Too many wrong logins\r\n");
         session.state = State::Logout;
     }
-    Err(Fail::no("AUTHENTICATIONFAILED", "Wrong address or password"))
+    Err(answer)
 }

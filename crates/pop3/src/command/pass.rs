@@ -60,14 +60,14 @@ where
         LoginError::NotHere(why) => response::err_code(&mut conn.out, ResponseCode::SysPerm, why),
         LoginError::TooMany(_) => {
             let text = "too many wrong log-ins: try again later";
-            response::err_code(&mut conn.out, ResponseCode::SysTemp, text);
+            return refused(session, conn, ResponseCode::SysTemp, text).await;
         }
         LoginError::Store(error) => store_failed(&mut conn.out, &error),
     }
     Ok(Next::Continue)
 }
 
-/// Wrong name or password: said late, the same each time, and not too often.
+/// Wrong name or password: the same words each time.
 pub(super) async fn rejected<S, M>(
     session: &mut Session<M>,
     conn: &mut Connection<'_, S>,
@@ -76,11 +76,24 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     M: Maildrops,
 {
+    refused(session, conn, ResponseCode::Auth, "wrong login or password").await
+}
+
+/// Said late, and not too often.
+async fn refused<S, M>(
+    session: &mut Session<M>,
+    conn: &mut Connection<'_, S>,
+    code: ResponseCode,
+    text: &str,
+) -> Result<Next, Lost>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    M: Maildrops,
+{
     conn.flush().await?;
     tokio::time::sleep(session.settings.failed_login_delay).await;
-    response::err_code(&mut conn.out, ResponseCode::Auth, "wrong login or password");
+    response::err_code(&mut conn.out, code, text);
     session.failed_logins += 1;
-    tracing::info!(failed_logins = session.failed_logins, "log-in refused");
     let too_many = session.failed_logins >= session.settings.max_failed_logins;
     Ok(if too_many { Next::Close } else { Next::Continue })
 }

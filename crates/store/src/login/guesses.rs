@@ -84,6 +84,9 @@ impl Guesses {
             return throttle.wait(&self.place(address, Some(key)), Kind::Known, now);
         }
         let there = throttle.wait(&self.place(address, None), Kind::Address, now);
+        if key.is_empty() {
+            return there; // a token without a name: nobody's account is guessed at
+        }
         there.max(throttle.wait(&self.place(None, Some(key)), Kind::Account, now))
     }
 
@@ -113,8 +116,9 @@ impl Guesses {
             self.place(None, Some(key)),
             self.place(address, Some(key)),
         ];
+        let counted = if key.is_empty() { &places[..1] } else { &places[..] };
         let mut inner = self.lock();
-        for place in places {
+        for &place in counted {
             let counted = inner.throttle.failed(place, guess, now);
             let room = inner.pending.len() < PENDING_MAX || inner.pending.contains_key(&place);
             if counted && room {
@@ -246,6 +250,18 @@ mod tests {
         assert!(wait(&other, false).is_some());
         assert!(guesses.knows(&home, "bob@wing.test") && !guesses.knows(&other, "bob@wing.test"));
         assert_eq!(wait(&home, true), None);
+    }
+
+    #[test]
+    fn tokens_without_a_name_shut_nobody_out_elsewhere() {
+        let guesses = Guesses::new(&[1; 32]);
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        for guess in 1..=200 {
+            let from = visitor(&format!("198.51.100.{}", guess % 50));
+            guesses.failed(&from, "", Some(guess), now);
+        }
+        let wait = |from: &str| guesses.wait(&visitor(from), "", false, now);
+        assert_eq!(wait("192.0.2.1"), None);
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub enum LoginError {
 /// How often a session looks, after each change in its account, whether it may stay.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// And how often without one, should a waking have been lost.
-const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(5 * 60);
 
 const TOKEN_OUT_OF_SCOPE: &str = "this access token is not for this protocol";
 const OUT_OF_SCOPE: &str = "this app password is not for this protocol";
