@@ -60,7 +60,7 @@ found["outlook"] = [
     (p.findtext("o:Type", None, names), p.findtext("o:Server", None, names), int(p.findtext("o:Port", None, names)), p.findtext("o:LoginName", None, names))
     for p in account.findall("o:Protocol", names)
 ]
-status, _, _ = ask(f"autodiscover.{domain}", "POST", "/autodiscover/autodiscover.xml", "x" * 20_000)
+status, _, _ = ask(f"autodiscover.{domain}", "POST", "/autodiscover/autodiscover.xml", "x" * 40_000)
 assert status == 413, status
 
 page = ok(domain, "GET", "/mobileconfig", "text/html").decode()

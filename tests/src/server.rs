@@ -125,7 +125,6 @@ impl Setup {
             "sieve",
             "lmtp",
             "http",
-            "https",
         ];
         // Absent unless wanted: its default depends on other sections.
         let https = self.listen.contains_key("https").then_some("https");

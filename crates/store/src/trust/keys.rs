@@ -196,7 +196,8 @@ async fn add_in(
     new: &[NewSigningKey],
     now: i64,
 ) -> Result<Vec<SigningKeyId>, AccountError> {
-    const DOMAIN: &str = "SELECT id FROM domains WHERE name = ?1";
+    // The lock puts two nodes that make keys at once in a row.
+    const DOMAIN: &str = "SELECT id FROM domains WHERE name = ?1 /*postgres:FOR NO KEY UPDATE*/";
     const THERE: &str =
         "SELECT selector FROM signing_keys WHERE domain = ?1 AND state = ?2 LIMIT 1";
     const ADD: &str = "INSERT INTO signing_keys (domain, selector, algorithm, private_key, record, \
