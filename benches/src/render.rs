@@ -72,9 +72,9 @@ impl Material {
         Material { text, html, base64 }
     }
 
-    /// Lines of words, so many octets, other ones for each number; may end within a line.
-    pub fn text(&self, octets: usize, number: u64) -> &[u8] {
-        window(&self.text, TEXT_LINE, octets, number)
+    /// So many lines of words, other ones for each number.
+    pub fn lines(&self, lines: usize, number: u64) -> &[u8] {
+        window(&self.text, TEXT_LINE, lines * TEXT_LINE, number)
     }
 
     /// The content of message `number` to `recipient`. `header` is the caller's scratch space.

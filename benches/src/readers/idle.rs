@@ -103,28 +103,35 @@ pub async fn latency(server: &Server, letters: &Letters) -> Result<Latency> {
     let exists = opened.text.lines().find_map(exists_of).context("no EXISTS")?;
     listener.idle().await?;
     let mut sender = Lmtp::connect(server, &server.account().address).await?;
-    let mut times = Vec::new();
-    for number in 0..DELIVERIES {
-        let started = Instant::now();
-        let letter = letters.letter(1_000_000 + number);
-        let hearing = heard(&mut listener, exists + number + 1);
-        let ((), news) = tokio::try_join!(sender.deliver(&letter), hearing)?;
-        times.push((news - sender.dot).as_secs_f64() * 1000.0);
-        tokio::time::sleep(EVERY.saturating_sub(started.elapsed())).await;
-    }
+    let (mut dots, mut news) = (Vec::new(), Vec::new());
+    let sending = async {
+        for number in 0..DELIVERIES {
+            let started = Instant::now();
+            sender.deliver(&letters.letter(1_000_000 + number)).await?;
+            dots.push(sender.dot);
+            tokio::time::sleep(EVERY.saturating_sub(started.elapsed())).await;
+        }
+        anyhow::Ok(())
+    };
+    let hearing = async {
+        let mut text = String::new();
+        while news.len() < DELIVERIES as usize {
+            text.push_str(&String::from_utf8_lossy(listener.heard().await?));
+            let heard = text.lines().filter_map(exists_of).max().unwrap_or(exists) - exists;
+            news.resize(news.len().max(heard as usize), Instant::now());
+            // The last line may go on.
+            text.drain(..text.rfind('\n').map_or(0, |at| at + 1));
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(sending, hearing)?;
+    let millis = |(dot, heard): (&Instant, &Instant)| {
+        heard.saturating_duration_since(*dot).as_secs_f64() * 1000.0
+    };
+    let mut times: Vec<f64> = dots.iter().zip(&news).map(millis).collect();
     times.sort_by(f64::total_cmp);
     let p99_ms = times[times.len() * 99 / 100];
     Ok(Latency { deliveries: times.len(), median_ms: median(&times), p99_ms })
-}
-
-async fn heard(listener: &mut Session, exists: u32) -> Result<Instant> {
-    let mut text = String::new();
-    loop {
-        text.push_str(&String::from_utf8_lossy(listener.heard().await?));
-        if text.lines().filter_map(exists_of).any(|count| count >= exists) {
-            return Ok(Instant::now());
-        }
-    }
 }
 
 fn exists_of(line: &str) -> Option<u32> {

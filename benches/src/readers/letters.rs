@@ -53,9 +53,8 @@ impl Letters {
         if number.is_multiple_of(1000) {
             let _ = write!(out, "We met in {RARE_WORD} and agreed.\r\n");
         }
-        let octets = 1024 + (number.wrapping_mul(40_503) % 7168) as usize;
-        out.extend_from_slice(self.0.text(octets, u64::from(number)));
-        out.extend_from_slice(b"\r\n");
+        let lines = 15 + (number.wrapping_mul(40_503) % 100) as usize;
+        out.extend_from_slice(self.0.lines(lines, u64::from(number)));
         out
     }
 }

@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// So much of an answer is kept; beyond that, octets are only counted.
 const KEPT_OCTETS: usize = 4 << 20;
 const BUFFER_OCTETS: usize = 256 * 1024;
+/// A tagged line is not longer, with all capabilities in it.
+const TAGGED_OCTETS: usize = 8 * 1024;
 
 /// A logged-in session.
 pub struct Session<S = TcpStream> {
@@ -103,14 +105,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             if text.len() < KEPT_OCTETS {
                 text.extend_from_slice(new);
             }
-            tail.extend_from_slice(&new[read.saturating_sub(512)..]);
+            tail.extend_from_slice(&new[read.saturating_sub(TAGGED_OCTETS)..]);
             if let Some(status) = tagged(&tail, &ending) {
                 let took = started.elapsed();
                 ensure!(status.starts_with("OK"), "{what}: {status}");
                 let text = String::from_utf8_lossy(&text).into_owned();
                 return Ok(Answer { took, octets, text });
             }
-            tail.drain(..tail.len().saturating_sub(512));
+            tail.drain(..tail.len().saturating_sub(TAGGED_OCTETS));
         }
     }
 
