@@ -79,13 +79,19 @@ fn reads_with_root(server: &Server, root: &std::path::Path) -> bool {
     run(command, b"", Duration::from_secs(60)).code == 0
 }
 
+/// A file with the root that Pebble's certificates lead to.
+fn pebble_root(ground: &Ground, pebble: &Pebble) -> std::path::PathBuf {
+    let root = ground.folder.path().join("pebble-root.pem");
+    let fetched = curl(ground, &format!("{}/roots/0", pebble.management), &[]).ok();
+    std::fs::write(&root, fetched.stdout).unwrap();
+    root
+}
+
 #[test]
 fn acme_brings_a_certificate_that_clients_trust() {
     let ground = Ground::new();
     let pebble = pebble(&ground);
-    let root = ground.folder.path().join("pebble-root.pem");
-    let fetched = curl(&ground, &format!("{}/roots/0", pebble.management), &[]).ok();
-    std::fs::write(&root, fetched.stdout).unwrap();
+    let root = pebble_root(&ground, &pebble);
 
     let mut setup = ground.setup("wax.test", 1);
     // The challenge is looked for at the host's own name.
@@ -118,9 +124,7 @@ fn acme_brings_a_certificate_that_clients_trust() {
 fn acme_certifies_the_names_under_which_mail_programs_ask() {
     let ground = Ground::new();
     let pebble = pebble(&ground);
-    let root = ground.folder.path().join("pebble-root.pem");
-    let fetched = curl(&ground, &format!("{}/roots/0", pebble.management), &[]).ok();
-    std::fs::write(&root, fetched.stdout).unwrap();
+    let root = pebble_root(&ground, &pebble);
     let mut setup = ground.setup("wax.test", 1);
     let ip = setup.ip;
     // One of the names leads nowhere yet: the others have their certificate all the same.

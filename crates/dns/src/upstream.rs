@@ -105,20 +105,19 @@ impl Mark {
 impl Upstream {
     /// Opens no socket before the first question.
     pub fn new(asked: NameServers, options: &ResolverOptions) -> Result<Upstream, ResolverError> {
-        let file = match &asked {
-            NameServers::System => Some(PathBuf::from(SYSTEM)),
-            NameServers::File(file) => Some(file.clone()),
-            NameServers::These(_) => None,
+        let (file, these) = match asked {
+            NameServers::System => (Some(PathBuf::from(SYSTEM)), Vec::new()),
+            NameServers::File(file) => (Some(file), Vec::new()),
+            NameServers::These(these) => (None, these),
         };
         let mark = file.as_deref().and_then(Mark::of);
-        let servers = match (&file, asked) {
-            (None, NameServers::These(these)) if these.is_empty() => {
-                return Err(ResolverError::NoNameServers);
-            }
-            (None, NameServers::These(these)) => these.into_iter().map(name_server).collect(),
-            (Some(file), _) => read(file)?,
-            (None, _) => return Err(ResolverError::NoNameServers),
+        let servers: Vec<_> = match &file {
+            Some(file) => read(file)?,
+            None => these.into_iter().map(name_server).collect(),
         };
+        if servers.is_empty() {
+            return Err(ResolverError::NoNameServers);
+        }
         let named = addresses(&servers);
         let handle = Arc::new(Handle::new(servers, options)?);
         let current = Current { handle, named, mark, looked_at: Instant::now() };

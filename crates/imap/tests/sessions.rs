@@ -145,16 +145,16 @@ async fn in_turn() {
     }
 }
 
-/// All at once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn at_once() {
+/// Sessions with these seeds do so many steps each, all at once; none is ever told a number that means
+/// another message to it.
+async fn at_once_with(seeds: std::ops::Range<u64>, steps: u32) {
     let world = World::new().await;
     let mut running = Vec::new();
-    for seed in 0..4 {
+    for seed in seeds {
         let mut follower = Follower::new(&world).await;
         running.push(tokio::spawn(async move {
             let mut random = StdRng::seed_from_u64(seed);
-            for step in 0..60 {
+            for step in 0..steps {
                 follower.act(&mut random, step).await;
             }
             follower
@@ -167,26 +167,14 @@ async fn at_once() {
     the_store_agrees(&world, &mut followers).await;
 }
 
-/// Twenty at once, and none is ever told a number that means another message to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_once() {
+    at_once_with(0..4, 60).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_at_once() {
-    let world = World::new().await;
-    let mut running = Vec::new();
-    for seed in 100..120 {
-        let mut follower = Follower::new(&world).await;
-        running.push(tokio::spawn(async move {
-            let mut random = StdRng::seed_from_u64(seed);
-            for step in 0..20 {
-                follower.act(&mut random, step).await;
-            }
-            follower
-        }));
-    }
-    let mut followers = Vec::new();
-    for task in running {
-        followers.push(task.await.expect("no session fails"));
-    }
-    the_store_agrees(&world, &mut followers).await;
+    at_once_with(100..120, 20).await;
 }
 
 /// What one of twenty sets, the others hear within a tenth of a second. A machine that is busy with

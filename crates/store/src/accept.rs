@@ -11,7 +11,7 @@ use waxwing_message::journey::{Event, Step};
 use waxwing_message::{Address, Envelope, JourneyId, Recipient, ReversePath, Summary};
 
 use crate::blob::name_blob;
-use crate::engine::{Tx, params};
+use crate::engine::{Operation, Tx, params};
 use crate::instant::micros;
 use crate::keywords::{self, Keywords};
 use crate::queue::EnvelopeRest;
@@ -176,6 +176,28 @@ pub(crate) enum Stop {
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Stop {
         Stop::Refused(error.into())
+    }
+}
+
+impl Store {
+    /// Takes responsibility for reports in place of what they were made of, which `operation` takes out
+    /// in the same transaction. False when it finds that another node was first
+    /// ([`Stop::Already`]); then nothing was done.
+    pub(crate) async fn accept_instead<I: Send + Sync + 'static>(
+        &self,
+        of: I,
+        reports: Vec<Acceptance>,
+        operation: Operation<(I, Vec<Prepared>), (), Stop>,
+    ) -> Result<bool, AcceptError> {
+        let reports = reports.into_iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
+        let mut locks: Vec<i64> = reports.iter().flat_map(Prepared::accounts).collect();
+        locks.sort_unstable();
+        locks.dedup();
+        match self.inner.engine.write_grouped((of, reports), locks, operation).await {
+            Ok(()) => Ok(true),
+            Err(Stop::Already) => Ok(false),
+            Err(Stop::Refused(error)) => Err(error),
+        }
     }
 }
 

@@ -68,21 +68,10 @@ impl Store {
         failed: FailedAlike,
         reports: Vec<Acceptance>,
     ) -> Result<bool, AcceptError> {
-        let reports = reports.into_iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
-        let mut locks: Vec<i64> = reports.iter().flat_map(Prepared::accounts).collect();
-        locks.sort_unstable();
-        locks.dedup();
-        let engine = &self.inner.engine;
-        let outcome = engine
-            .write_grouped((failed, reports), locks, |tx, (failed, reports)| {
-                Box::pin(told_in(tx, failed, reports))
-            })
-            .await;
-        match outcome {
-            Ok(()) => Ok(true),
-            Err(Stop::Already) => Ok(false),
-            Err(Stop::Refused(error)) => Err(error),
-        }
+        self.accept_instead(failed, reports, |tx, (failed, reports)| {
+            Box::pin(told_in(tx, failed, reports))
+        })
+        .await
     }
 }
 

@@ -138,21 +138,10 @@ impl Store {
         observed: Observed,
         reports: Vec<Acceptance>,
     ) -> Result<bool, AcceptError> {
-        let reports = reports.into_iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
-        let mut locks: Vec<i64> = reports.iter().flat_map(Prepared::accounts).collect();
-        locks.sort_unstable();
-        locks.dedup();
-        let engine = &self.inner.engine;
-        let outcome = engine
-            .write_grouped((observed, reports), locks, |tx, (observed, reports)| {
-                Box::pin(report_sent_in(tx, observed, reports))
-            })
-            .await;
-        match outcome {
-            Ok(()) => Ok(true),
-            Err(Stop::Already) => Ok(false),
-            Err(Stop::Refused(error)) => Err(error),
-        }
+        self.accept_instead(observed, reports, |tx, (observed, reports)| {
+            Box::pin(report_sent_in(tx, observed, reports))
+        })
+        .await
     }
 
     /// Forgets what was observed before a day and nobody wanted to hear; gives how many rows.

@@ -24,6 +24,7 @@ pub mod sts;
 #[cfg(test)]
 pub mod testing;
 pub mod tls;
+mod web_text;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -12,7 +12,7 @@ use super::intake::{Arrived, Arriving, MESSAGE_OCTETS_MAX, Outlet};
 use super::places::Place;
 
 /// Folders within folders that are looked into.
-const DEPTH_MAX: usize = 16;
+pub const DEPTH_MAX: usize = 16;
 
 /// A file and the mailbox that it is.
 pub struct Found {
@@ -41,13 +41,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<Found>> {
 
 fn look_into(folder: &Path, above: &str, depth: usize, found: &mut Vec<Found>) -> Result<()> {
     let unreadable = || format!("cannot read the folder {}", folder.display());
-    let entries = std::fs::read_dir(folder).with_context(unreadable)?;
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<_>>()
-        .with_context(unreadable)?;
-    paths.sort();
-    for path in paths {
+    for path in sorted(folder)? {
         let kind = std::fs::symlink_metadata(&path).with_context(unreadable)?;
         if kind.is_dir() && depth < DEPTH_MAX {
             look_into(&path, &format!("{}/", name_of(&path, above)), depth + 1, found)?;
@@ -57,6 +51,18 @@ fn look_into(folder: &Path, above: &str, depth: usize, found: &mut Vec<Found>) -
         }
     }
     Ok(())
+}
+
+/// What is in a folder, in order of name.
+pub fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
+    let read = || {
+        let entries = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+        entries.collect::<std::io::Result<Vec<_>>>()
+    };
+    let unreadable = || format!("cannot read the folder {}", folder.display());
+    let mut paths = read().with_context(unreadable)?;
+    paths.sort();
+    Ok(paths)
 }
 
 fn begins_like_mbox(path: &Path) -> bool {

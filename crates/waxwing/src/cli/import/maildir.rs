@@ -10,12 +10,10 @@ use waxwing_migrate::maildir::{self, Keywords};
 use waxwing_migrate::names;
 use waxwing_store::{Spool, StoreError};
 
-use super::files::unfit;
+use super::files::{DEPTH_MAX, sorted, unfit};
 use super::intake::{Arrived, Arriving, MESSAGE_OCTETS_MAX, Outlet};
 use super::places::Place;
 
-/// Folders within folders that are looked into.
-const DEPTH_MAX: usize = 16;
 /// Lines are read in pieces of this size.
 const PIECE_OCTETS: u64 = 64 * 1024;
 /// Larger than any file of 26 names.
@@ -42,13 +40,7 @@ pub fn find(path: &Path) -> Result<Vec<Found>> {
 }
 
 fn look_into(folder: &Path, name: &str, depth: usize, found: &mut Vec<Found>) -> Result<()> {
-    let unreadable = || format!("cannot read the folder {}", folder.display());
-    let entries = std::fs::read_dir(folder).with_context(unreadable)?;
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<_>>()
-        .with_context(unreadable)?;
-    paths.sort();
+    let paths = sorted(folder)?;
     if folder.join("cur").is_dir() {
         let name = if name.is_empty() { "INBOX" } else { name };
         found.push(Found { path: folder.to_owned(), name: name.to_owned() });

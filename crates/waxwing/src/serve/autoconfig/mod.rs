@@ -25,6 +25,7 @@ use waxwing_message::Address;
 use waxwing_store::Store;
 
 use super::router::{self, Answer, Answering, Asked, Room};
+use super::web_text::unescape_form;
 use crate::config::{Config, Listen};
 
 pub use pacc::record as pacc_record;
@@ -244,25 +245,7 @@ impl From<Page> for Answer {
 fn parameter(asked: &Asked, name: &str) -> Option<String> {
     let pairs = asked.query.split('&').filter_map(|pair| pair.split_once('='));
     let found = pairs.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-    decode(found.1)
-}
-
-/// `application/x-www-form-urlencoded`. `None` when it is malformed.
-fn decode(text: &str) -> Option<String> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(octet) = rest.next() {
-        octets.push(match octet {
-            b'+' => b' ',
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?];
-                let digits = std::str::from_utf8(&digits).ok()?;
-                u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?
-            }
-            octet => octet,
-        });
-    }
-    String::from_utf8(octets).ok()
+    unescape_form(found.1)
 }
 
 #[cfg(test)]

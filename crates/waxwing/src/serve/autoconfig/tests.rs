@@ -178,8 +178,8 @@ async fn in_clear_only_mozillas_page_is_shown() {
 
 #[test]
 fn percent_signs_are_undone() {
-    assert_eq!(decode("a%2Bb+c%40d").as_deref(), Some("a+b c@d"));
+    assert_eq!(unescape_form("a%2Bb+c%40d").as_deref(), Some("a+b c@d"));
     for bad in ["%", "%4", "%zz", "%+1", "%ff"] {
-        assert_eq!(decode(bad), None, "{bad}");
+        assert_eq!(unescape_form(bad), None, "{bad}");
     }
 }

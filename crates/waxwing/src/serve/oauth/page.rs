@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::request::Authorize;
+use crate::serve::web_text::escape_markup as escape;
 
 /// What a consent page shows.
 pub struct Consent<'a> {
@@ -117,19 +118,4 @@ fn what_for(scope: &str) -> &'static str {
         "smtp" => "send mail in your name",
         _ => "change the rules for your arriving mail",
     }
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
 }

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use waxwing_store::Scope;
 
+use crate::serve::web_text::unescape_form;
+
 const URI_OCTETS_MAX: usize = 500;
 const URIS_MAX: usize = 10;
 const NAME_OCTETS_MAX: usize = 100;
@@ -23,7 +25,7 @@ impl Form {
         let mut form = Form::default();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (name, value) = (decode(name)?, decode(value)?);
+            let (name, value) = (unescape_form(name)?, unescape_form(value)?);
             if form.get(&name).is_some() {
                 return None;
             }
@@ -37,23 +39,6 @@ impl Form {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
-}
-
-fn decode(text: &str) -> Option<String> {
-    let mut octets = text.bytes();
-    let mut out = Vec::with_capacity(text.len());
-    while let Some(octet) = octets.next() {
-        out.push(match octet {
-            b'+' => b' ',
-            b'%' => {
-                let digit = |octet: u8| char::from(octet).to_digit(16);
-                let (high, low) = (digit(octets.next()?)?, digit(octets.next()?)?);
-                u8::try_from(high * 16 + low).ok()?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(out).ok()
 }
 
 /// For a query of a URI: everything but unreserved characters is escaped (RFC 3986 §2.3).
