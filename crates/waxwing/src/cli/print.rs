@@ -33,6 +33,20 @@ pub fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// What failed, each with its reason, for `--json`.
+pub fn failures_json(failed: &[(String, String)]) -> Vec<serde_json::Value> {
+    let one =
+        |(what, why): &(String, String)| serde_json::json!({ "message": what, "reason": why });
+    failed.iter().map(one).collect()
+}
+
+/// What failed, each with its reason, a line or more each.
+pub fn failures(failed: &[(String, String)]) {
+    for (what, why) in failed {
+        println!("{}", marked('✗', &format!("{what}: {why}")));
+    }
+}
+
 /// Columns that lines of prose fill.
 const WIDTH: usize = 96;
 

@@ -242,11 +242,6 @@ async fn write_one(
 
 fn show(context: &Context, address: &Address, outcome: &Outcome, took: std::time::Duration) {
     if context.json {
-        let failed: Vec<_> = outcome
-            .failed
-            .iter()
-            .map(|(what, why)| json!({ "message": what, "reason": why }))
-            .collect();
         print::json(&json!({
             "account": address,
             "exported": outcome.messages,
@@ -254,7 +249,7 @@ fn show(context: &Context, address: &Address, outcome: &Outcome, took: std::time
             "already_there": outcome.there,
             "mailboxes": outcome.mailboxes,
             "failed": outcome.failed_count,
-            "failures": failed,
+            "failures": print::failures_json(&outcome.failed),
             "notes": outcome.notes,
             "seconds": took.as_secs_f64(),
         }));
@@ -277,9 +272,7 @@ fn show(context: &Context, address: &Address, outcome: &Outcome, took: std::time
     }
     if outcome.failed_count > 0 {
         println!("{} could not be read:", print::count(outcome.failed_count, "message"));
-        for (what, why) in &outcome.failed {
-            println!("{}", print::marked('✗', &format!("{what}: {why}")));
-        }
+        print::failures(&outcome.failed);
     }
 }
 

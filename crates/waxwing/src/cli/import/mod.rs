@@ -119,11 +119,6 @@ fn show(
     dry_run: bool,
 ) {
     if context.json {
-        let failed: Vec<_> = outcome
-            .failed
-            .iter()
-            .map(|(what, why)| json!({ "message": what, "reason": why }))
-            .collect();
         print::json(&json!({
             "account": address,
             "dry_run": dry_run,
@@ -132,7 +127,7 @@ fn show(
             "already_here": outcome.known,
             "left_out": outcome.left_out,
             "failed": outcome.failed_count,
-            "failures": failed,
+            "failures": print::failures_json(&outcome.failed),
             "mailboxes": outcome.mailboxes,
             "over_quota": outcome.over_quota,
             "ended_early": outcome.ended,
@@ -165,9 +160,7 @@ fn show(
     }
     if outcome.failed_count > 0 {
         println!("{} could not be imported:", print::count(outcome.failed_count, "message"));
-        for (what, why) in &outcome.failed {
-            println!("{}", print::marked('✗', &format!("{what}: {why}")));
-        }
+        print::failures(&outcome.failed);
         let more = outcome.failed_count - outcome.failed.len() as u64;
         if more > 0 {
             println!("  and {more} more.");
