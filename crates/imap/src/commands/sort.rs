@@ -7,12 +7,12 @@ use std::cmp::Ordering;
 use waxwing_message::Summary;
 use waxwing_message::parse::words::decode_text;
 use waxwing_message::summary::{Overview, OverviewAddress};
+use waxwing_store::Row;
 
 use super::search;
 use crate::connection::Connection;
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
-use crate::selected::row::Row;
 use crate::session::Session;
 use crate::wire::collate;
 use crate::wire::command::{Criterion, SearchKey, Sort, SortKey};

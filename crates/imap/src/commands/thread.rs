@@ -1,12 +1,12 @@
 //! THREAD (RFC 5256): [`crate::threading`] makes the threads, of what the stored summaries say.
 
 use waxwing_message::Summary;
+use waxwing_store::Row;
 
 use super::{search, sort};
 use crate::connection::Connection;
 use crate::news;
 use crate::reply::{Done, Tagged};
-use crate::selected::row::Row;
 use crate::session::Session;
 use crate::threading::{self, Item};
 use crate::wire::command::{Algorithm, SearchKey, Thread};

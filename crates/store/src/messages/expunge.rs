@@ -9,26 +9,28 @@ use crate::engine::{Tx, params};
 use crate::instant::count32;
 use crate::{MailboxId, StoreError};
 
+/// Gives also the moments before and after.
 pub(super) async fn expunge_in(
     tx: &Tx,
     mailbox: MailboxId,
     uids: &Vec<i64>,
     which: Which,
     now: i64,
-) -> Result<(Vec<Uid>, ModSeq), StoreError> {
+) -> Result<(Vec<Uid>, (ModSeq, ModSeq)), StoreError> {
     let Some(state) = lock_by_mailbox(tx, mailbox).await? else {
-        return Ok((Vec::new(), ModSeq(0)));
+        return Ok((Vec::new(), (ModSeq(0), ModSeq(0))));
     };
+    let before = modseq(state.highest_modseq)?;
     let selected = select(tx, mailbox, uids, which, FlagMask::ALL).await?;
     if selected.uids.is_empty() {
-        return Ok((Vec::new(), modseq(state.highest_modseq)?));
+        return Ok((Vec::new(), (before, before)));
     }
     let Delta { octets, total, .. } = selected.delta;
     let modseq_now = next_modseq(tx, state.account, -octets, -total).await?;
     remove_entries(tx, mailbox, &selected.uids, selected.delta, modseq_now).await?;
     drop_places(tx, &selected.messages, now).await?;
     let gone = selected.uids.iter().map(|uid| count32(*uid).map(Uid));
-    Ok((gone.collect::<Result<_, _>>()?, modseq(modseq_now)?))
+    Ok((gone.collect::<Result<_, _>>()?, (before, modseq(modseq_now)?)))
 }
 
 /// Deletes entries that are known to exist, with tombstones and counters.

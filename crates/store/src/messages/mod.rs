@@ -21,14 +21,14 @@ use crate::accept::{decode_summary, encode_summary};
 use crate::blob::{BlobRow, Content};
 use crate::engine::{Param, Repeat, Row};
 use crate::instant::micros;
-use crate::{MailboxId, StagedBlob, Store, StoreError};
+use crate::{Inner, MailboxId, StagedBlob, Store, StoreError};
 
 pub(crate) use expunge::drop_places;
 use expunge::{expunge_in, forget_in, long_lists};
 use flags::{StoreFlags, store_flags_in};
+pub(crate) use listing::{changes_in, mailbox_state, modseq, system};
 use listing::{
-    changes_in, deleted_octets_in, entries_after_in, entries_in, entries_of_in, outlines_in,
-    summaries_in,
+    deleted_octets_in, entries_after_in, entries_in, entries_of_in, outlines_in, summaries_in,
 };
 use transfer::Which;
 pub(crate) use transfer::{Transfer, transfer_in};
@@ -364,8 +364,14 @@ impl Store {
         unchanged_since: Option<ModSeq>,
     ) -> Result<FlagResults, StoreError> {
         let asked = StoreFlags { mailbox, uids: numbers(uids), change, unchanged_since };
-        let engine = &self.inner.engine;
-        engine.write(asked, Repeat::Never, |tx, asked| Box::pin(store_flags_in(tx, asked))).await
+        let Inner { engine, rolls, .. } = &*self.inner;
+        let write =
+            engine.write(asked, Repeat::Never, |tx, asked| Box::pin(store_flags_in(tx, asked)));
+        let (results, moved) = write.await?;
+        if let Some(moved) = moved {
+            rolls.wrote(mailbox, moved, &results.entries, &[]);
+        }
+        Ok(results)
     }
 
     /// All or nothing. UIDs that do not exist are passed over. Where the target belongs to another
@@ -430,12 +436,15 @@ impl Store {
         which: Which,
     ) -> Result<(Vec<Uid>, ModSeq), StoreError> {
         let asked = (mailbox, numbers(uids), which, micros(Timestamp::now()));
-        let engine = &self.inner.engine;
-        engine
-            .write(asked, Repeat::Never, |tx, (mailbox, uids, which, now)| {
-                Box::pin(expunge_in(tx, *mailbox, uids, *which, *now))
-            })
-            .await
+        let Inner { engine, rolls, .. } = &*self.inner;
+        let write = engine.write(asked, Repeat::Never, |tx, (mailbox, uids, which, now)| {
+            Box::pin(expunge_in(tx, *mailbox, uids, *which, *now))
+        });
+        let (gone, (before, now)) = write.await?;
+        if !gone.is_empty() {
+            rolls.wrote(mailbox, (before, now), &[], &gone);
+        }
+        Ok((gone, now))
     }
 
     /// Keeps the newest `keep` ranges of tombstones of each mailbox; gives how many went. Clients

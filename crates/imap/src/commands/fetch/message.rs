@@ -2,14 +2,13 @@
 
 use waxwing_message::Summary;
 use waxwing_message::summary::{Extent, PartInfo};
-use waxwing_store::{Content, Entry};
+use waxwing_store::{Content, Entry, Row};
 
 use super::body;
 use crate::connection::Connection;
 use crate::news;
 use crate::reply::Fail;
 use crate::selected::View;
-use crate::selected::row::Row;
 use crate::session::Enabled;
 use crate::wire::command::{FetchItem, Partial, Section, SectionText};
 use crate::wire::object_id;
@@ -73,7 +72,7 @@ impl Message<'_> {
 
     fn news_of_seen(&self, out: &mut Out, row: &Row, items: &[FetchItem]) {
         if !items.contains(&FetchItem::Flags) {
-            out.raw(" FLAGS ").flags_of(row.system(), self.view.keywords().of(row));
+            out.raw(" FLAGS ").flags_of(row.system(), self.view.keywords(row));
         }
         if self.enabled.condstore && !items.contains(&FetchItem::ModSeq) {
             out.raw(" MODSEQ (").number(row.modseq().0).raw(")");
@@ -84,7 +83,7 @@ impl Message<'_> {
     fn ready_item(&self, out: &mut Out, row: &Row, item: &FetchItem) -> bool {
         match (item, self.summary) {
             (FetchItem::Flags, _) => {
-                out.raw("FLAGS ").flags_of(row.system(), self.view.keywords().of(row));
+                out.raw("FLAGS ").flags_of(row.system(), self.view.keywords(row));
             }
             (FetchItem::Uid, _) => {
                 out.raw("UID ").number(row.uid().0);

@@ -9,10 +9,11 @@ pub mod body;
 mod message;
 
 use waxwing_message::Summary;
-use waxwing_store::{FlagChange, Flags, MailboxId, Store, SystemFlags, Uid};
+use waxwing_store::{FlagChange, Flags, MailboxId, Row, Store, SystemFlags, Uid};
 
 use super::{pick, resync};
 use crate::connection::Connection;
+use crate::news;
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::Session;
 use crate::wire::command::{Fetch, FetchItem, SectionText};
@@ -181,7 +182,7 @@ async fn fetch_slice(
     places: &[u32],
     shortfall: &mut Shortfall,
 ) -> Result<(), Fail> {
-    let newly_seen = mark_seen(session, plan, places).await?;
+    let newly_seen = mark_seen(connection, session, plan, places).await?;
     let enabled = session.enabled;
     let store = session.store.clone();
     let selected = session.selected()?;
@@ -232,7 +233,14 @@ async fn fetch_slice(
 }
 
 /// Sets \Seen where BODY[…] and its like do so. Gives the UIDs that it was news for.
-async fn mark_seen(session: &mut Session, plan: &Plan, places: &[u32]) -> Result<Vec<Uid>, Fail> {
+/// What others did meanwhile is told with it.
+async fn mark_seen(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    plan: &Plan,
+    places: &[u32],
+) -> Result<Vec<Uid>, Fail> {
+    let enabled = session.enabled;
     let store = session.store.clone();
     let selected = session.selected()?;
     // RFC 4314 §4: not without `s`.
@@ -248,9 +256,12 @@ async fn mark_seen(session: &mut Session, plan: &Plan, places: &[u32]) -> Result
         return Ok(uids);
     }
     let seen = Flags { system: SystemFlags::SEEN, keywords: None };
-    let results = store.store_flags(selected.mailbox, &uids, FlagChange::Add(seen), None).await?;
-    for entry in &results.entries {
-        selected.view.refresh(entry);
+    store.store_flags(selected.mailbox, &uids, FlagChange::Add(seen), None).await?;
+    if let Some(mut news) = news::gather(&store, selected, enabled.condstore).await? {
+        let view = &mut selected.view;
+        let ours = |row: &Row| uids.binary_search(&row.uid()).is_ok();
+        news.altered.retain(|&place| !view.row(place).is_some_and(ours));
+        news::write(connection, view, &news, false, enabled).await?;
     }
     Ok(uids)
 }

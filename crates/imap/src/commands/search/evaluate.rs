@@ -8,9 +8,8 @@ use waxwing_message::Summary;
 use waxwing_message::parse::field::fields;
 use waxwing_message::parse::words::decode_text;
 use waxwing_message::summary::{Overview, OverviewAddress};
-use waxwing_store::{Entry, MessageId, SystemFlags, Uid};
+use waxwing_store::{Entry, MessageId, Row, SystemFlags, Uid};
 
-use crate::selected::row::Row;
 use crate::selected::{Picked, View};
 use crate::wire::date::header_day;
 use crate::wire::parse_search::When;
@@ -158,7 +157,7 @@ pub fn decide(test: &Test, message: &Candidate<'_>) -> Option<bool> {
         Test::Always(verdict) => *verdict,
         Test::Flag(flag) => row.system().contains(*flag),
         Test::Keyword(wanted) => {
-            message.view.keywords().of(row).iter().any(|k| k.eq_ignore_ascii_case(wanted))
+            message.view.keywords(row).iter().any(|k| k.eq_ignore_ascii_case(wanted))
         }
         Test::OneOf(uids) => uids.binary_search(&row.uid()).is_ok(),
         Test::Places(places) => places.contains(message.place),
@@ -264,7 +263,7 @@ fn addresses(list: &[OverviewAddress]) -> Vec<String> {
 mod tests {
     use super::*;
     use jiff::Timestamp;
-    use waxwing_store::{Flags, ModSeq};
+    use waxwing_store::{Flags, ModSeq, Roll};
 
     fn view() -> View {
         let entry = Entry {
@@ -276,7 +275,7 @@ mod tests {
             received_at: Timestamp::from_second(86_400 * 10 + 5).unwrap(),
             saved_at: Timestamp::UNIX_EPOCH,
         };
-        View::new(&[entry], ModSeq(5))
+        View::new(Roll::new(&[entry], ModSeq(5)).into(), [])
     }
 
     fn summary() -> Summary {
@@ -300,7 +299,7 @@ mod tests {
     #[test]
     fn as_little_as_decides() {
         let (view, summary) = (view(), summary());
-        let row = &view.rows()[0];
+        let row = view.row(0).unwrap();
         let mut wanted = Fields::default();
         let mut header = |field: &str, text: &str| {
             Test::Header(wanted.number(Field::named(field.as_bytes())), fold(text))
@@ -342,7 +341,7 @@ mod tests {
     #[test]
     fn rows() {
         let view = view();
-        let row = &view.rows()[0];
+        let row = view.row(0).unwrap();
         let summary = summary();
         let message = Candidate {
             view: &view,

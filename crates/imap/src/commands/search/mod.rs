@@ -12,7 +12,7 @@ mod prepare;
 
 use jiff::Timestamp;
 use waxwing_message::Summary;
-use waxwing_store::{Entry, MailboxId, Store, Uid};
+use waxwing_store::{Entry, MailboxId, Row, Store, Uid};
 
 use self::answer::{Answer, what_is_saved};
 use self::evaluate::{Candidate, Fields, Test, Texts, decide};
@@ -22,7 +22,6 @@ use crate::news;
 use crate::progress::Progress;
 use crate::reply::{Done, Fail, Status, Tagged};
 use crate::selected::View;
-use crate::selected::row::Row;
 use crate::session::Session;
 use crate::wire::command::{Search, SearchKey, SearchReturn};
 
