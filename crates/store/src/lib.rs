@@ -14,6 +14,7 @@
 //! | `login/` | the one door: who is let in, who has to wait, what is remembered of it |
 //! | `mailboxes`, `messages`, `keywords` | what readers see |
 //! | `roll/` | a mailbox's entries at one moment, packed and shared |
+//! | `gist/` | what its messages are sorted, threaded and searched by |
 //! | `sharing`, `metadata` | who may do what in whose mailbox; notes kept with mailboxes |
 //! | `blob`, `objects`, `spool` | octets: stored, outside the database, being received |
 //! | `imports` | moving in: each message once |
@@ -29,6 +30,7 @@ mod blob;
 mod changes;
 mod engine;
 mod error;
+mod gist;
 mod imports;
 mod instant;
 mod journeys;
@@ -61,6 +63,7 @@ pub use accounts::*;
 pub use blob::*;
 pub use changes::{QueueWatch, Watch};
 pub use error::*;
+pub use gist::{Column, Finder, Gist, Having, Line};
 pub use imports::*;
 pub use journeys::*;
 pub use login::*;

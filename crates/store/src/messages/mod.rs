@@ -39,7 +39,7 @@ pub(crate) use writing::{
 use writing::{append_in, replace_in};
 
 /// A message's number in its mailbox: given once, never again (RFC 9051 §2.3.1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Uid(pub u32);
 /// Numbers the changes of an account, upward from 1 (RFC 7162 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,4 +1,5 @@
-//! The newest roll of each mailbox that somebody looks at, kept for all who do.
+//! The newest roll of each mailbox that somebody looks at, and the gist of its messages, kept for all
+//! who do.
 //!
 //! Whoever asks gets the roll of a moment that is not before the question: the mailbox's modseq is read
 //! each time, which is one look-up by key. Only when it has moved is anything else read, once for all
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::{Roll, Row, RowParts, Sets};
+use crate::Gist;
 use crate::engine::{Tx, params};
 use crate::instant::{count, count32, timestamp};
 use crate::keywords::Keywords;
@@ -21,6 +23,8 @@ use crate::{Entry, Inner, MailboxId, ModSeq, Store, StoreError, Uid};
 
 /// Rows kept though nobody holds them: 12 MB.
 const KEPT_ROWS: usize = 500_000;
+/// Octets of gists kept, about.
+const KEPT_GIST_OCTETS: usize = 48 << 20;
 /// And for how long after they were asked for.
 const KEPT_FOR: Duration = Duration::from_secs(5 * 60);
 
@@ -63,11 +67,15 @@ pub(crate) struct Rolls {
     slots: Mutex<HashMap<MailboxId, Arc<Slot>>>,
 }
 
+/// What is kept of a mailbox.
 #[derive(Default)]
-struct Slot {
+pub(crate) struct Slot {
     newest: Mutex<Newest>,
     /// One reads, the others wait for it.
     reading: tokio::sync::Mutex<()>,
+    gist: Mutex<Option<(Arc<Gist>, Instant)>>,
+    /// The same for the gist.
+    pub(crate) gisting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -78,7 +86,7 @@ struct Newest {
 }
 
 impl Rolls {
-    fn slot(&self, mailbox: MailboxId) -> Arc<Slot> {
+    pub(crate) fn slot(&self, mailbox: MailboxId) -> Arc<Slot> {
         self.slots().entry(mailbox).or_default().clone()
     }
 
@@ -108,24 +116,37 @@ impl Rolls {
     pub(crate) fn tidy(&self) {
         let mut slots = self.slots();
         let mut kept: Vec<(Instant, usize, Arc<Slot>)> = Vec::new();
+        let mut gists: Vec<(Instant, usize, Arc<Slot>)> = Vec::new();
         slots.retain(|_, slot| {
             let mut newest = slot.newest();
             newest.kept.take_if(|(_, asked)| asked.elapsed() > KEPT_FOR);
             if let Some((roll, asked)) = &newest.kept {
                 kept.push((*asked, roll.len() as usize, slot.clone()));
             }
-            // Somebody may hold it, or be about to read.
-            newest.roll.strong_count() > 0 || Arc::strong_count(slot) > 1
-        });
-        kept.sort_unstable_by_key(|(asked, ..)| std::cmp::Reverse(*asked));
-        let mut rows = 0;
-        for (_, len, slot) in kept {
-            rows += len;
-            if rows > KEPT_ROWS {
-                slot.newest().kept = None;
+            let mut gist = slot.kept_gist();
+            gist.take_if(|(_, asked)| asked.elapsed() > KEPT_FOR);
+            if let Some((gist, asked)) = &*gist {
+                gists.push((*asked, gist.octets(), slot.clone()));
             }
-        }
+            // Somebody may hold it, or be about to read.
+            newest.roll.strong_count() > 0 || gist.is_some() || Arc::strong_count(slot) > 1
+        });
+        beyond(KEPT_ROWS, kept).for_each(|slot| slot.newest().kept = None);
+        beyond(KEPT_GIST_OCTETS, gists).for_each(|slot| *slot.kept_gist() = None);
     }
+}
+
+/// Those asked for longest ago, for which there is no room.
+fn beyond(
+    room: usize,
+    mut kept: Vec<(Instant, usize, Arc<Slot>)>,
+) -> impl Iterator<Item = Arc<Slot>> {
+    kept.sort_unstable_by_key(|(asked, ..)| std::cmp::Reverse(*asked));
+    let mut taken = 0;
+    kept.into_iter().filter_map(move |(_, size, slot)| {
+        taken += size;
+        (taken > room).then_some(slot)
+    })
 }
 
 impl Slot {
@@ -139,6 +160,27 @@ impl Slot {
         let roll = newest.roll.upgrade().filter(|roll| roll.modseq() >= moment)?;
         newest.kept = Some((roll.clone(), Instant::now()));
         Some(roll)
+    }
+
+    fn kept_gist(&self) -> MutexGuard<'_, Option<(Arc<Gist>, Instant)>> {
+        self.gist.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The gist, if there is one.
+    pub(crate) fn gist(&self) -> Option<Arc<Gist>> {
+        let mut kept = self.kept_gist();
+        let (gist, asked) = kept.as_mut()?;
+        *asked = Instant::now();
+        Some(gist.clone())
+    }
+
+    /// The gist, for making the next of it.
+    pub(crate) fn take_gist(&self) -> Option<Arc<Gist>> {
+        self.kept_gist().take().map(|(gist, _)| gist)
+    }
+
+    pub(crate) fn put_gist(&self, gist: Arc<Gist>) {
+        *self.kept_gist() = Some((gist, Instant::now()));
     }
 
     /// Gives the newest, which may have come meanwhile.
