@@ -163,16 +163,3 @@ pub(crate) async fn changes_in(
         incomplete: since < state.forgotten_modseq,
     })
 }
-
-pub(super) async fn summaries_in(
-    tx: &Tx,
-    mailbox: MailboxId,
-    uids: &Vec<i64>,
-) -> Result<Vec<(Uid, Vec<u8>)>, StoreError> {
-    const SQL: &str = "SELECT e.uid, m.summary FROM entries e JOIN messages m ON m.id = e.message \
-        WHERE e.mailbox = ?1 AND e.uid IN LIST(?2) ORDER BY e.uid";
-    tx.rows(SQL, params![mailbox.0, uids], |row| {
-        Ok((Uid(count32(row.int(0)?)?), row.bytes(1)?.to_vec()))
-    })
-    .await
-}

@@ -6,6 +6,7 @@
 //! Every write here locks the account first (see `engine/postgres/mod.rs`), takes one modseq, and keeps
 //! the counters of mailbox and account equal to what a count over the entries would give.
 
+mod bring;
 mod expunge;
 mod flags;
 mod listing;
@@ -17,19 +18,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use waxwing_message::{JourneyId, Summary};
 
-use crate::accept::{decode_summary, encode_summary};
+use crate::accept::encode_summary;
 use crate::blob::{BlobRow, Content};
 use crate::engine::{Param, Repeat, Row};
 use crate::instant::micros;
 use crate::{Inner, MailboxId, StagedBlob, Store, StoreError};
 
+pub use bring::{Brought, StoredSummary};
 pub(crate) use expunge::drop_places;
 use expunge::{expunge_in, forget_in, long_lists};
 use flags::{StoreFlags, store_flags_in};
 pub(crate) use listing::{changes_in, mailbox_state, modseq, system};
-use listing::{
-    deleted_octets_in, entries_after_in, entries_in, entries_of_in, outlines_in, summaries_in,
-};
+use listing::{deleted_octets_in, entries_after_in, entries_in, entries_of_in, outlines_in};
 use transfer::Which;
 pub(crate) use transfer::{Transfer, transfer_in};
 pub(crate) use writing::{
@@ -279,21 +279,6 @@ impl Store {
         let engine = &self.inner.engine;
         let asked = (mailbox, since);
         engine.read(asked, |tx, (mailbox, since)| Box::pin(changes_in(tx, *mailbox, *since))).await
-    }
-
-    /// Summaries for these UIDs, in the order of UID; expunged ones are absent. Callers ask in
-    /// slices of some hundreds.
-    pub async fn summaries(
-        &self,
-        mailbox: MailboxId,
-        uids: &[Uid],
-    ) -> Result<Vec<(Uid, Summary)>, StoreError> {
-        let engine = &self.inner.engine;
-        let asked = (mailbox, numbers(uids));
-        let stored = engine
-            .read(asked, |tx, (mailbox, uids)| Box::pin(summaries_in(tx, *mailbox, uids)))
-            .await?;
-        stored.into_iter().map(|(uid, octets)| Ok((uid, decode_summary(&octets)?))).collect()
     }
 
     /// The content of an entry; `None` when it was expunged meanwhile.

@@ -1,7 +1,7 @@
 //! The FETCH response of one message.
 
 use waxwing_message::Summary;
-use waxwing_message::summary::{Extent, PartInfo};
+use waxwing_message::summary::{Extent, Overview, PartInfo};
 use waxwing_store::{Content, Entry, Row};
 
 use super::body;
@@ -22,6 +22,7 @@ pub struct Message<'a> {
     pub view: &'a View,
     pub place: u32,
     pub enabled: Enabled,
+    pub overview: Option<&'a Overview<&'a [u8]>>,
     pub summary: Option<&'a Summary>,
     pub content: Option<&'a Content>,
     pub entry: Option<&'a Entry>,
@@ -81,6 +82,11 @@ impl Message<'_> {
 
     /// Items that need no content. Gives whether it was one.
     fn ready_item(&self, out: &mut Out, row: &Row, item: &FetchItem) -> bool {
+        if let (FetchItem::Envelope, Some(overview)) = (item, self.overview) {
+            out.raw("ENVELOPE ");
+            structure::envelope(out, overview);
+            return true;
+        }
         match (item, self.summary) {
             (FetchItem::Flags, _) => {
                 out.raw("FLAGS ").flags_of(row.system(), self.view.keywords(row));
@@ -96,10 +102,6 @@ impl Message<'_> {
             }
             (FetchItem::ModSeq, _) => {
                 out.raw("MODSEQ (").number(row.modseq().0).raw(")");
-            }
-            (FetchItem::Envelope, Some(summary)) => {
-                out.raw("ENVELOPE ");
-                structure::envelope(out, &summary.overview);
             }
             (FetchItem::Body, Some(summary)) => {
                 out.raw("BODY ");
