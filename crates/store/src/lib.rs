@@ -210,7 +210,10 @@ impl Store {
         let mut deposits = self.inner.hub.watch_any();
         loop {
             let started = std::time::Instant::now();
-            let indexed = self.index_some(BITE).await;
+            let indexed = match deposits.has_changed() {
+                true => self.index_gently(BITE).await,
+                false => self.index_some(BITE).await,
+            };
             let took = started.elapsed();
             match indexed {
                 Ok(BITE..) => tokio::time::sleep((took * 3).min(Duration::from_secs(5))).await,
