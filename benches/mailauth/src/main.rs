@@ -56,20 +56,24 @@ fn main() {
     row(rounds, "SPF + DKIM + DMARC, RSA-2048", || ours.all(&scene.rsa), || peer.all(&scene.rsa));
 }
 
-/// Ours alone, for a profiler: `profile rsa`.
+/// One side alone and no clock, for a profiler that counts instructions: `profile all`, `profile
+/// peer-all`.
 fn profile(name: &str) {
     let scene = Scene::new();
     let ours = ours::Ours::new(&scene);
+    let peer = peer::Peer::new(&scene);
     let run = || match name {
         "rsa" => ours.verify(&scene.rsa),
         "ed25519" => ours.verify(&scene.ed25519),
         "all" => ours.all(&scene.rsa),
+        "peer-all" => peer.all(&scene.rsa),
         "sign" => ours.sign(&scene.plain),
         "arc1" => ours.arc(&scene.arc_1),
+        "peer-arc3" => peer.arc(&scene.arc_3),
         _ => ours.arc(&scene.arc_3),
     };
-    for _ in 0..20 {
-        println!("{:.1} µs", micros(run));
+    for _ in 0..RUNS {
+        run();
     }
 }
 

@@ -239,7 +239,7 @@ pub(crate) async fn verify<R: Resolve>(
     let (found, lookups) = keys.at(&terms.key_name).await;
     said.lookups = lookups;
     let own = header.field(place);
-    let hash = header.hash(&said.signed_headers, terms.header, own, &terms.b);
+    let hash = header.hash(said.signed_headers.split(':'), terms.header, own, &terms.b);
     let judged = judge(&found, &terms, &hash, &mut said);
     let body = hashes.get(body);
     said.body_unsigned_octets = terms.length.map_or(0, |length| body.octets.saturating_sub(length));
