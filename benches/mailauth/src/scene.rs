@@ -33,6 +33,8 @@ pub struct Scene {
     pub arc_1: Vec<u8>,
     /// With a chain of three sets.
     pub arc_3: Vec<u8>,
+    /// The same, the body changed by the last sealer.
+    pub arc_3_changed: Vec<u8>,
     /// Both signers.
     pub signers: [Signer; 2],
 }
@@ -48,12 +50,16 @@ impl Scene {
         let signed = |signer: &Signer| [sign(signer, &plain), plain.clone()].concat();
         let texts = Texts::new(&signers);
         let arc_1 = sealed(&texts, &signers[0], &plain);
-        let arc_3 = sealed(&texts, &signers[0], &sealed(&texts, &signers[0], &arc_1));
+        let arc_2 = sealed(&texts, &signers[0], &arc_1);
+        let arc_3 = sealed(&texts, &signers[0], &arc_2);
+        let footer = &b"-- \r\nA mailing list\r\n"[..];
+        let arc_3_changed = sealed_after(&texts, &signers[0], &arc_2, footer);
         Scene {
             rsa: signed(&signers[0]),
             ed25519: signed(&signers[1]),
             arc_1,
             arc_3,
+            arc_3_changed,
             plain,
             signers,
         }
@@ -79,7 +85,13 @@ pub fn sign(signer: &Signer, message: &[u8]) -> Vec<u8> {
 }
 
 fn sealed(resolver: &impl Resolve, signer: &Signer, message: &[u8]) -> Vec<u8> {
+    sealed_after(resolver, signer, message, b"")
+}
+
+/// One more set, over a body to which `more` was added.
+fn sealed_after(resolver: &impl Resolve, signer: &Signer, message: &[u8], more: &[u8]) -> Vec<u8> {
     let validation = now_or_never(verify(resolver, message, now())).arc;
+    let message = &[message, more].concat();
     let (header, body) = message.split_at(header_end(message));
     let results = "mx.example.org; spf=pass smtp.mailfrom=joe@example.org; dmarc=pass";
     let (key, domain, selector) = (&signer.key, &signer.domain, &signer.selector);

@@ -12,6 +12,7 @@ use waxwing_delivery::outbound::{
 };
 use waxwing_delivery::{Accepted, Relay, TlsRules, Verify};
 use waxwing_dns::{LookupError, RecordType, Zone};
+use waxwing_message::ReversePath;
 use waxwing_message::journey::{Outcome, Step, TlsPolicyKind, TlsPolicySeen};
 use waxwing_smtp::client::TlsPolicy;
 use waxwing_smtp::server::StartTls;
@@ -656,4 +657,31 @@ async fn a_relay_has_the_policy_of_its_own_name() {
     strict.send().await;
     assert_eq!(strict.delivered(), 1);
     assert!(strict.elsewhere.fetched.lock().unwrap().is_empty());
+}
+
+/// RFC 8689 §5: a report asks for what its message asked, but is not lost where that is not to be had.
+#[tokio::test]
+async fn a_report_is_not_lost_for_want_of_requiretls() {
+    let report = |scene: &Scene| {
+        let mut envelope = from_alice(&[BOB]);
+        (envelope.reverse_path, envelope.require_tls) = (ReversePath::Null, true);
+        scene.world.clock.advance(Duration::from_secs(60));
+        envelope
+    };
+    let sent = async |scene: &Scene| {
+        scene.world.submit(report(scene), LETTER).await.unwrap();
+        scene.world.run().await;
+        scene.mx.taken.lock().unwrap().last().map(|(envelope, _)| envelope.require_tls)
+    };
+    // The exchangers are not signed, and there is no policy.
+    let scene = Scene::new("").await;
+    scene.shows(PlayedTls::Verified);
+    assert_eq!(sent(&scene).await, Some(false));
+    // They are, and the host offers it.
+    scene.world.zone.sign("example");
+    assert_eq!(sent(&scene).await, Some(true));
+    // The host does not.
+    scene.mx.set(|settings| settings.extensions.require_tls = false);
+    assert_eq!(sent(&scene).await, Some(false));
+    assert_eq!(scene.delivered(), 3);
 }

@@ -184,6 +184,8 @@ pub trait Resolve: Send + Sync {
     /// Texts: the strings of each record joined without anything between (RFC 7208 §3.3).
     fn txt(&self, name: &str) -> impl Future<Output = Result<Answer<Vec<u8>>, LookupError>> + Send {
         typed(self.query(name, RecordType::Txt), |data| match data {
+            // Most have one string.
+            RecordData::Txt(mut strings) if strings.len() == 1 => strings.pop(),
             RecordData::Txt(strings) => Some(strings.concat()),
             _ => None,
         })

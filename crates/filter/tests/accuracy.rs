@@ -12,7 +12,7 @@ fn spam_is_caught_and_ham_is_left_alone() {
     assert!(judged.iter().all(|one| one.outcome.confident), "half of the corpus is enough");
     let (caught, wrong) = rates(&judged, 0.95);
     println!("{caught:.2} % of spam caught, {wrong:.3} % of ham called spam");
-    assert!(caught >= 88.0, "only {caught:.2} % of spam is caught");
+    assert!(caught >= 92.0, "only {caught:.2} % of spam is caught");
     assert!(wrong <= 0.15, "{wrong:.3} % of ham is called spam");
     let kept: usize = samples.iter().map(|sample| sample.tokens.len()).sum();
     assert!(kept / samples.len() < 800, "{} tokens a message", kept / samples.len());

@@ -630,6 +630,40 @@ fn headers_links_and_html_have_their_tokens() {
 
 /// Quadratic time would take minutes.
 #[test]
+fn how_words_are_written_is_counted_beside_them() {
+    let cut = texts(
+        "Subject: FREE pills!!!\nFrom: Ann.Smith42@Example.org\nTo: bob@example.net\n\
+         Message-ID: <20020911ABcd.x@mx.example.org>\nX-Priority: 1 (Highest)\n\
+         DKIM-Signature: v=1; d=example.org; b=abc\nDate: Wed, 11 Sep 2002 10:00:00 +0000\n\
+         Content-Type: multipart/mixed; boundary=\"--=_Next_0042\"\n\n\
+         ----=_Next_0042\n\nBUY now! Only $99 or 50% off ----------\n----=_Next_0042--\n",
+    );
+    for one in [
+        "subject:free",
+        "subject:capitals:free",
+        "subject:marks:!!!",
+        "from:ann.smith42@example.org",
+        "from-local:smith",
+        "to:bob@example.net",
+        "to:example.net",
+        "message-id:form H.a",
+        "message-id:mx.example.org",
+        "boundary:form --=_Aa_9",
+        "x-priority:highest",
+        "buy",
+        "capitals:buy",
+        "marks:!",
+        "marks:$9",
+        "marks:9%",
+        "marks:------",
+    ] {
+        assert!(cut.iter().any(|token| token == one), "no {one} in {cut:?}");
+    }
+    let never = ["capitals:now", "x-priority:1", "date:", "dkim-signature:"];
+    assert!(!cut.iter().any(|token| never.iter().any(|one| token.starts_with(one))), "{cut:?}");
+}
+
+#[test]
 fn huge_and_hostile_messages_take_linear_time() {
     let start = std::time::Instant::now();
     let received = "Received: from a by b with SMTP; x\r\n".repeat(10_000);

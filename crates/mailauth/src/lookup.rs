@@ -51,8 +51,10 @@ fn seen(
 ) -> LookupSeen {
     let (mut text, dnssec) = match answer {
         Ok(answer) => {
-            let records: Vec<String> = answer.records.iter().map(shown).collect();
-            (records.join(", "), answer.dnssec.is_secure())
+            let mut records = answer.records.iter().map(shown);
+            let mut text = records.next().unwrap_or_default();
+            records.for_each(|record| text.extend([", ", &*record]));
+            (text, answer.dnssec.is_secure())
         }
         Err(error) => (error.to_string(), false),
     };
@@ -70,7 +72,10 @@ fn shown(data: &RecordData) -> String {
         RecordData::A(ip) => ip.to_string(),
         RecordData::Aaaa(ip) => ip.to_string(),
         RecordData::Mx(mx) => format!("{} {}", mx.preference, mx.exchange),
-        RecordData::Txt(strings) => String::from_utf8_lossy(&strings.concat()).into_owned(),
+        RecordData::Txt(strings) => match strings.as_slice() {
+            [one] => String::from_utf8_lossy(one).into_owned(),
+            several => crate::dkim::text(several.concat()),
+        },
         RecordData::Ptr(name) | RecordData::Cname(name) | RecordData::Ns(name) => name.clone(),
         RecordData::Tlsa(tlsa) => format!("{} {} {}", tlsa.usage, tlsa.selector, tlsa.matching),
         RecordData::Srv(srv) => {

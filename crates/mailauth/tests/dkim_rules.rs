@@ -3,7 +3,7 @@
 mod world;
 
 use jiff::{SignedDuration, Timestamp};
-use waxwing_mailauth::arc::{ChainStatus, seal};
+use waxwing_mailauth::arc::{ChainStatus, Validation, seal, seal_over};
 use waxwing_mailauth::dkim::{
     Canonicalization, DkimResult, HEADER_OCTETS_MAX, Problem, Signer, Verification, Verifier,
 };
@@ -252,6 +252,32 @@ fn a_chain_tells_how_far_back_it_holds() {
     message = [set.unwrap(), message].concat();
     let found = verify(&records, &message).arc;
     assert!(found.ended && found.status == ChainStatus::Fail);
+}
+
+/// RFC 8617 §5.2, steps 4 and 5: an older message signature that can never be verified only tells
+/// how far back the chain holds.
+#[test]
+fn an_older_message_signature_may_be_as_wrong_as_it_likes() {
+    let key = SigningKey::generate(Algorithm::Ed25519Sha256).unwrap();
+    let records = Records::new().with(NAME, &key.dns_record());
+    let message = letter("example.org");
+    let (header, body) = split(&message);
+    let hash = body_hash(Canonicalization::Relaxed, body);
+    let results = "mx.example.org; none";
+    // A message signature must not cover a seal (§4.1.2).
+    let names = ["From", "ARC-Seal"];
+    let none = Validation::default();
+    let first = seal_over(&names, &key, "example.org", "sel", header, &hash, results, &none, now());
+    let message = [first.unwrap(), message].concat();
+    let found = verify(&records, &message).arc;
+    assert_eq!(found.status, ChainStatus::Fail);
+    assert!(found.reason.starts_with("ARC-Message-Signature 1: "), "{}", found.reason);
+    let believed = Validation { status: ChainStatus::Pass, instances: 1, ..none };
+    let header = split(&message).0;
+    let second = seal(&key, "example.org", "sel", header, &hash, results, &believed, now());
+    let message = [second.unwrap(), message].concat();
+    let found = verify(&records, &message).arc;
+    assert_eq!((found.status, found.oldest_pass), (ChainStatus::Pass, 2), "{}", found.reason);
 }
 
 /// The longest chain that may be.

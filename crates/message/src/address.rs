@@ -68,15 +68,17 @@ impl Address {
             return Err(AddressError::TooLong);
         }
         let domain = canonical_domain(domain)?;
-        let address = Address { local_part: local_part.to_owned(), domain };
         // The limits hold for what is sent: quotes and escapes count.
-        let written_local = address.to_string().len() - 1 - address.domain.len();
+        let written_local = match is_dot_string(local_part) {
+            true => local_part.len(),
+            false => local_part.len() + 2 + local_part.matches(is_escaped).count(),
+        };
         if written_local > MAX_LOCAL_PART_OCTETS
-            || written_local + 1 + address.domain.len() > MAX_ADDRESS_OCTETS
+            || written_local + 1 + domain.len() > MAX_ADDRESS_OCTETS
         {
             return Err(AddressError::TooLong);
         }
-        Ok(address)
+        Ok(Address { local_part: local_part.to_owned(), domain })
     }
 
     /// The local part, without quotes.
@@ -102,6 +104,16 @@ impl Address {
             _ => (&self.local_part, None),
         }
     }
+}
+
+/// Whether a local part is written as it is; others need quotes.
+fn is_dot_string(local_part: &str) -> bool {
+    local_part.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+}
+
+/// What has a backslash before it between quotes.
+fn is_escaped(c: char) -> bool {
+    matches!(c, '"' | '\\')
 }
 
 /// Removes the quotes of a `Quoted-string` local part, or checks a `Dot-string`.
@@ -174,14 +186,12 @@ pub fn literal_ip(domain: &str) -> Option<IpAddr> {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dot_string =
-            self.local_part.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext));
-        if dot_string {
+        if is_dot_string(&self.local_part) {
             return write!(f, "{}@{}", self.local_part, self.domain);
         }
         f.write_str("\"")?;
         for c in self.local_part.chars() {
-            if matches!(c, '"' | '\\') {
+            if is_escaped(c) {
                 f.write_str("\\")?;
             }
             write!(f, "{c}")?;

@@ -22,11 +22,11 @@ use jiff::Timestamp;
 use rand::rngs::StdRng;
 use waxwing_dns::Resolve;
 use waxwing_mailauth::policy::mta_sts;
-use waxwing_message::Envelope;
 use waxwing_message::journey::{
     Event, RecipientOutcome, ReplySeen, Source, Step, TlsPolicySeen, TlsUsed,
 };
 use waxwing_message::trace::{self, Edited};
+use waxwing_message::{Envelope, ReversePath};
 use waxwing_smtp::client::{Disposition, TlsPolicy, Transaction};
 use waxwing_store::{Acceptance, Beside, Content, QueueEntry, Spool, Store, StoreError};
 
@@ -347,8 +347,21 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
     async fn along(&mut self, route: Route, domain: &str) -> Result<(), StoreError> {
         self.find_policy(&route, domain).await?;
         self.heed_wish(&route).await?;
-        self.through(route).await;
+        self.through(&route).await;
+        if self.is_kept_by_requiretls() {
+            self.require_tls = false;
+            self.problem = None;
+            self.through(&route).await;
+        }
         Ok(())
+    }
+
+    /// RFC 8689 §5: a report goes as its message did where it can, but it is not lost for that.
+    fn is_kept_by_requiretls(&self) -> bool {
+        let about_security = |problem: &Outcome| problem.status.subject == 7;
+        self.require_tls
+            && self.entries[0].reverse_path == ReversePath::Null
+            && self.problem.as_ref().is_some_and(about_security)
     }
 
     /// Each wait has a limit of its own, and a peer that is slow on purpose keeps to all of them.
@@ -472,8 +485,8 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
     }
 
     /// Tries host after host.
-    async fn through(&mut self, route: Route) {
-        if let Some(problem) = self.unnamed(&route) {
+    async fn through(&mut self, route: &Route) {
+        if let Some(problem) = self.unnamed(route) {
             return self.has_problem(problem);
         }
         let courier = self.courier;
@@ -497,7 +510,7 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
             }
             let (sts, domain) = (self.sts.policy.clone(), self.policy_domain.clone());
             let grounds = Grounds {
-                route: &route,
+                route,
                 domain: domain.as_deref().unwrap_or_default(),
                 sts: sts.as_ref().map(|kept| &kept.policy),
                 require_tls: self.require_tls,
@@ -672,7 +685,8 @@ impl<'a, R: Resolve, N: Connect, C: Clock> Sending<'a, R, N, C> {
             let open = self.open();
             let entries: Vec<&QueueEntry> =
                 open.iter().map(|&index| &self.entries[index]).collect();
-            let mut transaction = Transaction::new(envelope_of(&entries), self.content.size_octets);
+            let envelope = Envelope { require_tls: self.require_tls, ..envelope_of(&entries) };
+            let mut transaction = Transaction::new(envelope, self.content.size_octets);
             transaction.utf8_header = self.utf8_header;
             let sent = connection.send(&*courier.clock, transaction, self.content).await;
             if sent.lost_before_data && reused && !answered {

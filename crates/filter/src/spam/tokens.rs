@@ -4,12 +4,17 @@
 //! |---|---|
 //! | `word`, `two words` | text, and HTML as it is read; folded: compatibility forms, case, accents |
 //! | `subject:word` | Subject |
-//! | `from:example.org`, `from-name:word`, `reply-to:…` | From, Reply-To |
+//! | `from:example.org`, `from:ann@example.org`, `from-local:ann`, `from-name:word` | From |
+//! | `reply-to:…`, `sender:…`, `to:…`, `cc:…` and their `-local:` | the other fields of addresses |
+//! | `message-id:example.org`, `message-id:form A9a`, `boundary:form A9` | what a program makes up, and its form |
 //! | `url:example.org`, `path:word` | links in text and HTML |
 //! | `field:list-id`, `list:…`, `mailer:word` | names of fields, List-Id, X-Mailer and User-Agent |
+//! | `x-priority:high` | words of all other fields that the author's side wrote |
 //! | `trace:…` | oddities in Received; never names or addresses, which belong to reputation |
 //! | `mime:…`, `charset:…`, `file:exe` | the structure |
 //! | `html:hidden`, `html:another-host` | what HTML does beside its words |
+//! | `capitals:word`, `subject:capitals:word` | a word in capitals, beside the word itself |
+//! | `marks:!!!`, `marks:$9`, `marks:9%` | runs of marks in text and Subject |
 //! | `look:…` | shouting, letters s p a c e d out, mixed scripts, invisible characters |
 //!
 //! A token stands in the list once, however often it occurs. Order is fixed: header, structure,
@@ -40,6 +45,10 @@ pub const MAX_PART_OCTETS: usize = 64 * 1024;
 const MAX_WORD_CHARS: usize = 24;
 /// Header text that is read, of one field.
 const MAX_FIELD_OCTETS: usize = 2_000;
+/// Words of a field that is not known by name.
+const MAX_FIELD_WORDS: usize = 30;
+/// Addresses of one field.
+const MAX_ADDRESSES: usize = 5;
 /// Parts that are looked at.
 const MAX_PARTS: usize = 200;
 /// Received fields that are looked at.
@@ -87,6 +96,7 @@ pub fn tokens(message: &Message<'_>) -> Vec<Token> {
     }
     urls(&texts, &mut bag);
     for text in &texts.plain {
+        marks(text, "", &mut bag);
         words(text, "", &mut bag);
     }
     bag.tokens
@@ -128,6 +138,7 @@ fn header(message: &Message<'_>, bag: &mut Bag) {
     if let Some(subject) = message.header("Subject") {
         let subject = cut(&subject.text(), MAX_FIELD_OCTETS).to_owned();
         words(&subject, "subject:", bag);
+        marks(&subject, "subject:", bag);
         if is_shouted(&subject) {
             bag.add("look:subject in capitals");
         }
@@ -136,6 +147,7 @@ fn header(message: &Message<'_>, bag: &mut Bag) {
         }
     }
     let from = senders(message, bag);
+    addresses(message, bag);
     for field in ["List-Id", "Mailing-List"] {
         if let Some(list) = message.header(field) {
             words(cut(&list.text(), 200), "list:", bag);
@@ -153,11 +165,31 @@ fn header(message: &Message<'_>, bag: &mut Bag) {
     }
     trace(message, bag);
     for header in message.root().headers.iter().take(200) {
-        if let Ok(name) = std::str::from_utf8(header.name)
-            && !is_of_the_road(name)
-        {
-            bag.add_in("field:", &name.to_ascii_lowercase());
+        let Ok(name) = std::str::from_utf8(header.name) else { continue };
+        let name = name.to_ascii_lowercase();
+        if is_of_the_road(&name) {
+            continue;
         }
+        bag.add_in("field:", &name);
+        if !is_read_by_itself(&name) {
+            let value = header.unfolded();
+            let value = String::from_utf8_lossy(&value[..value.len().min(MAX_FIELD_OCTETS)]);
+            field_words(&name, &value, bag);
+        }
+    }
+}
+
+/// The words of a field that is not known by name, as they are written but for case. What is mostly
+/// digits is another in each message.
+fn field_words(name: &str, value: &str, bag: &mut Bag) {
+    let name = cut(name, MAX_TOKEN_CHARS / 2);
+    let apart = |c: char| !c.is_alphanumeric() && !"_.$!@+-".contains(c);
+    let telling = |word: &&str| {
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        (2..=30).contains(&word.len()) && digits * 2 <= word.len()
+    };
+    for word in value.split(apart).filter(telling).take(MAX_FIELD_WORDS) {
+        bag.add(&format!("{name}:{}", word.to_lowercase()));
     }
 }
 
@@ -173,8 +205,58 @@ fn is_of_the_road(name: &str) -> bool {
     ];
     const BEGINNINGS: [&str; 6] =
         ["x-spam", "x-virus", "arc-", "x-original", "x-envelope", "x-scanned"];
-    let name = name.to_ascii_lowercase();
-    NAMES.contains(&&*name) || BEGINNINGS.iter().any(|begin| name.starts_with(begin))
+    NAMES.contains(&name) || BEGINNINGS.iter().any(|begin| name.starts_with(begin))
+}
+
+/// Fields, in lower case, that have tokens of their own, and those that are another in each message.
+fn is_read_by_itself(name: &str) -> bool {
+    const NAMES: [&str; 16] = [
+        "subject",
+        "from",
+        "to",
+        "cc",
+        "date",
+        "message-id",
+        "references",
+        "in-reply-to",
+        "list-id",
+        "mailing-list",
+        "x-mailer",
+        "user-agent",
+        "thread-index",
+        "x-originalarrivaltime",
+        "x-keywords",
+        "x-uid",
+    ];
+    NAMES.contains(&name) || name.ends_with("signature")
+}
+
+/// The addresses of all fields of the author's side, as they are and in parts.
+fn addresses(message: &Message<'_>, bag: &mut Bag) {
+    for (field, prefix) in [
+        ("From", "from"),
+        ("Reply-To", "reply-to"),
+        ("Sender", "sender"),
+        ("To", "to"),
+        ("Cc", "cc"),
+    ] {
+        let Some(header) = message.header(field) else { continue };
+        let value = &header.value[..header.value.len().min(MAX_FIELD_OCTETS)];
+        let parsed = waxwing_message::parse::addresses::parse(value);
+        let mailboxes = parsed.iter().filter_map(|item| match item {
+            AddressItem::Mailbox { domain, local_part, .. } => Some((local_part, domain)),
+            _ => None,
+        });
+        for (local_part, domain) in mailboxes.take(MAX_ADDRESSES) {
+            let (local_part, domain) = (local_part.to_lowercase(), domain.to_lowercase());
+            bag.add(&format!("{prefix}:{local_part}@{domain}"));
+            bag.add_in(&format!("{prefix}:"), &domain);
+            let words = local_part.split(|c: char| !c.is_alphabetic());
+            for word in words.filter(|word| word.len() >= 2).take(4) {
+                bag.add(&format!("{prefix}-local:{word}"));
+            }
+        }
+    }
 }
 
 /// From and Reply-To; gives the domain of From.
@@ -235,8 +317,10 @@ fn message_id(message: &Message<'_>, from: Option<&str>, bag: &mut Bag) {
     };
     match id.rsplit_once('@') {
         None => bag.add("message-id:without a host"),
-        Some((_, host)) => {
+        Some((left, host)) => {
+            bag.add_in("message-id:form ", &form(left));
             let host = host.to_lowercase();
+            domain_tokens("message-id:", &host, bag);
             if !host.contains('.') {
                 bag.add("message-id:host without a dot");
             } else if from.is_some_and(|from| host == from || host.ends_with(&format!(".{from}"))) {
@@ -244,6 +328,27 @@ fn message_id(message: &Message<'_>, from: Option<&str>, bag: &mut Bag) {
             }
         }
     }
+}
+
+/// How a made-up name looks: `H` for six hexadecimal digits or more, `9`, `A` and `a` for a run of
+/// digits and letters; other characters stand for themselves. Programs that send spam have their own.
+fn form(made_up: &str) -> String {
+    let mut form = String::new();
+    let mut rest = cut(made_up, 200);
+    while let Some(first) = rest.chars().next() {
+        let run = |is: fn(&char) -> bool| rest.chars().take_while(is).map(char::len_utf8).sum();
+        let hex: usize = run(char::is_ascii_hexdigit);
+        let (sign, octets) = match first {
+            _ if hex >= 6 => ('H', hex),
+            '0'..='9' => ('9', run(char::is_ascii_digit)),
+            'A'..='Z' => ('A', run(char::is_ascii_uppercase)),
+            'a'..='z' => ('a', run(char::is_ascii_lowercase)),
+            other => (other, other.len_utf8()),
+        };
+        form.push(sign);
+        rest = &rest[octets..];
+    }
+    cut(&form, 40).to_owned()
 }
 
 /// Oddities of the Received fields: forms, never names or addresses.
@@ -288,6 +393,9 @@ fn trace(message: &Message<'_>, bag: &mut Bag) {
 
 /// What the parts are.
 fn structure(message: &Message<'_>, bag: &mut Bag) {
+    if let Some(boundary) = message.root().param("boundary") {
+        bag.add_in("boundary:form ", &form(&boundary));
+    }
     for (i, part) in message.parts.iter().take(MAX_PARTS).enumerate() {
         let place = if i == 0 { "mime:root " } else { "mime:" };
         bag.add(&format!("{place}{}/{}", cut(&part.media_type, 20), cut(&part.subtype, 40)));
@@ -471,6 +579,7 @@ fn words(text: &str, prefix: &str, bag: &mut Bag) {
     let mut reader = Words { prefix, last: String::new(), spaced: String::new(), bag };
     let mut word = String::new();
     let (mut latin, mut other, mut invisible) = (false, false, 0);
+    let mut capitals = true;
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         if reader.bag.full() {
@@ -485,6 +594,7 @@ fn words(text: &str, prefix: &str, bag: &mut Bag) {
             }
         } else if c.is_alphanumeric() || (c == '$' && word.is_empty()) {
             latin |= c.is_ascii_alphabetic();
+            capitals &= c.is_uppercase();
             other |= matches!(c, '\u{370}'..='\u{52f}');
             if word.len() <= 4 * MAX_WORD_CHARS {
                 fold(c, &mut word);
@@ -500,16 +610,13 @@ fn words(text: &str, prefix: &str, bag: &mut Bag) {
             if latin && other {
                 reader.bag.add("look:letters of several scripts in a word");
             }
-            (latin, other) = (false, false);
+            reader.in_capitals(&word, capitals);
+            (latin, other, capitals) = (false, false, true);
             reader.word(&word);
             word.clear();
-            if c == '!' && chars.peek() == Some(&'!') {
-                reader.bag.add_in(prefix, "!!");
-            } else if c == '%' {
-                reader.bag.add_in(prefix, "%");
-            }
         }
     }
+    reader.in_capitals(&word, capitals);
     reader.word(&word);
     reader.end_spaced();
     if invisible > 3 {
@@ -550,6 +657,13 @@ impl Words<'_> {
         self.last.push_str(word);
     }
 
+    /// A word that is written in capitals is counted by that beside itself.
+    fn in_capitals(&mut self, word: &str, capitals: bool) {
+        if capitals && (3..=MAX_WORD_CHARS).contains(&word.chars().count()) {
+            self.bag.add(&format!("{}capitals:{word}", self.prefix));
+        }
+    }
+
     /// Two characters of a script without spaces.
     fn pair(&mut self, first: char, second: char) {
         self.last.clear();
@@ -564,6 +678,27 @@ impl Words<'_> {
             self.bag.add_in(self.prefix, &word);
         }
         self.spaced.clear();
+    }
+}
+
+/// Runs of marks, up to six; of single ones those that shout and those of prices.
+fn marks(text: &str, prefix: &str, bag: &mut Bag) {
+    let octets = text.as_bytes();
+    let is_mark = |octet: &u8| b"!$%*#=_~?.-".contains(octet);
+    let is_digit = |octet: Option<&u8>| octet.is_some_and(u8::is_ascii_digit);
+    let mut at = 0;
+    while let Some(start) = octets[at..].iter().position(is_mark).map(|n| at + n) {
+        let length = octets[start..].iter().take_while(|octet| is_mark(octet)).count();
+        at = start + length;
+        match &text[start..at] {
+            "!" => bag.add(&format!("{prefix}marks:!")),
+            "$" if is_digit(octets.get(at)) => bag.add(&format!("{prefix}marks:$9")),
+            "%" if start > 0 && is_digit(octets.get(start - 1)) => {
+                bag.add(&format!("{prefix}marks:9%"));
+            }
+            _ if length == 1 => {}
+            run => bag.add(&format!("{prefix}marks:{}", cut(run, 6))),
+        }
     }
 }
 

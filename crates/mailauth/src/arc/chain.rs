@@ -86,10 +86,12 @@ impl Chain {
             _ => &mut set.message,
         };
         let twice = place.replace(read).is_some();
-        match (twice, fault) {
-            (true, _) => Err(double(name, instance)),
-            (false, Some(fault)) => Err(format!("{name} {instance}: {fault}")),
-            (false, None) => Ok(()),
+        match (twice, fault, kind) {
+            (true, ..) => Err(double(name, instance)),
+            (false, Some(fault), Kind::ArcSeal) => Err(format!("{name} {instance}: {fault}")),
+            // RFC 8617 §5.2 steps 4 and 5: what is wrong with a message signature counts in the last
+            // set alone.
+            (false, ..) => Ok(()),
         }
     }
 

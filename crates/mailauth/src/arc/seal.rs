@@ -131,7 +131,7 @@ impl<K: Sign + ?Sized> By<'_, K> {
         field.tag("s", self.selector);
         field.tag("t", &seconds(now));
         let mut input = Vec::with_capacity(2048);
-        for signed in header.selected(&names, None) {
+        for signed in header.selected(names.iter().map(String::as_str), None) {
             append(signed, Canonicalization::Relaxed, &mut input);
         }
         field.append_unsigned(Canonicalization::Relaxed, &mut input);

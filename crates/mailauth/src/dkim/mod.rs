@@ -46,7 +46,7 @@ pub use keys::KeyCache;
 pub use problem::Problem;
 pub use record::PublishedKey;
 pub use sign::{Signer, SignerError};
-pub(crate) use tags::Tags;
+pub(crate) use tags::{Tags, text};
 pub use verify::{HEADER_OCTETS_MAX, SIGNATURES_MAX, Verifier};
 
 pub(crate) use body::{Bodies, BodyHashes, sha256_of};
@@ -111,8 +111,9 @@ pub struct Verification {
     pub identity: String,
     /// The algorithm (`a=`), as written.
     pub algorithm: String,
-    /// The names of the signed fields (`h=`), as written.
-    pub signed_headers: Vec<String>,
+    /// The names of the signed fields (`h=`), as written but without the white space around them, with
+    /// a colon between two.
+    pub signed_headers: String,
     /// How much of the body is signed (`l=`).
     pub body_length: Option<u64>,
     /// Octets of the canonical body beyond that, which anybody may have added.

@@ -140,7 +140,7 @@ impl Signer {
         field.tag("bh", &STANDARD.encode(body_hash));
         field.signature_here();
         let mut input = Vec::with_capacity(2048);
-        for signed in header.selected(&names, None) {
+        for signed in header.selected(names.iter().map(String::as_str), None) {
             append(signed, self.header, &mut input);
         }
         field.append_unsigned(self.header, &mut input);

@@ -226,15 +226,20 @@ impl<R: Resolve> Alignments<'_, '_, R> {
 }
 
 fn passed(outcome: &Outcome, spf: &SpfInput<'_>, signature: Option<&DkimInput<'_>>) -> String {
-    let author = &outcome.author_domain;
-    let near = |domain: &str| match domain.eq_ignore_ascii_case(author) {
-        true => format!("{author}, the domain in From"),
-        false => format!("{domain}, of one organization with {author} in From"),
+    let author = &*outcome.author_domain;
+    let near = |domain| match str::eq_ignore_ascii_case(domain, author) {
+        true => [author, ", the domain in From", "", ""],
+        false => [domain, ", of one organization with ", author, " in From"],
     };
-    let signed = signature
-        .map(|input| format!("DKIM signature {} is by {}", input.selector, near(input.domain)));
-    let sent = outcome.spf_aligned.then(|| format!("SPF passes for {}", near(spf.domain)));
-    [signed, sent].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    let mut reason = String::with_capacity(160);
+    if let Some(DkimInput { selector, domain, .. }) = signature {
+        reason.extend(["DKIM signature ", selector, " is by "].into_iter().chain(near(domain)));
+    }
+    if outcome.spf_aligned {
+        let between = if reason.is_empty() { "" } else { "; " };
+        reason.extend([between, "SPF passes for "].into_iter().chain(near(spf.domain)));
+    }
+    reason
 }
 
 fn why_failed(

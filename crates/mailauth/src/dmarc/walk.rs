@@ -114,7 +114,7 @@ impl<'w, R: Resolve> Walker<'w, R> {
         if let Some(at) = self.seen.iter().position(|seen| seen.domain == domain) {
             return Ok(at);
         }
-        let name = format!("_dmarc.{domain}");
+        let name = ["_dmarc.", domain].concat();
         let texts = match self.resolver.query(&name, RecordType::Txt).await {
             Ok(answer) => answer.records,
             Err(error) if error.is_temporary() => return Err(TemporaryFailure { name, error }),

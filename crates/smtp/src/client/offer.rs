@@ -24,7 +24,7 @@ pub(super) fn obstacle(
     let too_large = capabilities.size.flatten().is_some_and(|limit| size_octets > limit);
     let binary = capabilities.binary_mime && capabilities.chunking;
     if envelope.require_tls && !(tls && capabilities.require_tls) {
-        // RFC 8689 §5
+        // RFC 8689 §4.2.1
         Some(Outcome::failed(
             (7, 30),
             "the sender requires TLS all the way (REQUIRETLS), which the server does not offer",

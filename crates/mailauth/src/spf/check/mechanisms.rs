@@ -17,24 +17,38 @@ pub(super) enum Addresses {
     Client,
 }
 
+fn matched(term: &Term<'_>, how: How) -> Match {
+    Match {
+        qualifier: term.qualifier,
+        term: term.text.to_owned(),
+        how,
+        via: Vec::new(),
+        explanation: None,
+    }
+}
+
 impl<R: Resolve> Evaluation<'_, R> {
-    /// Whether a term matches, and how.
-    pub(super) async fn matches(
+    /// Whether a term that does not ask the DNS matches, and how.
+    pub(super) fn knows(&self, term: &Term<'_>) -> Option<Match> {
+        let holds = |network, prefix| network_holds(network, prefix, self.ip);
+        let how = match term.mechanism {
+            Mechanism::All => How::All,
+            Mechanism::Ip4(network, prefix) if holds(network.into(), prefix) => How::InNetwork,
+            Mechanism::Ip6(network, prefix) if holds(network.into(), prefix) => How::InNetwork,
+            _ => return None,
+        };
+        Some(matched(term, how))
+    }
+
+    /// Whether a term that asks the DNS matches, and how.
+    pub(super) async fn asks(
         &mut self,
         term: &Term<'_>,
         domain: &str,
     ) -> Result<Option<Match>, Stop> {
-        if term.mechanism.asks_dns() {
-            self.count_dns_term(domain)?;
-        }
+        self.count_dns_term(domain)?;
         let how = match term.mechanism {
-            Mechanism::All => Some(How::All),
-            Mechanism::Ip4(network, prefix) => {
-                network_holds(network.into(), prefix, self.ip).then_some(How::InNetwork)
-            }
-            Mechanism::Ip6(network, prefix) => {
-                network_holds(network.into(), prefix, self.ip).then_some(How::InNetwork)
-            }
+            Mechanism::All | Mechanism::Ip4(..) | Mechanism::Ip6(..) => return Ok(self.knows(term)),
             Mechanism::Include(target) => return self.include(term, &target, domain).await,
             Mechanism::A(target, prefixes) => match self.target(target, domain).await {
                 Some(name) => self.match_a(&name, prefixes).await?,
@@ -53,13 +67,7 @@ impl<R: Resolve> Evaluation<'_, R> {
                 None => None,
             },
         };
-        Ok(how.map(|how| Match {
-            qualifier: term.qualifier,
-            term: term.text.to_owned(),
-            how,
-            via: Vec::new(),
-            explanation: None,
-        }))
+        Ok(how.map(|how| matched(term, how)))
     }
 
     /// §5.3.

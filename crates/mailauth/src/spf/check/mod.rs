@@ -42,7 +42,7 @@ pub(super) async fn check_host(
     let mut outcome = Outcome {
         result: SpfResult::None,
         identity,
-        sender: format!("{local_part}@{domain}"),
+        sender: [local_part, "@", domain].concat(),
         domain: domain.to_owned(),
         term: None,
         reason: String::new(),
@@ -164,7 +164,12 @@ impl<'e, R: Resolve> Evaluation<'e, R> {
                 Stop::permanent(format!("the SPF record of {domain} cannot be used: {error}"))
             })?;
             for term in &record.terms {
-                if let Some(mut matched) = self.matches(term, domain).await? {
+                let matched = match term.mechanism.asks_dns() {
+                    false => self.knows(term),
+                    // Apart, so that a record of networks alone needs little room.
+                    true => Box::pin(self.asks(term, domain)).await?,
+                };
+                if let Some(mut matched) = matched {
                     matched.explanation = record
                         .explanation
                         .filter(|_| matched.qualifier == Qualifier::Fail)
@@ -173,7 +178,7 @@ impl<'e, R: Resolve> Evaluation<'e, R> {
                 }
             }
             match record.redirect {
-                Some(target) => self.redirect(&target, domain).await,
+                Some(target) => Box::pin(self.redirect(&target, domain)).await,
                 None => Ok(Found::NoMatch),
             }
         })
