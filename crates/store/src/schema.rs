@@ -25,6 +25,10 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("schema/sqlite-3.sql"),
         postgres: include_str!("schema/postgres-3.sql"),
     },
+    Migration {
+        sqlite: include_str!("schema/sqlite-4.sql"),
+        postgres: include_str!("schema/postgres-4.sql"),
+    },
 ];
 
 /// The newest schema that this program knows.
