@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::LoginError;
@@ -35,6 +35,8 @@ const KNOWN_FOR_SECS: i64 = 30 * 24 * 3_600;
 const KNOWN_ADDRESSES_MAX: i64 = 256;
 /// So long a guess waits for those before it.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Guesses that wait at one time: each that ends wakes them all.
+const WAITING_MAX: usize = 256;
 /// What is older is of no use to anybody.
 const KEPT_SECS: i64 = 24 * 3_600;
 
@@ -45,6 +47,7 @@ pub(crate) struct Guesses {
     inner: Mutex<Inner>,
     /// One that was being looked at has ended.
     ended: Notify,
+    waiting: Semaphore,
 }
 
 #[derive(Default)]
@@ -61,7 +64,12 @@ struct Inner {
 impl Guesses {
     pub(crate) fn new(secret: &[u8; 32]) -> Guesses {
         let key = blake3::derive_key("waxwing 2025-11 places of login guesses", secret);
-        Guesses { key, inner: Mutex::default(), ended: Notify::new() }
+        Guesses {
+            key,
+            inner: Mutex::default(),
+            ended: Notify::new(),
+            waiting: Semaphore::new(WAITING_MAX),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -87,8 +95,7 @@ impl Guesses {
     }
 
     /// Whether this visitor may make a guess at this account now; if so it has begun.
-    fn begin(&self, visitor: &Visitor, key: &str, known: bool, now: Timestamp) -> Turn {
-        let places = self.places(visitor, key);
+    fn begin(&self, places: &[PlaceId; 3], key: &str, known: bool, now: Timestamp) -> Turn {
         let throttle = &mut self.lock().throttle;
         let turn = if known {
             throttle.turn(&places[2], Kind::Known, now)
@@ -99,7 +106,7 @@ impl Guesses {
             there.max(throttle.turn(&places[1], Kind::Account, now))
         };
         if turn == Turn::Now {
-            counted(&places, key).iter().for_each(|&place| throttle.begin(place, now));
+            counted(places, key).iter().for_each(|&place| throttle.begin(place, now));
         }
         turn
     }
@@ -177,13 +184,14 @@ impl Store {
         secret: Option<u64>,
     ) -> Result<Guess, LoginError> {
         let guesses = &self.inner.guesses;
+        let places = guesses.places(visitor, key);
         let until = Instant::now() + TURN_WAIT_MAX;
-        let mut known = None;
+        let (mut known, mut waiting) = (None, None);
         loop {
             let mut ended = std::pin::pin!(guesses.ended.notified());
             ended.as_mut().enable();
             let now = Timestamp::now();
-            let mut turn = guesses.begin(visitor, key, false, now);
+            let mut turn = guesses.begin(&places, key, false, now);
             if turn != Turn::Now {
                 // Whoever logged in from there of late is judged by what comes from there alone.
                 let here = match known {
@@ -192,16 +200,21 @@ impl Store {
                 };
                 known = Some(here);
                 if here {
-                    turn = guesses.begin(visitor, key, true, now);
+                    turn = guesses.begin(&places, key, true, now);
                 }
             }
             let wait = match turn {
                 Turn::Now => {
-                    let places = counted(&guesses.places(visitor, key), key).to_vec();
+                    let places = counted(&places, key).to_vec();
                     return Ok(Guess { store: self.clone(), places, secret, counts: true });
                 }
-                Turn::Busy if timeout_at(until, ended).await.is_ok() => continue,
-                Turn::Busy => Duration::from_secs(1),
+                Turn::Busy => {
+                    waiting = waiting.or_else(|| guesses.waiting.try_acquire().ok());
+                    if waiting.is_some() && timeout_at(until, ended).await.is_ok() {
+                        continue;
+                    }
+                    Duration::from_secs(1)
+                }
                 Turn::After(wait) => wait,
             };
             tracing::debug!(protocol = visitor.protocol.name(), address = %visitor.address,
@@ -316,8 +329,8 @@ mod tests {
     }
 
     fn failed(guesses: &Guesses, from: &Visitor, key: &str, secret: u64, now: Timestamp) {
-        assert_eq!(guesses.begin(from, key, false, now), Turn::Now);
         let places = guesses.places(from, key);
+        assert_eq!(guesses.begin(&places, key, false, now), Turn::Now);
         guesses.end(counted(&places, key), Some(secret), true, now);
     }
 
@@ -331,7 +344,10 @@ mod tests {
             let from = visitor(&format!("198.51.100.{guess}"));
             failed(&guesses, &from, "bob@wing.test", guess, now);
         }
-        let turn = |who, known| guesses.begin(who, "bob@wing.test", known, now);
+        let turn = |who, known| {
+            let places = guesses.places(who, "bob@wing.test");
+            guesses.begin(&places, "bob@wing.test", known, now)
+        };
         assert!(matches!(turn(&other, false), Turn::After(_)));
         assert!(guesses.knows(&home, "bob@wing.test") && !guesses.knows(&other, "bob@wing.test"));
         assert_eq!(turn(&home, true), Turn::Now);
@@ -345,7 +361,8 @@ mod tests {
             let from = visitor(&format!("198.51.100.{}", guess % 50));
             failed(&guesses, &from, "", guess, now);
         }
-        assert_eq!(guesses.begin(&visitor("192.0.2.1"), "", false, now), Turn::Now);
+        let places = guesses.places(&visitor("192.0.2.1"), "");
+        assert_eq!(guesses.begin(&places, "", false, now), Turn::Now);
     }
 
     #[test]
@@ -357,7 +374,10 @@ mod tests {
             let from = visitor(&format!("2001:db8:1:2::{n}"));
             failed(&guesses, &from, &format!("user{n}@wing.test"), n + 1, now);
         }
-        let turn = |from: &str| guesses.begin(&visitor(from), "eve@wing.test", false, now);
+        let turn = |from: &str| {
+            let places = guesses.places(&visitor(from), "eve@wing.test");
+            guesses.begin(&places, "eve@wing.test", false, now)
+        };
         assert!(matches!(turn("2001:db8:1:2:ffff::1"), Turn::After(_)));
         assert_eq!(turn("2001:db8:1:3::1"), Turn::Now);
     }
