@@ -66,7 +66,7 @@ pub(super) enum Turn {
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
     guesses: u32,
-    last_at: i64,
+    last_ms: i64,
     recent: [u64; REMEMBERED_GUESSES],
     /// Guesses that are being looked at.
     open: u32,
@@ -74,8 +74,8 @@ struct Place {
 
 impl Place {
     /// What is left of its guesses.
-    fn left(&self, now: i64) -> u32 {
-        let forgotten = (now - self.last_at).max(0) / FORGET_SECS;
+    fn left(&self, now_ms: i64) -> u32 {
+        let forgotten = now_ms.saturating_sub(self.last_ms).max(0) / (FORGET_SECS * 1_000);
         self.guesses.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
     }
 }
@@ -90,13 +90,15 @@ impl Throttle {
     /// Whether that place may make a guess.
     pub(super) fn turn(&self, place: &PlaceId, kind: Kind, now: Timestamp) -> Turn {
         let Some(found) = self.places.get(place) else { return Turn::Now };
-        let Some(over) = found.left(now.as_second()).checked_sub(kind.free()) else {
-            let open = found.left(now.as_second()).saturating_add(found.open);
+        let left = found.left(now.as_millisecond());
+        let Some(over) = left.checked_sub(kind.free()) else {
+            let open = left.saturating_add(found.open);
             return if open < kind.free() { Turn::Now } else { Turn::Busy };
         };
         let wait = Duration::from_secs(1 << over.min(16)).min(WAIT_LONGEST);
-        let waited = u64::try_from(now.as_second() - found.last_at).unwrap_or_default();
-        match wait.checked_sub(Duration::from_secs(waited)).filter(|wait| !wait.is_zero()) {
+        let waited = now.as_millisecond().saturating_sub(found.last_ms);
+        let waited = Duration::from_millis(u64::try_from(waited).unwrap_or_default());
+        match wait.checked_sub(waited).filter(|wait| !wait.is_zero()) {
             Some(wait) => Turn::After(wait),
             None if found.open > 0 => Turn::Busy,
             None => Turn::Now,
@@ -123,7 +125,7 @@ impl Throttle {
     /// One wrong guess; `false` when that place has made the very same of late.
     pub(super) fn failed(&mut self, place: PlaceId, guess: Option<u64>, now: Timestamp) -> bool {
         self.make_room(now);
-        let now = now.as_second();
+        let now_ms = now.as_millisecond();
         let place = self.places.entry(place).or_default();
         if let Some(guess) = guess {
             if place.recent.contains(&guess) {
@@ -132,8 +134,8 @@ impl Throttle {
             place.recent.rotate_right(1);
             place.recent[0] = guess;
         }
-        place.guesses = place.left(now).saturating_add(1);
-        place.last_at = now;
+        place.guesses = place.left(now_ms).saturating_add(1);
+        place.last_ms = now_ms;
         true
     }
 
@@ -147,13 +149,14 @@ impl Throttle {
         }
     }
 
-    /// What other nodes have counted.
+    /// What other nodes have counted; they tell the second.
     pub(super) fn learn(&mut self, place: PlaceId, guesses: u32, last_at: i64, now: Timestamp) {
         self.make_room(now);
         let place = self.places.entry(place).or_default();
-        if guesses > place.left(last_at) {
+        let last_ms = last_at.saturating_mul(1_000);
+        if guesses > place.left(last_ms) {
             place.guesses = guesses;
-            place.last_at = place.last_at.max(last_at);
+            place.last_ms = place.last_ms.max(last_ms);
         }
     }
 
@@ -162,8 +165,8 @@ impl Throttle {
         if self.places.len() < PLACES_MAX {
             return;
         }
-        let now = now.as_second();
-        let weight = |place: &Place| place.left(now).saturating_add(place.open);
+        let now_ms = now.as_millisecond();
+        let weight = |place: &Place| place.left(now_ms).saturating_add(place.open);
         self.places.retain(|_, place| weight(place) > 0);
         if self.places.len() < PLACES_MAX {
             return;
