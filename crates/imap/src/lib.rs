@@ -43,11 +43,15 @@ pub use settings::{Settings, TlsFacts};
 /// Entry points for fuzzing.
 #[doc(hidden)]
 pub mod fuzzing {
+    use std::hash::{BuildHasher as _, RandomState};
+
+    use waxwing_message::keys::{collate, ids, subject};
+
     use crate::deflate::Deflate;
     use crate::threading::{self, Item};
     use crate::wire::frame::{Frame, Framer};
     use crate::wire::out::Out;
-    use crate::wire::{collate, message_id, parse, parse_append, subject, threads, url, utf7};
+    use crate::wire::{parse, parse_append, threads, url, utf7};
 
     /// A connection's octets: framed, every literal accepted, every command parsed.
     pub fn fuzz_parse(data: &[u8]) {
@@ -78,19 +82,23 @@ pub mod fuzzing {
     /// What threading makes of header fields: ids, subjects, and a mailbox whose messages are the
     /// lines, each with its ids and its subject.
     pub fn fuzz_threads(data: &[u8]) {
-        let item = |line: &[u8]| {
-            let mut references: Vec<String> = message_id::all(line).collect();
+        let state = RandomState::new();
+        let lines = data.split(|&b| b == b'\n');
+        let ids = lines.clone().map(|line| ids::all(line).map(|id| state.hash_one(id)).collect());
+        let ids: Vec<Vec<u64>> = ids.collect();
+        let mut items = Vec::new();
+        for (line, ids) in lines.zip(&ids) {
             let text = subject::collapsed(&String::from_utf8_lossy(line));
             let base = subject::base_subject(&text);
-            Item {
-                message_id: references.pop(),
-                references,
-                subject: collate::key(base.text),
+            let key = collate::key(base.text);
+            items.push(Item {
+                message_id: ids.last().copied(),
+                references: &ids[..ids.len().saturating_sub(1)],
+                subject: if key.is_empty() { 0 } else { state.hash_one(key) as u32 },
                 is_reply: base.is_reply,
                 ..Item::default()
-            }
-        };
-        let items: Vec<Item> = data.split(|&b| b == b'\n').map(item).collect();
+            });
+        }
         let mut out = Out::default();
         threads::write(&mut out, &threading::by_references(&items));
         threads::write(&mut out, &threading::by_subject(&items));

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use waxwing_store::{ModSeq, Store, Uid};
+use waxwing_store::{Store, Uid};
 
 use crate::access::{self, Act};
-use crate::connection::Connection;
+use crate::connection::{Connection, Lost};
 use crate::reply::Fail;
 use crate::selected::view::News;
 use crate::selected::{Selected, View};
@@ -45,9 +45,7 @@ pub async fn tell_some(
     if !flags {
         news.altered.clear();
     }
-    write(&mut connection.out, &mut selected.view, &news, expunge, enabled);
-    connection.relieve().await?;
-    Ok(())
+    Ok(write(connection, &mut selected.view, &news, expunge, enabled).await?)
 }
 
 /// Looks whether the account still has its rights in another's mailbox that it has selected. One that
@@ -76,40 +74,42 @@ pub fn permanent_flags(out: &mut Out, selected: &Selected) {
     let mask = selected.alterable();
     out.raw("* OK [PERMANENTFLAGS ");
     let keywords: Vec<Arc<str>> = match mask.keywords {
-        true => selected.view.keywords().known().cloned().chain(["\\*".into()]).collect(),
+        true => selected.view.known_keywords().cloned().chain(["\\*".into()]).collect(),
         false => Vec::new(),
     };
     out.flags_of(mask.system, &keywords).raw("] These are kept\r\n");
 }
 
-/// `None`: the mailbox is there no more.
-async fn gather(
+/// What the client must hear of, which the view knows from now on. `None`: the mailbox is there no
+/// more.
+pub async fn gather(
     store: &Store,
     selected: &mut Selected,
     condstore: bool,
 ) -> Result<Option<News>, Fail> {
-    let view = &mut selected.view;
-    let changes = store.changes(selected.mailbox, view.modseq()).await?;
-    if !changes.incomplete {
-        return Ok(Some(view.apply(&changes, condstore)));
-    }
-    if changes.highest_modseq == ModSeq(0) {
-        return Ok(None);
-    }
-    let (entries, modseq) = store.entries(selected.mailbox).await?;
-    Ok(Some(view.apply_whole(&entries, modseq, condstore)))
+    let roll = store.roll(selected.mailbox).await?;
+    Ok(roll.map(|roll| selected.view.catch_up(roll, condstore)))
 }
 
-fn write(out: &mut Out, view: &mut View, news: &News, expunge: bool, enabled: Enabled) {
+/// Writes it, and what is gone where the client may hear of it.
+pub async fn write(
+    connection: &mut Connection<'_>,
+    view: &mut View,
+    news: &News,
+    expunge: bool,
+    enabled: Enabled,
+) -> Result<(), Lost> {
     if view.take_untold_keywords() {
-        flags_response(out, view);
+        flags_response(&mut connection.out, view);
     }
     // Flags first: the places in `news` are those from before any row is taken out.
     for &place in &news.altered {
         if view.row(place).is_some_and(|row| !view.is_gone(row.uid())) {
-            flags_of(out, view, place, enabled);
+            flags_of(&mut connection.out, view, place, enabled);
+            connection.relieve().await?;
         }
     }
+    let out = &mut connection.out;
     // RFC 3501 §7.3.1: EXISTS never makes a mailbox smaller. Before EXPUNGE it counts what is to be
     // expunged.
     if news.more {
@@ -123,9 +123,11 @@ fn write(out: &mut Out, view: &mut View, news: &News, expunge: bool, enabled: En
         }
     } else if expunge {
         for number in view.take_gone() {
-            out.raw("* ").number(number).raw(" EXPUNGE\r\n");
+            connection.out.raw("* ").number(number).raw(" EXPUNGE\r\n");
+            connection.relieve().await?;
         }
     }
+    connection.relieve().await
 }
 
 /// EXISTS, and RECENT for rev1 clients, which expect it to come along.
@@ -139,7 +141,7 @@ pub fn exists(out: &mut Out, view: &View, rev2: bool) {
 /// `* FLAGS (…)`: the flags that occur in the mailbox.
 pub fn flags_response(out: &mut Out, view: &View) {
     out.raw("* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft");
-    for keyword in view.keywords().known() {
+    for keyword in view.known_keywords() {
         out.raw(" ").raw(keyword.as_bytes());
     }
     out.raw(")\r\n");
@@ -152,7 +154,7 @@ pub fn flags_of(out: &mut Out, view: &View, place: u32, enabled: Enabled) {
     if !enabled.uid_only {
         out.raw("UID ").number(row.uid().0).raw(" ");
     }
-    out.raw("FLAGS ").flags_of(row.system(), view.keywords().of(row));
+    out.raw("FLAGS ").flags_of(row.system(), view.keywords(row));
     if enabled.condstore {
         out.raw(" MODSEQ (").number(row.modseq().0).raw(")");
     }

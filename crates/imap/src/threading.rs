@@ -13,16 +13,16 @@
 use std::collections::HashMap;
 
 /// What threading must know of a message.
-#[derive(Debug, Clone, Default)]
-pub struct Item {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Item<'a> {
     /// Sequence number or UID, for the answer.
     pub number: u32,
-    /// Without angle brackets and needless quotes.
-    pub message_id: Option<String>,
-    /// Ancestors, the eldest first.
-    pub references: Vec<String>,
-    /// Base subject, as it is compared.
-    pub subject: String,
+    /// Stands for its Message-ID.
+    pub message_id: Option<u64>,
+    /// The same of its ancestors, the eldest first.
+    pub references: &'a [u64],
+    /// Stands for its base subject; 0 for the empty one.
+    pub subject: u32,
     /// The subject is that of a reply or a forwarded message.
     pub is_reply: bool,
     /// When it was sent.
@@ -48,9 +48,9 @@ pub struct Threads {
 }
 
 /// RFC 5256 §3 ORDEREDSUBJECT. `items` are in the order of the mailbox.
-pub fn by_subject(items: &[Item]) -> Threads {
+pub fn by_subject(items: &[Item<'_>]) -> Threads {
     let mut order: Vec<usize> = (0..items.len()).collect();
-    order.sort_by_key(|&at| (&items[at].subject, items[at].sent_secs, at));
+    order.sort_by_key(|&at| (items[at].subject, items[at].sent_secs, at));
     let mut nodes: Vec<Node> =
         items.iter().map(|item| Node { number: Some(item.number), children: Vec::new() }).collect();
     let mut roots = Vec::new();
@@ -63,7 +63,7 @@ pub fn by_subject(items: &[Item]) -> Threads {
 }
 
 /// RFC 5256 §3 REFERENCES. `items` are in the order of the mailbox.
-pub fn by_references(items: &[Item]) -> Threads {
+pub fn by_references(items: &[Item<'_>]) -> Threads {
     let mut forest = prune(items.len(), &link(items));
     merge_subjects(items, &mut forest);
     sort(items, &mut forest);
@@ -117,22 +117,22 @@ impl Links {
 }
 
 /// Step 1.
-fn link(items: &[Item]) -> Vec<Option<usize>> {
+fn link(items: &[Item<'_>]) -> Vec<Option<usize>> {
     let mentioned: usize = items.iter().map(|item| item.references.len() + 1).sum();
     let mut links = Links {
         parents: vec![None; items.len()],
         has_children: vec![false; items.len()],
         patience: mentioned.saturating_mul(64),
     };
-    let mut places: HashMap<&str, usize> = HashMap::with_capacity(items.len());
+    let mut places: HashMap<u64, usize> = HashMap::with_capacity(items.len());
     for (at, item) in items.iter().enumerate() {
-        if let Some(id) = &item.message_id {
+        if let Some(id) = item.message_id {
             places.entry(id).or_insert(at); // of several with one id, the first has it
         }
     }
     for (at, item) in items.iter().enumerate() {
         let mut before: Option<usize> = None;
-        for id in &item.references {
+        for &id in item.references {
             let here = *places.entry(id).or_insert_with(|| links.add());
             if let Some(before) = before
                 && links.parents[here].is_none()
@@ -210,7 +210,7 @@ fn prune(messages: usize, parents: &[Option<usize>]) -> Forest {
 }
 
 /// Steps 4 and 5.
-fn merge_subjects(items: &[Item], forest: &mut Forest) {
+fn merge_subjects(items: &[Item<'_>], forest: &mut Forest) {
     let date = |at: usize| (items.get(at).map_or(0, |item| item.sent_secs), at);
     for at in 0..forest.roots.len() {
         let root = forest.roots[at];
@@ -221,11 +221,11 @@ fn merge_subjects(items: &[Item], forest: &mut Forest) {
     let mut roots = std::mem::take(&mut forest.roots);
     roots.sort_by_key(|&root| date(forest.face(root)));
     let is_reply = |forest: &Forest, at: usize| !forest.is_dummy(at) && items[at].is_reply;
-    let subject = |forest: &Forest, at: usize| items[forest.face(at)].subject.as_str();
-    let mut table: HashMap<&str, usize> = HashMap::new();
+    let subject = |forest: &Forest, at: usize| items[forest.face(at)].subject;
+    let mut table: HashMap<u32, usize> = HashMap::new();
     for &root in &roots {
         let subject = subject(forest, root);
-        if subject.is_empty() {
+        if subject == 0 {
             continue;
         }
         let known = *table.entry(subject).or_insert(root);
@@ -234,9 +234,9 @@ fn merge_subjects(items: &[Item], forest: &mut Forest) {
             table.insert(subject, root);
         }
     }
-    let subjects: Vec<&str> = roots.iter().map(|&root| subject(forest, root)).collect();
+    let subjects: Vec<u32> = roots.iter().map(|&root| subject(forest, root)).collect();
     for (&root, subject) in roots.iter().zip(subjects) {
-        let Some(&known) = table.get(subject) else {
+        let Some(&known) = table.get(&subject) else {
             forest.roots.push(root);
             continue;
         };
@@ -264,7 +264,7 @@ fn merge_subjects(items: &[Item], forest: &mut Forest) {
 
 /// Step 6: what is deeper first, which order between sets of siblings does not depend on but for
 /// dummies, whose first child speaks for them.
-fn sort(items: &[Item], forest: &mut Forest) {
+fn sort(items: &[Item<'_>], forest: &mut Forest) {
     let date = |at: usize| (items.get(at).map_or(0, |item| item.sent_secs), at);
     for siblings in &mut forest.children {
         siblings.sort_by_key(|&at| date(at));
@@ -279,17 +279,26 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// A number for a text; 0 for none.
+    fn number(text: &str) -> u64 {
+        text.bytes().fold(0, |number, octet| number << 8 | u64::from(octet))
+    }
+
+    fn slice(ids: impl Iterator<Item = u64>) -> &'static [u64] {
+        ids.collect::<Vec<_>>().leak()
+    }
+
     /// `id < parent parent: subject`, one a line; numbers and dates are those of the lines.
-    fn items(text: &str) -> Vec<Item> {
+    fn items(text: &str) -> Vec<Item<'static>> {
         let item = |(at, line): (usize, &str)| {
             let (ids, subject) = line.split_once(':').unwrap();
             let (id, references) = ids.split_once('<').unwrap_or((ids, ""));
             let base = subject.trim().trim_start_matches("re ");
             Item {
                 number: at as u32 + 1,
-                message_id: Some(id.trim().to_owned()).filter(|id| !id.is_empty()),
-                references: references.split_ascii_whitespace().map(str::to_owned).collect(),
-                subject: base.to_owned(),
+                message_id: Some(number(id.trim())).filter(|id| *id != 0),
+                references: slice(references.split_ascii_whitespace().map(number)),
+                subject: number(base) as u32,
                 is_reply: subject.trim() != base,
                 sent_secs: at as i64,
             }
@@ -351,11 +360,11 @@ mod tests {
 
     #[test]
     fn depth_is_no_matter_and_time_is_linear() {
-        let chain: Vec<Item> = (0..50_000u32)
+        let chain: Vec<Item<'_>> = (0..50_000u32)
             .map(|n| Item {
                 number: n + 1,
-                message_id: Some(n.to_string()),
-                references: n.checked_add(1).map(|next| next.to_string()).into_iter().collect(),
+                message_id: Some(n.into()),
+                references: slice([u64::from(n) + 1].into_iter()),
                 ..Item::default()
             })
             .collect();
@@ -371,11 +380,11 @@ mod tests {
         fn each_once(
             ids in proptest::collection::vec((0u8..12, proptest::collection::vec(0u8..12, 0..5), 0u8..4, any::<bool>()), 0..30),
         ) {
-            let items: Vec<Item> = ids.iter().enumerate().map(|(at, (id, references, subject, is_reply))| Item {
+            let items: Vec<Item<'_>> = ids.iter().enumerate().map(|(at, (id, references, subject, is_reply))| Item {
                 number: at as u32 + 1,
-                message_id: Some(id.to_string()),
-                references: references.iter().map(u8::to_string).collect(),
-                subject: if *subject == 0 { String::new() } else { subject.to_string() },
+                message_id: Some((*id).into()),
+                references: slice(references.iter().map(|&id| id.into())),
+                subject: (*subject).into(),
                 is_reply: *is_reply,
                 sent_secs: i64::from(*id),
             }).collect();

@@ -9,6 +9,7 @@
 //! | [`envelope`] | reverse-path, recipients and their ESMTP parameters |
 //! | [`parse`] | RFC 5322 and MIME: the tree of parts, with offsets and defects |
 //! | [`summary`] | what listings show, computed once at delivery and stored ready |
+//! | [`keys`] | what messages are sorted, threaded and searched by |
 //! | [`trace`] | `Received`, `Return-Path` and other edits of a header block in transit |
 //! | [`submission`] | what a submission server repairs (RFC 6409 §8) |
 //! | [`compose`] | building messages |
@@ -20,6 +21,7 @@ pub mod compose;
 pub mod dsn;
 pub mod envelope;
 pub mod journey;
+pub mod keys;
 pub mod parse;
 pub mod submission;
 pub mod summary;

@@ -22,51 +22,52 @@ pub struct Summary {
     pub has_attachment: bool,
 }
 
-/// Header fields that listings show. Texts are unfolded and otherwise raw: encoded words stand.
+/// Header fields that listings show. Texts are unfolded and otherwise raw: encoded words stand. `T` is
+/// what holds them: octets of its own, or `&[u8]` where they lie in the stored form.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Overview {
+pub struct Overview<T = Vec<u8>> {
     /// `Date`, as written.
-    pub date: Option<Vec<u8>>,
+    pub date: Option<T>,
     /// `Date`, understood: seconds since 1970.
     pub date_epoch_secs: Option<i64>,
     /// `Subject`.
-    pub subject: Option<Vec<u8>>,
+    pub subject: Option<T>,
     /// `From`.
-    pub from: Vec<OverviewAddress>,
+    pub from: Vec<OverviewAddress<T>>,
     /// `Sender`; empty when absent (IMAP then shows From).
-    pub sender: Vec<OverviewAddress>,
+    pub sender: Vec<OverviewAddress<T>>,
     /// `Reply-To`; empty when absent (IMAP then shows From).
-    pub reply_to: Vec<OverviewAddress>,
+    pub reply_to: Vec<OverviewAddress<T>>,
     /// `To`.
-    pub to: Vec<OverviewAddress>,
+    pub to: Vec<OverviewAddress<T>>,
     /// `Cc`.
-    pub cc: Vec<OverviewAddress>,
+    pub cc: Vec<OverviewAddress<T>>,
     /// `Bcc`.
-    pub bcc: Vec<OverviewAddress>,
+    pub bcc: Vec<OverviewAddress<T>>,
     /// `In-Reply-To`, as written.
-    pub in_reply_to: Option<Vec<u8>>,
+    pub in_reply_to: Option<T>,
     /// `Message-ID`, as written, with angle brackets.
-    pub message_id: Option<Vec<u8>>,
+    pub message_id: Option<T>,
     /// `References`, as written.
-    pub references: Option<Vec<u8>>,
+    pub references: Option<T>,
 }
 
 /// One item of an address field. Groups are flat, as IMAP has them (RFC 9051 §7.5.2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OverviewAddress {
+pub enum OverviewAddress<T = Vec<u8>> {
     /// A mailbox: display name (encoded words stand), local part (unquoted), domain.
     Mailbox {
         /// Display name.
-        name: Option<Vec<u8>>,
+        name: Option<T>,
         /// Unquoted.
-        local_part: Vec<u8>,
+        local_part: T,
         /// May be empty in broken mail.
-        domain: Vec<u8>,
+        domain: T,
     },
     /// A group begins.
     GroupStart {
         /// Its name.
-        name: Vec<u8>,
+        name: T,
     },
     /// The group ends.
     GroupEnd,
@@ -165,14 +166,22 @@ impl Summary {
 
     /// Reads the stored form back; `None` when it is not one.
     pub fn decode(stored: &[u8]) -> Option<Summary> {
-        let (&version, rest) = stored.split_first()?;
-        if version != STORED_VERSION {
-            return None;
-        }
-        match postcard::take_from_bytes(rest) {
+        match postcard::take_from_bytes(of_this_version(stored)?) {
             Ok((summary, [])) => Some(summary),
             _ => None,
         }
+    }
+}
+
+fn of_this_version(stored: &[u8]) -> Option<&[u8]> {
+    stored.split_first().filter(|(version, _)| **version == STORED_VERSION).map(|(_, rest)| rest)
+}
+
+impl<'s> Overview<&'s [u8]> {
+    /// The overview alone, from the stored form of a summary, where it stands first. Nothing is
+    /// copied.
+    pub fn of_stored(stored: &'s [u8]) -> Option<Overview<&'s [u8]>> {
+        postcard::take_from_bytes(of_this_version(stored)?).ok().map(|(overview, _)| overview)
     }
 }
 
@@ -361,7 +370,12 @@ mod tests {
     fn the_stored_form_is_read_back_and_nothing_else_is() {
         let summary = Summary::of(&Message::parse(NESTED));
         let stored = summary.encode();
-        assert_eq!(Summary::decode(&stored), Some(summary));
+        assert_eq!(Summary::decode(&stored).as_ref(), Some(&summary));
+        let overview = Overview::of_stored(&stored).unwrap();
+        assert_eq!(overview.subject, summary.overview.subject.as_deref());
+        assert_eq!(overview.from.len(), 1);
+        assert_eq!(overview.date_epoch_secs, summary.overview.date_epoch_secs);
+        assert_eq!(Overview::of_stored(&stored[..9]), None);
         assert_eq!(Summary::decode(b""), None);
         assert_eq!(Summary::decode(&[0]), None);
         assert_eq!(Summary::decode(&stored[..stored.len() - 1]), None);

@@ -38,6 +38,13 @@ impl QueueWatch {
     pub async fn changed(&mut self) {
         heard(&mut self.bell).await;
     }
+
+    /// Whether there was something, without waiting.
+    pub(crate) fn has_changed(&mut self) -> bool {
+        let changed = self.bell.has_changed().unwrap_or(false);
+        self.bell.mark_unchanged();
+        changed
+    }
 }
 
 async fn heard(bell: &mut watch::Receiver<()>) {

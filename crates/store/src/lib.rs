@@ -13,6 +13,8 @@
 //! | `accounts`, `passwords` | domains, accounts, aliases |
 //! | `login/` | the one door: who is let in, who has to wait, what is remembered of it |
 //! | `mailboxes`, `messages`, `keywords` | what readers see |
+//! | `roll/` | a mailbox's entries at one moment, packed and shared |
+//! | `gist/` | what its messages are sorted, threaded and searched by |
 //! | `sharing`, `metadata` | who may do what in whose mailbox; notes kept with mailboxes |
 //! | `blob`, `objects`, `spool` | octets: stored, outside the database, being received |
 //! | `imports` | moving in: each message once |
@@ -28,6 +30,7 @@ mod blob;
 mod changes;
 mod engine;
 mod error;
+mod gist;
 mod imports;
 mod instant;
 mod journeys;
@@ -40,6 +43,7 @@ mod metadata;
 mod objects;
 mod passwords;
 mod queue;
+mod roll;
 mod rules;
 mod schema;
 mod search;
@@ -59,6 +63,7 @@ pub use accounts::*;
 pub use blob::*;
 pub use changes::{QueueWatch, Watch};
 pub use error::*;
+pub use gist::{Column, Finder, Gist, Having, Line};
 pub use imports::*;
 pub use journeys::*;
 pub use login::*;
@@ -68,6 +73,7 @@ pub use messages::*;
 pub use metadata::*;
 pub use passwords::PasswordCost;
 pub use queue::*;
+pub use roll::{Altered, KeywordSet, Roll, RollNews, Row};
 pub use rules::*;
 pub use sharing::*;
 pub use spool::*;
@@ -99,6 +105,7 @@ pub struct Store {
 struct Inner {
     engine: Engine,
     hub: Arc<changes::Hub>,
+    rolls: roll::Rolls,
     objects: Option<objects::Objects>,
     passwords: passwords::Passwords,
     /// For digests of secrets that are random themselves; the same on all nodes.
@@ -150,6 +157,7 @@ impl Store {
             inner: Arc::new(Inner {
                 engine,
                 hub,
+                rolls: roll::Rolls::default(),
                 objects,
                 passwords,
                 secret_key,
@@ -202,7 +210,10 @@ impl Store {
         let mut deposits = self.inner.hub.watch_any();
         loop {
             let started = std::time::Instant::now();
-            let indexed = self.index_some(BITE).await;
+            let indexed = match deposits.has_changed() {
+                true => self.index_gently(BITE).await,
+                false => self.index_some(BITE).await,
+            };
             let took = started.elapsed();
             match indexed {
                 Ok(BITE..) => tokio::time::sleep((took * 3).min(Duration::from_secs(5))).await,
@@ -229,12 +240,13 @@ impl Store {
         }
     }
 
-    /// Blobs every minute, objects and old tombstones once a day.
+    /// Rolls and blobs every minute, objects and old tombstones once a day.
     async fn sweep_now_and_then(&self) {
         let mut minutes = 0u64;
         loop {
             tokio::time::sleep(Duration::from_secs(60)).await;
             let now = jiff::Timestamp::now();
+            self.inner.rolls.tidy();
             if let Err(error) = self.sweep_blobs(now).await {
                 tracing::warn!(%error, "could not sweep blobs that nobody names");
             }

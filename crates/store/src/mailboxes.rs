@@ -254,7 +254,7 @@ impl Store {
     /// Keywords ever used in the mailbox, for the FLAGS response.
     pub async fn mailbox_keywords(&self, id: MailboxId) -> Result<Vec<String>, StoreError> {
         let engine = &self.inner.engine;
-        engine.read(id, |tx, id| Box::pin(keywords_in(tx, *id))).await
+        engine.read_brief(id, |tx, id| Box::pin(keywords_in(tx, *id))).await
     }
 }
 

@@ -204,7 +204,7 @@ impl Store {
         let Ok(name) = canonical(name) else { return Ok(None) };
         let engine = &self.inner.engine;
         engine
-            .read((reader, owner, name), |tx, (reader, owner, name)| {
+            .read_brief((reader, owner, name), |tx, (reader, owner, name)| {
                 Box::pin(async move {
                     let Some(mailbox) = by_name(tx, *owner, name).await? else { return Ok(None) };
                     let rights = rights_of_one(tx, mailbox.id, *owner, *reader).await?;

@@ -139,9 +139,14 @@ pub async fn find_named(session: &Session, name: &str) -> Result<Option<Place>, 
 /// The mailbox of a name, for a command that needs it to be there.
 pub async fn open(session: &Session, wire: &[u8], act: Act) -> Result<Place, Fail> {
     let place = find(session, wire).await?;
-    let place = place.ok_or_else(|| Fail::no("NONEXISTENT", "No such mailbox"))?;
+    let place = place.ok_or_else(no_mailbox)?;
     place.need(act)?;
     Ok(place)
+}
+
+/// The answer where it is not.
+pub fn no_mailbox() -> Fail {
+    Fail::no("NONEXISTENT", "No such mailbox")
 }
 
 /// The target of APPEND, COPY and MOVE: one that is missing may be made (RFC 9051 §6.3.12, §6.4.7).

@@ -1,16 +1,17 @@
 //! EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9). The EXPUNGE responses are written with the
 //! rest of the news.
 
-use waxwing_store::{ModSeq, SystemFlags, Uid};
+use waxwing_store::{ModSeq, Row, SystemFlags, Uid};
 
 use super::pick;
 use crate::access::Act;
 use crate::reply::{Done, Fail, Tagged};
+use crate::selected::Selected;
 use crate::session::Session;
 use crate::wire::sequence::SequenceSet;
 
 /// So many go in one transaction, so that the store's other users get their turn.
-const SLICE: usize = 1000;
+const SLICE: usize = 4000;
 
 /// Either command.
 pub async fn run(session: &mut Session, set: Option<SequenceSet>) -> Done {
@@ -35,25 +36,19 @@ pub async fn expunge(
 ) -> Result<Option<ModSeq>, Fail> {
     let picked = set.map(|set| pick(session, set, true)).transpose()?;
     let store = session.store.clone();
-    let selected = session.selected()?;
+    let Selected { mailbox, view, .. } = session.selected()?;
     // Not the flags that the client was told last: another session may have set \Deleted since.
     // Where one takes it back from here on, the store sees that when it comes to the removal.
-    let changes = store.changes(selected.mailbox, selected.view.modseq()).await?;
-    let altered = |uid: Uid| {
-        let at = changes.changed.binary_search_by_key(&uid, |entry| entry.uid).ok()?;
-        Some(changes.changed[at].flags.system)
-    };
-    let mut uids: Vec<Uid> = Vec::new();
-    for (place, row) in selected.view.rows().iter().enumerate() {
-        let wanted = picked.as_ref().is_none_or(|picked| picked.contains(place as u32));
-        let system = altered(row.uid()).unwrap_or(row.system());
-        if wanted && system.contains(SystemFlags::DELETED) {
-            uids.push(row.uid());
-        }
-    }
+    let Some(roll) = store.roll(*mailbox).await? else { return Ok(None) };
+    let deleted = roll.rows().filter(|row| row.system().contains(SystemFlags::DELETED));
+    let wanted = deleted.map(Row::uid).filter(|&uid| {
+        let place = view.place_of(uid);
+        place.is_some_and(|at| picked.as_ref().is_none_or(|picked| picked.contains(at)))
+    });
+    let uids: Vec<Uid> = wanted.collect();
     let mut last = None;
     for uids in uids.chunks(SLICE) {
-        let (gone, modseq) = store.expunge_if_deleted(selected.mailbox, uids).await?;
+        let (gone, modseq) = store.expunge_if_deleted(*mailbox, uids).await?;
         if !gone.is_empty() {
             last = Some(modseq);
         }

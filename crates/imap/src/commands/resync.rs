@@ -33,7 +33,7 @@ pub async fn after_select(
     let settled = client.matched.as_ref().map_or(0, |(numbers, uids)| settled(view, numbers, uids));
     let open = settled.checked_add(1).map(|first| vec![(first, u32::MAX)]).unwrap_or_default();
     write(connection, &in_both(&gone, &open));
-    for (place, row) in view.rows().iter().enumerate() {
+    for (place, row) in view.rows().enumerate() {
         let uid = row.uid().0;
         if row.modseq() > since && has(&known, uid) {
             news::flags_of(&mut connection.out, view, place as u32, enabled);
@@ -83,8 +83,8 @@ async fn vanished(
         let next = store.mailbox(mailbox).await?.map_or(1, |mailbox| mailbox.uid_next.0);
         // A message that has come since the view was made is not gone.
         let new = changes.changed.iter().map(|entry| entry.uid.0);
-        let last = view.rows().last().map_or(0, |row| row.uid().0);
-        let here = view.rows().iter().map(|row| row.uid().0);
+        let last = view.last_uid().0;
+        let here = view.rows().map(|row| row.uid().0);
         gaps(here.chain(new.filter(|&uid| uid > last)), next.saturating_sub(1))
     } else {
         let gone = changes.vanished.iter().filter(|&&uid| view.place_of(uid).is_none());
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::wire::cursor::Cursor;
     use jiff::Timestamp;
-    use waxwing_store::{Entry, Flags, MessageId, Uid};
+    use waxwing_store::{Entry, Flags, MessageId, Roll, Uid};
 
     fn set(text: &str) -> SequenceSet {
         SequenceSet::parse(&mut Cursor::new(text.as_bytes())).unwrap()
@@ -130,7 +130,7 @@ mod tests {
             saved_at: Timestamp::UNIX_EPOCH,
         };
         let entries: Vec<Entry> = (1..=10_003).map(|n| entry(n * 3)).collect();
-        let view = View::new(&entries, ModSeq(1));
+        let view = View::new(Roll::new(&entries, ModSeq(1)).into(), []);
         let numbers = set("5000,7500,9000,9990:9999");
         let uids = "15000,22500,27000,29970,29973,29976,29979,29982,29985,29988,29991,29994,29997";
         assert_eq!(settled(&view, &numbers, &set(uids)), 29_997);

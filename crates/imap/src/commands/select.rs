@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use waxwing_store::{Mailbox, SystemFlags, Uid};
+use waxwing_store::{Mailbox, SystemFlags};
 
 use super::{list, resync};
 use crate::access::{self, Act};
@@ -30,17 +30,15 @@ pub async fn run(connection: &mut Connection<'_>, session: &mut Session, select:
     let (shared, rights) = (place.is_shared(account), place.rights);
     let mailbox = place.mailbox;
     let watch = session.store.watch(mailbox.account); // first, so that nothing is missed
-    let (entries, modseq) = session.store.entries(mailbox.id).await?;
-    let mut view = View::new(&entries, modseq);
-    drop(entries);
+    let roll = session.store.roll(mailbox.id).await?.ok_or_else(access::no_mailbox)?;
     let keywords = session.store.mailbox_keywords(mailbox.id).await?;
-    view.tell_keywords(keywords.into_iter().map(Arc::from));
+    let view = View::new(roll, keywords.into_iter().map(Arc::from));
     let selected = Selected {
         mailbox: mailbox.id,
         shared,
         examined: select.read_only,
         rights,
-        told: view.rows().last().map_or(Uid(0), |row| row.uid()),
+        told: view.last_uid(),
         view,
         saved: Vec::new(),
         watch,
@@ -65,14 +63,14 @@ fn describe(out: &mut Out, session: &Session, mailbox: &Mailbox, selected: &Sele
     news::exists(out, view, rev2);
     if !rev2 && !session.enabled.uid_only {
         // RFC 3501 §7.1; rev2 has done away with it.
-        let unseen = view.rows().iter().position(|row| !row.system().contains(SystemFlags::SEEN));
+        let unseen = view.rows().position(|row| !row.system().contains(SystemFlags::SEEN));
         if let Some(place) = unseen {
             out.raw("* OK [UNSEEN ").number(place as u64 + 1).raw("] The first unseen\r\n");
         }
     }
     out.raw("* OK [UIDVALIDITY ").number(mailbox.uid_validity).raw("] UIDs are good\r\n");
     // The counters were read before the entries: a message that came between them counts.
-    let after_last = view.rows().last().map_or(1, |row| row.uid().0.saturating_add(1));
+    let after_last = view.last_uid().0.saturating_add(1);
     let next = mailbox.uid_next.0.max(after_last);
     out.raw("* OK [UIDNEXT ").number(next).raw("] The next UID\r\n");
     // RFC 8474 §4.2

@@ -1,19 +1,21 @@
 //! STORE (RFC 9051 §6.4.6) with UNCHANGEDSINCE (RFC 7162 §3.1.3).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use waxwing_store::{FlagChange, FlagMask, Flags, ModSeq, Uid};
+use waxwing_store::{FlagChange, FlagMask, Flags, ModSeq, Roll, SystemFlags, Uid};
 
 use super::pick;
 use crate::connection::Connection;
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
+use crate::selected::View;
 use crate::session::Session;
 use crate::wire::command::{FlagList, StoreFlags, StoreHow};
 use crate::wire::out::set_text;
 
 /// So many messages are altered in one transaction, so that the store's other users get their turn.
-const SLICE: usize = 1000;
+const SLICE: usize = 4000;
 
 /// The command.
 pub async fn run(
@@ -79,32 +81,51 @@ async fn alter(
     let handle = session.store.clone();
     let selected = session.selected()?;
     let since = store.unchanged_since.map(ModSeq);
+    let before = selected.view.shown().clone();
     let results =
         handle.store_flags(selected.mailbox, uids, flag_change(store, mask), since).await?;
+    let answered = results.entries.len() + results.modified.len();
+    let outcome = Outcome { modified: results.modified, missing: answered < uids.len() };
+    let Some(mut news) = news::gather(&handle, selected, enabled.condstore).await? else {
+        return Ok(outcome);
+    };
     let view = &mut selected.view;
-    let mut places = Vec::with_capacity(results.entries.len());
+    news.altered.retain(|&place| !view.row(place).is_some_and(|row| is_in(uids, row.uid())));
+    let mut expecting = Expecting { store, known: HashMap::new() };
     for entry in &results.entries {
-        let Some(expected) = view.place_of(entry.uid).and_then(|place| view.row(place)) else {
-            continue;
-        };
-        let expected = expected_flags(store, view.flags(expected));
-        let as_expected = same_flags(&expected, &entry.flags);
-        let Some((place, _)) = view.refresh(entry) else { continue };
+        let Some(place) = before.place_of(entry.uid) else { continue };
         // RFC 9051 §6.4.6: with .SILENT the client assumes what it asked for; it is told when
         // another's change came between, or when it wants modseqs (RFC 7162 §3.1.3).
-        if !store.silent || enabled.condstore || !as_expected {
-            places.push(place);
+        if !store.silent || enabled.condstore || !expecting.finds(&before, view, place) {
+            news.altered.push(place);
         }
     }
-    if view.take_untold_keywords() {
-        news::flags_response(&mut connection.out, view);
+    news.altered.sort_unstable();
+    news::write(connection, view, &news, false, enabled).await?;
+    Ok(outcome)
+}
+
+/// `uids` ascend, for they were picked in the order of the mailbox.
+fn is_in(uids: &[Uid], uid: Uid) -> bool {
+    uids.binary_search(&uid).is_ok()
+}
+
+/// Whether messages have the flags that a silent client takes them to have. Most messages are alike,
+/// so that few must be thought about.
+struct Expecting<'s> {
+    store: &'s StoreFlags,
+    known: HashMap<[(SystemFlags, u32); 2], bool>,
+}
+
+impl Expecting<'_> {
+    /// The message at that place, which the client knew as it was `before`.
+    fn finds(&mut self, before: &Roll, view: &View, place: u32) -> bool {
+        let (Some(was), Some(is)) = (before.row(place), view.row(place)) else { return false };
+        let key = [was, is].map(|row| (row.system(), row.keywords()));
+        *self.known.entry(key).or_insert_with(|| {
+            same_flags(&expected_flags(self.store, before.flags(was)), &view.flags(is))
+        })
     }
-    for place in places {
-        news::flags_of(&mut connection.out, view, place, enabled);
-        connection.relieve().await?;
-    }
-    let answered = results.entries.len() + results.modified.len();
-    Ok(Outcome { modified: results.modified, missing: answered < uids.len() })
 }
 
 /// RFC 7162 §3.1.3: in the numbers that the command used.
@@ -171,7 +192,6 @@ fn same_flags(a: &Flags, b: &Flags) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use waxwing_store::SystemFlags;
 
     fn list(system: SystemFlags, keywords: &[&str]) -> FlagList {
         FlagList { system, keywords: keywords.iter().map(|&k| k.into()).collect() }

@@ -1,16 +1,14 @@
-//! THREAD (RFC 5256): [`crate::threading`] makes the threads, of what the stored summaries say.
+//! THREAD (RFC 5256): [`crate::threading`] makes the threads, of what the mailbox's gist says.
 
-use waxwing_message::Summary;
+use waxwing_store::Column;
 
 use super::{search, sort};
 use crate::connection::Connection;
 use crate::news;
 use crate::reply::{Done, Tagged};
-use crate::selected::row::Row;
 use crate::session::Session;
 use crate::threading::{self, Item};
 use crate::wire::command::{Algorithm, SearchKey, Thread};
-use crate::wire::message_id;
 use crate::wire::threads;
 
 /// The command.
@@ -27,11 +25,25 @@ pub async fn run(
     let renumber = uid && !search.keys.iter().any(SearchKey::mentions_numbers);
     news::tell(connection, session, renumber).await?;
     let places = search::find(connection, session, tag, search).await?;
-    let mut items = Vec::with_capacity(places.len());
-    let each = |place, row: &Row, summary: &Summary| {
-        items.push(item(*algorithm, if uid { row.uid().0 } else { place + 1 }, row, summary));
+    let store = session.store.clone();
+    let selected = session.selected()?;
+    let view = &selected.view;
+    let gist = store.gist(selected.mailbox, view.shown()).await?;
+    let mut finder = gist.finder();
+    // One that is gone has no line, and no place in a thread.
+    let item = |place: u32| {
+        let row = view.row(place)?;
+        let line = finder.find(row.uid())?;
+        Some(Item {
+            number: if uid { row.uid().0 } else { place + 1 },
+            message_id: line.message_id(),
+            references: gist.ancestors(line),
+            subject: gist.rank(Column::BaseSubject, line),
+            is_reply: line.is_reply(),
+            sent_secs: sort::sent_secs(Some(line), row),
+        })
     };
-    search::with_summaries(connection, session, tag, &places, each).await?;
+    let items: Vec<Item<'_>> = places.into_iter().filter_map(item).collect();
     let threads = match algorithm {
         Algorithm::OrderedSubject => threading::by_subject(&items),
         Algorithm::References => threading::by_references(&items),
@@ -44,23 +56,4 @@ pub async fn run(
     connection.out.line_end();
     connection.relieve().await?;
     Ok(Tagged::ok("Threaded"))
-}
-
-fn item(algorithm: Algorithm, number: u32, row: &Row, summary: &Summary) -> Item {
-    let overview = &summary.overview;
-    let (subject, is_reply) = sort::base_subject(overview);
-    let sent_secs = sort::sent_secs(overview, row);
-    let item = Item { number, subject, is_reply, sent_secs, ..Item::default() };
-    if algorithm == Algorithm::OrderedSubject {
-        return item;
-    }
-    let mut references: Vec<String> = ids(&overview.references).collect();
-    if references.is_empty() {
-        references.extend(ids(&overview.in_reply_to).next());
-    }
-    Item { message_id: ids(&overview.message_id).next(), references, ..item }
-}
-
-fn ids(field: &Option<Vec<u8>>) -> impl Iterator<Item = String> {
-    message_id::all(field.as_deref().unwrap_or_default())
 }

@@ -1,7 +1,6 @@
 //! The selected mailbox: which one, how, and what the client has been told of it.
 
 pub mod keywords;
-pub mod row;
 pub mod view;
 
 use waxwing_store::{FlagMask, MailboxId, Rights, Uid, Watch};

@@ -1,9 +1,9 @@
 //! What one session has told its client of the selected mailbox.
 //!
-//! The view is a vector of [`Row`]s in the order of UIDs: the sequence number of a message is its
-//! place in the vector plus one, and that is all that a sequence number means. The store moves on
-//! by itself; [`View::apply`] brings its changes in, and the view keeps the promise of RFC 9051
-//! §7.5.1:
+//! The store shares one [`Roll`] of a mailbox among all who look at it. A view is the roll as the client
+//! knows it: the sequence number of a message is its place plus one, and that is all that a sequence
+//! number means. The store moves on by itself; [`View::catch_up`] compares its newest roll with what the
+//! client knows, and the view keeps the promise of RFC 9051 §7.5.1:
 //!
 //! | the store says | the view | the client hears |
 //! |---|---|---|
@@ -13,27 +13,29 @@
 //! | – (a command allows it) | rows that are gone are taken out | EXPUNGE, highest number first |
 //!
 //! Between marking and telling, numbers mean what the client believes they mean; the messages
-//! behind them just have no content any more.
+//! behind them just have no content any more. While nothing is gone untold, which is nearly always,
+//! the view is the store's roll and takes no memory of its own.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
-use waxwing_store::{Entry, Flags, MailboxChanges, ModSeq, Uid};
+use waxwing_store::{Flags, ModSeq, Roll, Row, Uid};
 
-use super::keywords::Keywords;
-use super::row::{Row, RowParts};
+use super::keywords::Told;
 use crate::wire::partial::PartialRange;
 use crate::wire::sequence::SequenceSet;
 
 /// See above.
 #[derive(Debug, Default)]
 pub struct View {
-    rows: Vec<Row>,
-    keywords: Keywords,
-    /// Vanished from the store, not from the client's sight.
+    /// As the client knows it.
+    shown: Arc<Roll>,
+    /// As the store had it last.
+    now: Arc<Roll>,
+    /// Vanished from the store, not from the client's sight. Empty: `shown` is `now`.
     gone: BTreeSet<Uid>,
-    /// Everything up to here has been brought in.
-    modseq: u64,
+    told: Told,
 }
 
 /// What the client must hear of.
@@ -56,139 +58,93 @@ pub struct Picked {
 pub struct NoSuchNumber;
 
 impl View {
-    /// A mailbox as it is on SELECT.
-    pub fn new(entries: &[Entry], modseq: ModSeq) -> View {
-        let mut view = View { modseq: modseq.0, ..View::default() };
-        view.rows.reserve_exact(entries.len());
-        for entry in entries {
-            view.push(entry);
-        }
-        view
+    /// A mailbox as it is on SELECT. The client is told of these keywords.
+    pub fn new(roll: Arc<Roll>, keywords: impl IntoIterator<Item = Arc<str>>) -> View {
+        let mut told = Told::default();
+        told.learn(&roll);
+        told.tell(keywords);
+        View { shown: roll.clone(), now: roll, gone: BTreeSet::new(), told }
     }
 
-    /// Keywords that the client is told of by SELECT.
-    pub fn tell_keywords(&mut self, keywords: impl IntoIterator<Item = std::sync::Arc<str>>) {
-        self.keywords.tell(keywords);
-        self.keywords.take_untold();
-    }
-
-    /// The keyword sets of the rows.
-    pub fn keywords(&self) -> &Keywords {
-        &self.keywords
+    /// Keywords that the client knows, or will know by the next FLAGS response.
+    pub fn known_keywords(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.told.known()
     }
 
     /// Whether a FLAGS response is due.
     pub fn take_untold_keywords(&mut self) -> bool {
-        self.keywords.take_untold()
+        self.told.take_untold()
     }
 
     /// EXISTS.
     pub fn exists(&self) -> u32 {
-        self.rows.len() as u32
+        self.shown.len()
     }
 
     /// What has been brought in.
     pub fn modseq(&self) -> ModSeq {
-        ModSeq(self.modseq)
+        self.now.modseq()
+    }
+
+    /// As the client knows it, to be compared with later.
+    pub fn shown(&self) -> &Arc<Roll> {
+        &self.shown
     }
 
     /// The rows in order.
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = &Row> {
+        self.shown.rows()
     }
 
     /// The row at that place.
     pub fn row(&self, place: u32) -> Option<&Row> {
-        self.rows.get(place as usize)
+        self.shown.row(place)
+    }
+
+    /// The highest UID; 0 in an empty mailbox.
+    pub fn last_uid(&self) -> Uid {
+        self.shown.last().map_or(Uid(0), Row::uid)
     }
 
     /// The place of a UID.
     pub fn place_of(&self, uid: Uid) -> Option<u32> {
-        self.rows.binary_search_by_key(&uid, Row::uid).ok().map(|at| at as u32)
+        self.shown.place_of(uid)
+    }
+
+    /// The places from a UID on.
+    pub fn places_from(&self, uid: Uid) -> Range<u32> {
+        self.shown.places_before(uid)..self.exists()
+    }
+
+    /// The keywords of a row.
+    pub fn keywords(&self, row: &Row) -> &[Arc<str>] {
+        self.shown.keywords(row).map_or(&[], |set| set)
     }
 
     /// The flags of a row.
     pub fn flags(&self, row: &Row) -> Flags {
-        Flags { system: row.system(), keywords: self.keywords.set(row.keywords()).cloned() }
-    }
-
-    fn push(&mut self, entry: &Entry) {
-        let keywords = self.keywords.number(entry.flags.keywords.as_ref());
-        self.rows.push(Row::new(RowParts {
-            uid: entry.uid,
-            size_octets: entry.size_octets,
-            received_secs: entry.received_at.as_second(),
-            keywords,
-            modseq: entry.modseq,
-            system: entry.flags.system,
-        }));
-    }
-
-    /// Brings one entry up to date that the client is being told of anyway. Gives its place and
-    /// whether flags changed.
-    pub fn refresh(&mut self, entry: &Entry) -> Option<(u32, bool)> {
-        let place = self.place_of(entry.uid)?;
-        let keywords = self.keywords.number(entry.flags.keywords.as_ref());
-        let row = &mut self.rows[place as usize];
-        if entry.modseq < row.modseq() {
-            return Some((place, false)); // an answer that was overtaken
-        }
-        let changed = row.system() != entry.flags.system || row.keywords() != keywords;
-        row.set_flags(entry.flags.system, keywords, entry.modseq);
-        Some((place, changed))
+        self.shown.flags(row)
     }
 
     /// Brings in what happened in the store. `modseqs`: the client wants to hear of modseqs that
     /// moved without a visible change of flags.
-    pub fn apply(&mut self, changes: &MailboxChanges, modseqs: bool) -> News {
-        let mut news = News::default();
-        for entry in &changes.changed {
-            let last = self.rows.last().map(Row::uid);
-            match self.place_of(entry.uid) {
-                Some(place) => {
-                    let before = self.rows[place as usize].modseq();
-                    let flags_changed = self.refresh(entry).is_some_and(|(_, changed)| changed);
-                    if flags_changed || (modseqs && entry.modseq > before) {
-                        news.altered.push(place);
-                    }
-                }
-                // UIDs only grow (RFC 9051 §2.3.1.1): what is new is above all that was told.
-                None if last.is_none_or(|last| entry.uid > last) => {
-                    self.push(entry);
-                    news.more = true;
-                }
-                None => {}
-            }
+    pub fn catch_up(&mut self, now: Arc<Roll>, modseqs: bool) -> News {
+        if Arc::ptr_eq(&self.now, &now) {
+            return News::default();
         }
-        for &uid in &changes.vanished {
-            if self.place_of(uid).is_some() {
-                self.gone.insert(uid);
-            }
+        let found = self.shown.news_of(&now, &self.gone);
+        if !self.shown.shares_keyword_sets(&now) {
+            self.told.learn(&now);
         }
-        if changes.highest_modseq.0 > self.modseq {
-            self.modseq = changes.highest_modseq.0;
-        }
-        self.keywords.sweep(&mut self.rows);
-        news
-    }
-
-    /// Brings in a mailbox read whole, when the store no longer knows all that vanished.
-    pub fn apply_whole(&mut self, entries: &[Entry], modseq: ModSeq, modseqs: bool) -> News {
-        let mut here = entries.iter().map(|entry| entry.uid).peekable();
-        let mut vanished = Vec::new();
-        for row in &self.rows {
-            while here.next_if(|&uid| uid < row.uid()).is_some() {}
-            if here.peek() != Some(&row.uid()) {
-                vanished.push(row.uid());
-            }
-        }
-        let changes = MailboxChanges {
-            changed: entries.to_vec(),
-            vanished,
-            highest_modseq: modseq,
-            incomplete: false,
+        self.gone.extend(&found.vanished);
+        self.shown = match self.gone.is_empty() {
+            true => now.clone(),
+            false => Arc::new(self.shown.with_news(&now, &found)),
         };
-        self.apply(&changes, modseqs)
+        self.now = now;
+        let altered = found.altered.iter().filter(|altered| altered.flags || modseqs);
+        let altered = altered.map(|altered| altered.before).collect();
+        News { more: !found.new.is_empty(), altered }
     }
 
     /// Whether a message is gone behind the client's back.
@@ -200,22 +156,16 @@ impl View {
     /// that each is right when it is read.
     pub fn take_gone(&mut self) -> Vec<u32> {
         let gone = std::mem::take(&mut self.gone);
-        if gone.is_empty() {
-            return Vec::new();
-        }
-        let numbers =
-            gone.iter().rev().filter_map(|&uid| self.place_of(uid)).map(|at| at + 1).collect();
-        self.rows.retain(|row| !gone.contains(&row.uid()));
+        let numbers = gone.iter().rev().filter_map(|&uid| self.place_of(uid));
+        let numbers = numbers.map(|place| place + 1).collect();
+        self.shown = self.now.clone();
         numbers
     }
 
     /// The same for VANISHED responses: UIDs, ascending.
     pub fn take_gone_uids(&mut self) -> Vec<u32> {
-        let gone = std::mem::take(&mut self.gone);
-        if !gone.is_empty() {
-            self.rows.retain(|row| !gone.contains(&row.uid()));
-        }
-        gone.into_iter().map(|uid| uid.0).collect()
+        self.shown = self.now.clone();
+        std::mem::take(&mut self.gone).into_iter().map(|uid| uid.0).collect()
     }
 
     /// The messages of a set. `saved` is what `$` stands for: UID ranges.
@@ -234,7 +184,7 @@ impl View {
                 ranges.extend(saved.iter().map(|&(first, last)| self.places_of(first, last)));
             }
             SequenceSet::Ranges(_) if uid => {
-                let largest = self.rows.last().map_or(0, |row| row.uid().0);
+                let largest = self.last_uid().0;
                 ranges
                     .extend(set.resolved(largest).map(|(first, last)| self.places_of(first, last)));
             }
@@ -251,9 +201,11 @@ impl View {
     }
 
     fn places_of(&self, first: u32, last: u32) -> Range<u32> {
-        let start = self.rows.partition_point(|row| row.uid().0 < first);
-        let end = self.rows.partition_point(|row| row.uid().0 <= last);
-        start as u32..end as u32
+        let end = match last.checked_add(1) {
+            Some(after) => self.shown.places_before(Uid(after)),
+            None => self.exists(),
+        };
+        self.shown.places_before(Uid(first))..end
     }
 
     /// UID ranges of places, for remembering a search result.
@@ -318,7 +270,7 @@ mod tests {
     use crate::wire::cursor::Cursor;
     use jiff::Timestamp;
     use proptest::prelude::*;
-    use waxwing_store::{MessageId, SystemFlags};
+    use waxwing_store::{Entry, MessageId, SystemFlags};
 
     fn entry(uid: u32, modseq: u64, system: u8, keywords: &[&str]) -> Entry {
         Entry {
@@ -336,17 +288,21 @@ mod tests {
         }
     }
 
-    fn changes(changed: Vec<Entry>, vanished: &[u32], highest: u64) -> MailboxChanges {
-        MailboxChanges {
-            changed,
-            vanished: vanished.iter().map(|&uid| Uid(uid)).collect(),
-            highest_modseq: ModSeq(highest),
-            incomplete: false,
-        }
+    fn roll(entries: &[Entry]) -> Arc<Roll> {
+        let modseq = entries.iter().map(|entry| entry.modseq).max();
+        Arc::new(Roll::new(entries, modseq.unwrap_or(ModSeq(1))))
+    }
+
+    fn of_uids(uids: &[u32]) -> Arc<Roll> {
+        roll(&uids.iter().map(|&uid| entry(uid, 1, 0, &[])).collect::<Vec<_>>())
+    }
+
+    fn view(uids: &[u32]) -> View {
+        View::new(of_uids(uids), [])
     }
 
     fn uids(view: &View) -> Vec<u32> {
-        view.rows().iter().map(|row| row.uid().0).collect()
+        view.rows().map(|row| row.uid().0).collect()
     }
 
     fn picked(view: &View, set: &str, uid: bool) -> Result<Vec<u32>, NoSuchNumber> {
@@ -356,43 +312,44 @@ mod tests {
 
     #[test]
     fn numbers_stay_until_the_client_hears() {
-        let mut view =
-            View::new(&[entry(2, 1, 0, &[]), entry(5, 1, 0, &[]), entry(9, 1, 0, &[])], ModSeq(1));
-        let news =
-            view.apply(&changes(vec![entry(9, 2, 1, &[]), entry(12, 2, 0, &[])], &[5], 2), false);
+        let mut view = view(&[2, 5, 9]);
+        let now = roll(&[entry(2, 1, 0, &[]), entry(9, 2, 1, &["new"]), entry(12, 2, 0, &[])]);
+        let news = view.catch_up(now.clone(), false);
         assert_eq!(news, News { more: true, altered: vec![2] });
         assert_eq!(uids(&view), [2, 5, 9, 12]);
         assert!(view.is_gone(Uid(5)));
-        assert_eq!(view.take_gone(), [2]);
-        assert_eq!(uids(&view), [2, 9, 12]);
+        assert_eq!(&*view.keywords(view.row(2).unwrap())[0], "new");
+        assert!(view.take_untold_keywords() && !view.take_untold_keywords());
+        // Once more while it is untold.
+        let later = roll(&[entry(9, 2, 1, &["new"]), entry(12, 3, 2, &[])]);
+        assert_eq!(view.catch_up(later.clone(), false), News { more: false, altered: vec![3] });
+        assert_eq!(view.take_gone(), [2, 1]);
+        assert_eq!(uids(&view), [9, 12]);
+        assert!(Arc::ptr_eq(view.shown(), &later), "it is the store's own again");
         assert_eq!(view.take_gone(), [0u32; 0]);
     }
 
     #[test]
     fn expunges_count_down() {
-        let entries: Vec<Entry> = (1..=5).map(|uid| entry(uid, 1, 0, &[])).collect();
-        let mut view = View::new(&entries, ModSeq(1));
-        view.apply(&changes(vec![], &[2, 4, 5, 77], 3), false);
+        let mut view = view(&[1, 2, 3, 4, 5]);
+        view.catch_up(of_uids(&[1, 3]), false);
         assert_eq!(view.take_gone(), [5, 4, 2]);
         assert_eq!(uids(&view), [1, 3]);
     }
 
     #[test]
     fn modseqs_are_news_only_to_those_who_ask() {
-        let mut view = View::new(&[entry(1, 1, 0, &["a"])], ModSeq(1));
-        let touched = changes(vec![entry(1, 2, 0, &["a"])], &[], 2);
-        assert_eq!(view.apply(&touched, false).altered, [0u32; 0]);
-        let touched = changes(vec![entry(1, 3, 0, &["a"])], &[], 3);
-        assert_eq!(view.apply(&touched, true).altered, [0]);
-        assert_eq!(view.apply(&touched, true).altered, [0u32; 0]);
-        let keyword = changes(vec![entry(1, 4, 0, &["b"])], &[], 4);
-        assert_eq!(view.apply(&keyword, false).altered, [0]);
+        let mut view = View::new(roll(&[entry(1, 1, 0, &["a"])]), []);
+        assert_eq!(view.catch_up(roll(&[entry(1, 2, 0, &["a"])]), false).altered, [0u32; 0]);
+        let touched = roll(&[entry(1, 3, 0, &["a"])]);
+        assert_eq!(view.catch_up(touched.clone(), true).altered, [0]);
+        assert_eq!(view.catch_up(touched, true).altered, [0u32; 0]);
+        assert_eq!(view.catch_up(roll(&[entry(1, 4, 0, &["b"])]), false).altered, [0]);
     }
 
     #[test]
     fn picking() {
-        let entries: Vec<Entry> = [2, 5, 9, 12].map(|uid| entry(uid, 1, 0, &[])).into();
-        let view = View::new(&entries, ModSeq(1));
+        let view = view(&[2, 5, 9, 12]);
         assert_eq!(picked(&view, "2:3,1,3", false), Ok(vec![0, 1, 2]));
         assert_eq!(picked(&view, "*", false), Ok(vec![3]));
         assert_eq!(picked(&view, "3:100", false), Ok(vec![2, 3]));
@@ -415,27 +372,6 @@ mod tests {
         assert_eq!(view.uid_ranges([0, 1, 3]), [(2, 5), (12, 12)]);
     }
 
-    #[test]
-    fn a_mailbox_read_again() {
-        let entries: Vec<Entry> = [2, 5, 9].map(|uid| entry(uid, 1, 0, &[])).into();
-        let mut view = View::new(&entries, ModSeq(1));
-        let now = [entry(1, 4, 0, &[]), entry(5, 1, 2, &[]), entry(10, 4, 0, &[])];
-        view.apply_whole(&now, ModSeq(4), false);
-        assert_eq!(view.take_gone(), [3, 1]);
-        assert_eq!(uids(&view), [5, 10]);
-    }
-
-    #[test]
-    fn keyword_sets_are_swept() {
-        let mut view = View::new(&[entry(1, 1, 0, &[])], ModSeq(1));
-        for n in 2..1000u64 {
-            let keyword = n.to_string();
-            view.apply(&changes(vec![entry(1, n, 0, &[&keyword])], &[], n), false);
-            assert_eq!(&*view.keywords().of(&view.rows()[0])[0], keyword);
-        }
-        assert!(view.rows()[0].keywords() < 70);
-    }
-
     proptest! {
         /// A client that follows EXISTS and EXPUNGE literally has the same list as the view.
         #[test]
@@ -443,20 +379,19 @@ mod tests {
             steps in proptest::collection::vec((0u8..4, any::<prop::sample::Index>()), 0..80),
         ) {
             let mut view = View::default();
-            let (mut next, mut modseq) = (1u32, 0u64);
+            let mut next = 1u32;
             let mut store: Vec<u32> = Vec::new();
             let mut client: Vec<u32> = Vec::new();
             for (what, at) in steps {
-                modseq += 1;
                 match what {
                     0 | 1 => {
                         store.push(next);
-                        view.apply(&changes(vec![entry(next, modseq, 0, &[])], &[], modseq), false);
+                        view.catch_up(of_uids(&store), false);
                         next += 1;
                     }
                     2 if !store.is_empty() => {
-                        let uid = store.remove(at.index(store.len()));
-                        view.apply(&changes(vec![], &[uid], modseq), false);
+                        store.remove(at.index(store.len()));
+                        view.catch_up(of_uids(&store), false);
                     }
                     _ => {
                         for number in view.take_gone() {

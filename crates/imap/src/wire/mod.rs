@@ -9,7 +9,6 @@
 //! | [`sequence`], [`partial`], [`date`], [`utf7`] | message sets, parts of results, dates, names of rev1 mailboxes |
 //! | [`url`] | URLs of messages, for CATENATE |
 //! | [`object_id`] | identifiers of mailboxes and contents, both ways |
-//! | [`subject`], [`message_id`], [`collate`] | what SORT and THREAD compare |
 //! | out | |
 //! | [`out`] | strings, numbers, flags and sets, straight into the output buffer |
 //! | [`structure`] | ENVELOPE, BODY and BODYSTRUCTURE from a stored summary |
@@ -17,12 +16,10 @@
 //! | [`section`] | which octets of a message a section names; HEADER.FIELDS |
 //! | [`transfer`] | undoing base64 and quoted-printable in pieces, for BINARY |
 
-pub mod collate;
 pub mod command;
 pub mod cursor;
 pub mod date;
 pub mod frame;
-pub mod message_id;
 pub mod object_id;
 pub mod out;
 pub mod parse;
@@ -39,7 +36,6 @@ pub mod partial;
 pub mod section;
 pub mod sequence;
 pub mod structure;
-pub mod subject;
 pub mod threads;
 pub mod transfer;
 pub mod url;

@@ -19,11 +19,11 @@ const MAX_DEPTH: usize = 100;
 type Params = [(Vec<u8>, Vec<u8>)];
 
 /// Writes ENVELOPE's value.
-pub fn envelope(out: &mut Out, overview: &Overview) {
+pub fn envelope<T: AsRef<[u8]>>(out: &mut Out, overview: &Overview<T>) {
     let from = &overview.from;
     // RFC 9051 §7.5.2: Sender and Reply-To are From when absent or empty.
-    out.raw(b"(").nstring(overview.date.as_deref());
-    out.raw(b" ").nstring(overview.subject.as_deref());
+    out.raw(b"(").nstring(octets(&overview.date));
+    out.raw(b" ").nstring(octets(&overview.subject));
     for list in [
         from,
         if overview.sender.is_empty() { from } else { &overview.sender },
@@ -35,11 +35,15 @@ pub fn envelope(out: &mut Out, overview: &Overview) {
         out.raw(b" ");
         addresses(out, list);
     }
-    out.raw(b" ").nstring(overview.in_reply_to.as_deref());
-    out.raw(b" ").nstring(overview.message_id.as_deref()).raw(b")");
+    out.raw(b" ").nstring(octets(&overview.in_reply_to));
+    out.raw(b" ").nstring(octets(&overview.message_id)).raw(b")");
 }
 
-fn addresses(out: &mut Out, list: &[OverviewAddress]) {
+fn octets<T: AsRef<[u8]>>(field: &Option<T>) -> Option<&[u8]> {
+    field.as_ref().map(AsRef::as_ref)
+}
+
+fn addresses<T: AsRef<[u8]>>(out: &mut Out, list: &[OverviewAddress<T>]) {
     if list.is_empty() {
         out.raw(b"NIL");
         return;
@@ -49,11 +53,11 @@ fn addresses(out: &mut Out, list: &[OverviewAddress]) {
         match item {
             OverviewAddress::Mailbox { name, local_part, domain } => {
                 // A NIL host would begin or end a group, so that an absent domain is "".
-                out.raw(b"(").nstring(name.as_deref()).raw(b" NIL ").string(local_part);
-                out.raw(b" ").string(domain).raw(b")");
+                out.raw(b"(").nstring(octets(name)).raw(b" NIL ").string(local_part.as_ref());
+                out.raw(b" ").string(domain.as_ref()).raw(b")");
             }
             OverviewAddress::GroupStart { name } => {
-                out.raw(b"(NIL NIL ").string(name).raw(b" NIL)");
+                out.raw(b"(NIL NIL ").string(name.as_ref()).raw(b" NIL)");
             }
             OverviewAddress::GroupEnd => {
                 out.raw(b"(NIL NIL NIL NIL)");
@@ -148,7 +152,7 @@ impl<'a> Writer<'a> {
         if rfc822 {
             // Not parsed (too deep, or encoded): the grammar still wants an envelope and a body.
             self.out.raw(b" ");
-            envelope(self.out, &Overview::default());
+            envelope(self.out, &Overview::<&[u8]>::default());
             self.out.raw(b" ");
             self.nothing();
         }

@@ -43,13 +43,36 @@ impl BlobRow {
     }
 
     pub(crate) fn content(self, store: &Store) -> Result<Content, StoreError> {
+        self.content_with(store, None)
+    }
+
+    /// The same, of which the first chunk has been read.
+    pub(crate) fn content_with(
+        self,
+        store: &Store,
+        first: Option<FirstChunk>,
+    ) -> Result<Content, StoreError> {
         Ok(Content {
             size_octets: count(self.size_octets)?,
             store: store.inner.clone(),
             blob: self.blob,
             object: self.object,
-            recent: Mutex::default(),
+            recent: Mutex::new(first.map(|FirstChunk(octets)| (0, Arc::new(octets)))),
         })
+    }
+}
+
+/// Where the first chunk of a blob is: its number times this; and how large a message may be whose
+/// only chunk that is.
+pub(crate) const FIRST_CHUNK: (i64, i64) = (PLACES, CHUNK_OCTETS as i64);
+
+/// The first octets of a message.
+pub(crate) struct FirstChunk(Vec<u8>);
+
+impl FirstChunk {
+    /// From the column `octets` of `blob_chunks`.
+    pub(crate) fn read(stored: &[u8]) -> Result<FirstChunk, StoreError> {
+        decompress(stored).map(FirstChunk)
     }
 }
 

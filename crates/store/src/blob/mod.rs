@@ -29,8 +29,8 @@ use crate::objects::{Objects, Upload};
 use crate::{Spool, Store, StoreError};
 
 use chunks::{CHUNK_OCTETS, Joined, compress};
-pub(crate) use content::BlobRow;
 pub use content::Content;
+pub(crate) use content::{BlobRow, FIRST_CHUNK, FirstChunk};
 use rows::{
     Begin, SomeChunks, begin_blob, is_known, named_objects, sweep_some, touch_blob, write_chunks,
 };

@@ -5,30 +5,32 @@ use super::transfer::{Which, select};
 use super::writing::{Delta, lock_by_mailbox, move_counters, next_modseq};
 use super::{FlagMask, ModSeq, Uid};
 use crate::blob::{release_blobs, rounds};
-use crate::engine::{Tx, params};
+use crate::engine::{Row, Tx, params};
 use crate::instant::count32;
 use crate::{MailboxId, StoreError};
 
+/// Gives also the moments before and after.
 pub(super) async fn expunge_in(
     tx: &Tx,
     mailbox: MailboxId,
     uids: &Vec<i64>,
     which: Which,
     now: i64,
-) -> Result<(Vec<Uid>, ModSeq), StoreError> {
+) -> Result<(Vec<Uid>, (ModSeq, ModSeq)), StoreError> {
     let Some(state) = lock_by_mailbox(tx, mailbox).await? else {
-        return Ok((Vec::new(), ModSeq(0)));
+        return Ok((Vec::new(), (ModSeq(0), ModSeq(0))));
     };
+    let before = modseq(state.highest_modseq)?;
     let selected = select(tx, mailbox, uids, which, FlagMask::ALL).await?;
     if selected.uids.is_empty() {
-        return Ok((Vec::new(), modseq(state.highest_modseq)?));
+        return Ok((Vec::new(), (before, before)));
     }
     let Delta { octets, total, .. } = selected.delta;
     let modseq_now = next_modseq(tx, state.account, -octets, -total).await?;
     remove_entries(tx, mailbox, &selected.uids, selected.delta, modseq_now).await?;
     drop_places(tx, &selected.messages, now).await?;
     let gone = selected.uids.iter().map(|uid| count32(*uid).map(Uid));
-    Ok((gone.collect::<Result<_, _>>()?, modseq(modseq_now)?))
+    Ok((gone.collect::<Result<_, _>>()?, (before, modseq(modseq_now)?)))
 }
 
 /// Deletes entries that are known to exist, with tombstones and counters.
@@ -50,19 +52,24 @@ pub(super) async fn remove_entries(
     move_counters(tx, mailbox, delta.negated(), 0, modseq).await
 }
 
-/// Takes one place away for each number given (one may stand there several times). Messages without
-/// a place go, with their words in the index and their hold on the blob.
+/// One entry is gone for each number given (one may stand there several times). Messages without an entry
+/// go, with their words in the index and their hold on the blob.
 pub(crate) async fn drop_places(tx: &Tx, messages: &[i64], now: i64) -> Result<(), StoreError> {
-    const FEWER: &str = "UPDATE messages SET places = places - 1 WHERE id IN LIST(?1)";
-    const GONE: &str = "DELETE FROM messages WHERE id IN LIST(?1) AND places = 0 \
-        RETURNING id, blob, indexed";
-    let rounds = rounds(messages);
-    for round in &rounds {
-        tx.run(FEWER, params![round]).await?;
+    const ONE_LEFT: &str = "DELETE FROM copies WHERE message IN LIST(?1) AND more = 1 \
+        RETURNING message";
+    const FEWER: &str = "UPDATE copies SET more = more - 1 WHERE message IN LIST(?1) \
+        RETURNING message";
+    const GONE: &str = "DELETE FROM messages WHERE id IN LIST(?1) RETURNING id, blob, indexed";
+    let mut gone = Vec::new();
+    for mut left in rounds(messages) {
+        for copies in [ONE_LEFT, FEWER] {
+            let mut stay = tx.rows(copies, params![&left], |row| row.int(0)).await?;
+            stay.sort_unstable();
+            left.retain(|message| stay.binary_search(message).is_err());
+        }
+        let read = |row: &Row<'_>| Ok((row.int(0)?, row.int(1)?, row.flag(2)?));
+        gone.extend(tx.rows(GONE, params![&left], read).await?);
     }
-    let Some(all) = rounds.first() else { return Ok(()) };
-    let gone =
-        tx.rows(GONE, params![all], |row| Ok((row.int(0)?, row.int(1)?, row.flag(2)?))).await?;
     let blobs: Vec<i64> = gone.iter().map(|(_, blob, _)| *blob).collect();
     release_blobs(tx, &blobs, now).await?;
     let indexed = gone.iter().filter(|(_, _, indexed)| *indexed).map(|(id, ..)| *id).collect();

@@ -17,15 +17,20 @@ pub(super) struct StoreFlags {
     pub(super) unchanged_since: Option<ModSeq>,
 }
 
-pub(super) async fn store_flags_in(tx: &Tx, asked: &StoreFlags) -> Result<FlagResults, StoreError> {
+/// Gives also the moments before and after, if anything was altered.
+pub(super) async fn store_flags_in(
+    tx: &Tx,
+    asked: &StoreFlags,
+) -> Result<(FlagResults, Option<(ModSeq, ModSeq)>), StoreError> {
     const FIND: &str = "SELECT uid, message, modseq, flags, keywords, size_octets, received_at, \
         saved_at FROM entries WHERE mailbox = ?1 AND uid IN LIST(?2) ORDER BY uid";
     const CHANGE: &str = "UPDATE entries SET flags = ?3, keywords = ?4, modseq = ?5 \
         WHERE mailbox = ?1 AND uid IN LIST(?2)";
     let mut results = FlagResults { entries: Vec::new(), modified: Vec::new() };
     let Some(state) = lock_by_mailbox(tx, asked.mailbox).await? else {
-        return Ok(results);
+        return Ok((results, None));
     };
+    let mut moved = None;
     let mut names = Keywords::load(tx, state.account).await?;
     let mut found = tx
         .rows(FIND, params![asked.mailbox.0, &asked.uids], |row| {
@@ -100,6 +105,7 @@ pub(super) async fn store_flags_in(tx: &Tx, asked: &StoreFlags) -> Result<FlagRe
         let given = given.unwrap_or_default().iter().map(|keyword| &**keyword);
         let judged = Judged::by_keywords(given);
         let modseq_now = modseq(modseq_now)?;
+        moved = Some((modseq(state.highest_modseq)?, modseq_now));
         let messages: Vec<i64> = changed
             .map(|(entry, _)| {
                 entry.modseq = modseq_now;
@@ -111,5 +117,5 @@ pub(super) async fn store_flags_in(tx: &Tx, asked: &StoreFlags) -> Result<FlagRe
         }
     }
     results.entries = found.into_iter().map(|(entry, _)| entry).collect();
-    Ok(results)
+    Ok((results, moved))
 }

@@ -7,7 +7,7 @@ use crate::keywords::Keywords;
 use crate::{AccountId, MailboxId, Role, StoreError};
 
 /// Account and highest modseq.
-pub(super) async fn mailbox_state(
+pub(crate) async fn mailbox_state(
     tx: &Tx,
     mailbox: MailboxId,
 ) -> Result<Option<MailboxState>, StoreError> {
@@ -30,12 +30,12 @@ pub(crate) struct MailboxState {
     pub(crate) account: AccountId,
     pub(super) uid_validity: u32,
     pub(super) uid_next: i64,
-    pub(super) highest_modseq: i64,
+    pub(crate) highest_modseq: i64,
     pub(super) forgotten_modseq: i64,
     pub(super) role: Option<Role>,
 }
 
-pub(super) fn modseq(value: i64) -> Result<ModSeq, StoreError> {
+pub(crate) fn modseq(value: i64) -> Result<ModSeq, StoreError> {
     Ok(ModSeq(count(value)?))
 }
 
@@ -52,7 +52,7 @@ pub(super) fn entry(row: &Row<'_>, keywords: &mut Keywords) -> Result<Entry, Sto
     })
 }
 
-pub(super) fn system(value: i64) -> Result<SystemFlags, StoreError> {
+pub(crate) fn system(value: i64) -> Result<SystemFlags, StoreError> {
     u8::try_from(value)
         .map(SystemFlags)
         .map_err(|_| StoreError::Damaged(format!("{value} is not a set of system flags")))
@@ -128,7 +128,7 @@ pub(super) async fn deleted_octets_in(tx: &Tx, mailbox: MailboxId) -> Result<u64
     Ok(octets)
 }
 
-pub(super) async fn changes_in(
+pub(crate) async fn changes_in(
     tx: &Tx,
     mailbox: MailboxId,
     since: ModSeq,
@@ -162,17 +162,4 @@ pub(super) async fn changes_in(
         highest_modseq: modseq(state.highest_modseq)?,
         incomplete: since < state.forgotten_modseq,
     })
-}
-
-pub(super) async fn summaries_in(
-    tx: &Tx,
-    mailbox: MailboxId,
-    uids: &Vec<i64>,
-) -> Result<Vec<(Uid, Vec<u8>)>, StoreError> {
-    const SQL: &str = "SELECT e.uid, m.summary FROM entries e JOIN messages m ON m.id = e.message \
-        WHERE e.mailbox = ?1 AND e.uid IN LIST(?2) ORDER BY e.uid";
-    tx.rows(SQL, params![mailbox.0, uids], |row| {
-        Ok((Uid(count32(row.int(0)?)?), row.bytes(1)?.to_vec()))
-    })
-    .await
 }

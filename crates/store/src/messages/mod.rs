@@ -6,6 +6,7 @@
 //! Every write here locks the account first (see `engine/postgres/mod.rs`), takes one modseq, and keeps
 //! the counters of mailbox and account equal to what a count over the entries would give.
 
+mod bring;
 mod expunge;
 mod flags;
 mod listing;
@@ -17,19 +18,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use waxwing_message::{JourneyId, Summary};
 
-use crate::accept::{decode_summary, encode_summary};
+use crate::accept::encode_summary;
 use crate::blob::{BlobRow, Content};
 use crate::engine::{Param, Repeat, Row};
 use crate::instant::micros;
-use crate::{MailboxId, StagedBlob, Store, StoreError};
+use crate::{Inner, MailboxId, StagedBlob, Store, StoreError};
 
+pub use bring::{Brought, StoredSummary};
 pub(crate) use expunge::drop_places;
 use expunge::{expunge_in, forget_in, long_lists};
 use flags::{StoreFlags, store_flags_in};
-use listing::{
-    changes_in, deleted_octets_in, entries_after_in, entries_in, entries_of_in, outlines_in,
-    summaries_in,
-};
+pub(crate) use listing::{changes_in, mailbox_state, modseq, system};
+use listing::{deleted_octets_in, entries_after_in, entries_in, entries_of_in, outlines_in};
 use transfer::Which;
 pub(crate) use transfer::{Transfer, transfer_in};
 pub(crate) use writing::{
@@ -39,7 +39,7 @@ pub(crate) use writing::{
 use writing::{append_in, replace_in};
 
 /// A message's number in its mailbox: given once, never again (RFC 9051 §2.3.1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Uid(pub u32);
 /// Numbers the changes of an account, upward from 1 (RFC 7162 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -281,21 +281,6 @@ impl Store {
         engine.read(asked, |tx, (mailbox, since)| Box::pin(changes_in(tx, *mailbox, *since))).await
     }
 
-    /// Summaries for these UIDs, in the order of UID; expunged ones are absent. Callers ask in
-    /// slices of some hundreds.
-    pub async fn summaries(
-        &self,
-        mailbox: MailboxId,
-        uids: &[Uid],
-    ) -> Result<Vec<(Uid, Summary)>, StoreError> {
-        let engine = &self.inner.engine;
-        let asked = (mailbox, numbers(uids));
-        let stored = engine
-            .read(asked, |tx, (mailbox, uids)| Box::pin(summaries_in(tx, *mailbox, uids)))
-            .await?;
-        stored.into_iter().map(|(uid, octets)| Ok((uid, decode_summary(&octets)?))).collect()
-    }
-
     /// The content of an entry; `None` when it was expunged meanwhile.
     pub async fn content(
         &self,
@@ -364,8 +349,14 @@ impl Store {
         unchanged_since: Option<ModSeq>,
     ) -> Result<FlagResults, StoreError> {
         let asked = StoreFlags { mailbox, uids: numbers(uids), change, unchanged_since };
-        let engine = &self.inner.engine;
-        engine.write(asked, Repeat::Never, |tx, asked| Box::pin(store_flags_in(tx, asked))).await
+        let Inner { engine, rolls, .. } = &*self.inner;
+        let write =
+            engine.write(asked, Repeat::Never, |tx, asked| Box::pin(store_flags_in(tx, asked)));
+        let (results, moved) = write.await?;
+        if let Some(moved) = moved {
+            rolls.wrote(mailbox, moved, &results.entries, &[]);
+        }
+        Ok(results)
     }
 
     /// All or nothing. UIDs that do not exist are passed over. Where the target belongs to another
@@ -430,12 +421,15 @@ impl Store {
         which: Which,
     ) -> Result<(Vec<Uid>, ModSeq), StoreError> {
         let asked = (mailbox, numbers(uids), which, micros(Timestamp::now()));
-        let engine = &self.inner.engine;
-        engine
-            .write(asked, Repeat::Never, |tx, (mailbox, uids, which, now)| {
-                Box::pin(expunge_in(tx, *mailbox, uids, *which, *now))
-            })
-            .await
+        let Inner { engine, rolls, .. } = &*self.inner;
+        let write = engine.write(asked, Repeat::Never, |tx, (mailbox, uids, which, now)| {
+            Box::pin(expunge_in(tx, *mailbox, uids, *which, *now))
+        });
+        let (gone, (before, now)) = write.await?;
+        if !gone.is_empty() {
+            rolls.wrote(mailbox, (before, now), &[], &gone);
+        }
+        Ok((gone, now))
     }
 
     /// Keeps the newest `keep` ranges of tombstones of each mailbox; gives how many went. Clients

@@ -13,7 +13,7 @@ use super::writing::{
     next_modseq, over_quota,
 };
 use super::{Copied, FlagMask, SystemFlags, Uid};
-use crate::blob::{hold_blob, rounds};
+use crate::blob::hold_blob;
 use crate::engine::{Tx, params};
 use crate::instant::count32;
 use crate::keywords::{self, Keywords, Packed};
@@ -128,7 +128,9 @@ async fn within(
         SELECT ?3, ?4 + ROW_NUMBER() OVER (ORDER BY uid), message, ?5, flags & ?7, \
         CASE WHEN CAST(?8 AS BIGINT) = 1 THEN keywords ELSE ?9 END, \
         size_octets, received_at, ?6 FROM entries WHERE mailbox = ?1 AND uid IN LIST(?2)";
-    const MORE_PLACES: &str = "UPDATE messages SET places = places + 1 WHERE id IN LIST(?1)";
+    const MORE: &str = "INSERT INTO copies (message, more) SELECT message, COUNT(*) FROM entries \
+        WHERE mailbox = ?1 AND uid IN LIST(?2) GROUP BY message \
+        ON CONFLICT (message) DO UPDATE SET more = copies.more + excluded.more";
     let Transfer { from, to, moved, kept, now, .. } = *asked;
     let before = target.uid_next - 1;
     let mask = i64::from(kept.system.0);
@@ -143,10 +145,7 @@ async fn within(
     if moved {
         return remove_entries(tx, from, &selected.uids, selected.delta, modseq).await;
     }
-    for round in rounds(&selected.messages) {
-        tx.run(MORE_PLACES, params![&round]).await?;
-    }
-    Ok(())
+    tx.run(MORE, params![from.0, &selected.uids]).await.map(drop)
 }
 
 /// A message on its way to another account.
@@ -217,16 +216,17 @@ async fn across(
     Ok(())
 }
 
-/// One more place in the target's account of a message of the source's: a new row the first time.
+/// One more entry in the target's account of a message of the source's: a new row the first time.
 async fn carry(
     tx: &Tx,
     target: &MailboxState,
     message: i64,
     made: &mut HashMap<i64, i64>,
 ) -> Result<i64, StoreError> {
-    const COPY: &str = "INSERT INTO messages (account, blob, places, indexed, journey, summary) \
-        SELECT ?2, blob, 1, 0, journey, summary FROM messages WHERE id = ?1 RETURNING id, blob";
-    const AGAIN: &str = "UPDATE messages SET places = places + 1 WHERE id = ?1";
+    const COPY: &str = "INSERT INTO messages (account, blob, indexed, journey, summary) \
+        SELECT ?2, blob, 0, journey, summary FROM messages WHERE id = ?1 RETURNING id, blob";
+    const AGAIN: &str = "INSERT INTO copies (message, more) VALUES (?1, 1) \
+        ON CONFLICT (message) DO UPDATE SET more = copies.more + 1";
     if let Some(&known) = made.get(&message) {
         tx.run(AGAIN, params![known]).await?;
         return Ok(known);

@@ -127,7 +127,7 @@ pub(crate) async fn insert_entry(tx: &Tx, new: &NewEntry<'_>) -> Result<(), Stor
     tx.run(SQL, values).await.map(drop)
 }
 
-/// A message with one place.
+/// A message, which is to have one entry.
 pub(crate) async fn insert_message(
     tx: &Tx,
     account: AccountId,
@@ -135,8 +135,8 @@ pub(crate) async fn insert_message(
     journey: Option<JourneyId>,
     summary: &[u8],
 ) -> Result<i64, StoreError> {
-    const SQL: &str = "INSERT INTO messages (account, blob, places, indexed, journey, summary) \
-        VALUES (?1, ?2, 1, 0, ?3, ?4) RETURNING id";
+    const SQL: &str = "INSERT INTO messages (account, blob, indexed, journey, summary) \
+        VALUES (?1, ?2, 0, ?3, ?4) RETURNING id";
     let journey = journey.as_ref().map(|id| id.0.as_bytes().as_slice());
     let id = tx.row(SQL, params![account.0, blob, journey, summary], |row| row.int(0)).await?;
     id.ok_or_else(|| StoreError::Unavailable("an insertion gave no id".into()))

@@ -41,7 +41,8 @@ const FOLDED_AT_ONCE: usize = 1 << 20;
 const SEARCHED_OCTETS_MAX: usize = 64 << 20;
 /// Messages read at one time.
 const READ_AT_ONCE: usize = 4;
-/// Messages written to the index in one transaction: mail in between waits no longer than that.
+/// Messages written to the index in one transaction: mail in between waits no longer than that. While
+/// there is such mail, one by one.
 const WRITTEN_AT_ONCE: usize = 8;
 
 const WAITS: i64 = 0;
@@ -134,6 +135,15 @@ impl Store {
     /// Indexes up to `limit` waiting messages; gives how many. One that fails while others succeed is
     /// marked as not indexed, so that it holds up nobody; when all fail, that is an error.
     pub async fn index_some(&self, limit: usize) -> Result<usize, StoreError> {
+        self.index_by(WRITTEN_AT_ONCE, limit).await
+    }
+
+    /// The same, one message in a transaction.
+    pub(crate) async fn index_gently(&self, limit: usize) -> Result<usize, StoreError> {
+        self.index_by(1, limit).await
+    }
+
+    async fn index_by(&self, at_once: usize, limit: usize) -> Result<usize, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let engine = &self.inner.engine;
         let waiting = engine.read(limit, |tx, limit| Box::pin(waiting(tx, *limit))).await?;
@@ -141,7 +151,7 @@ impl Store {
         let cut = futures_util::stream::iter(waiting)
             .map(|waiting| self.cut_safely(waiting))
             .buffer_unordered(READ_AT_ONCE);
-        let mut cut = std::pin::pin!(cut.ready_chunks(WRITTEN_AT_ONCE));
+        let mut cut = std::pin::pin!(cut.ready_chunks(at_once));
         let (mut done, mut failed) = (0, Vec::new());
         while let Some(some) = cut.next().await {
             let mut good = Vec::new();

@@ -117,9 +117,15 @@ const INVARIANTS: &[(&str, &str)] = &[
          a.used_octets <> COALESCE((SELECT SUM(octets) FROM mailboxes m WHERE m.account = a.id), 0)",
     ),
     (
-        "places equal the entries of a message",
-        "SELECT COUNT(*) FROM messages m WHERE m.places < 1 OR \
-         m.places <> (SELECT COUNT(*) FROM entries e WHERE e.message = m.id)",
+        "a message has one entry, and as many more as are counted",
+        "SELECT COUNT(*) FROM messages m WHERE \
+         1 + COALESCE((SELECT more FROM copies c WHERE c.message = m.id), 0) \
+         <> (SELECT COUNT(*) FROM entries e WHERE e.message = m.id)",
+    ),
+    (
+        "copies are counted of messages that are there",
+        "SELECT COUNT(*) FROM copies c LEFT JOIN messages m ON m.id = c.message \
+         WHERE m.id IS NULL",
     ),
     (
         "references of blobs equal the rows that name them",

@@ -28,6 +28,7 @@ mod web_text;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -334,23 +335,26 @@ async fn serve_one(
     desks: Desks,
     stop: watch::Receiver<bool>,
 ) {
-    match service {
-        Service::Smtp => desks.mx.serve(stream, peer, false, stop).await,
-        Service::Lmtp => desks.lmtp.serve(stream, peer, false, stop).await,
+    // Boxed: a connection that waits is to be as large as its own protocol's session, not as the
+    // largest of all.
+    let session: Pin<Box<dyn Future<Output = ()> + Send + '_>> = match service {
+        Service::Smtp => Box::pin(desks.mx.serve(stream, peer, false, stop)),
+        Service::Lmtp => Box::pin(desks.lmtp.serve(stream, peer, false, stop)),
         Service::Submission | Service::Submissions => {
-            desks.submission.serve(stream, peer, service.implicit_tls(), stop).await;
+            Box::pin(desks.submission.serve(stream, peer, service.implicit_tls(), stop))
         }
         Service::Imap | Service::Imaps => {
-            desks.access.imap(stream, peer, service.implicit_tls(), stop).await
+            Box::pin(desks.access.imap(stream, peer, service.implicit_tls(), stop))
         }
         Service::Pop3 | Service::Pop3s => {
-            desks.access.pop3(stream, peer, service.implicit_tls(), stop).await
+            Box::pin(desks.access.pop3(stream, peer, service.implicit_tls(), stop))
         }
-        Service::Sieve => desks.sieve.serve(stream, peer, stop).await,
+        Service::Sieve => Box::pin(desks.sieve.serve(stream, peer, stop)),
         Service::Http | Service::Https => {
-            desks.http.serve(stream, peer.ip(), service.implicit_tls()).await;
+            Box::pin(desks.http.serve(stream, peer.ip(), service.implicit_tls()))
         }
-    }
+    };
+    session.await;
 }
 
 /// Service to the addresses it listens on.

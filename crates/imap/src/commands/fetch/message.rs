@@ -1,15 +1,14 @@
 //! The FETCH response of one message.
 
 use waxwing_message::Summary;
-use waxwing_message::summary::{Extent, PartInfo};
-use waxwing_store::{Content, Entry};
+use waxwing_message::summary::{Extent, Overview, PartInfo};
+use waxwing_store::{Content, Entry, Row};
 
 use super::body;
 use crate::connection::Connection;
 use crate::news;
 use crate::reply::Fail;
 use crate::selected::View;
-use crate::selected::row::Row;
 use crate::session::Enabled;
 use crate::wire::command::{FetchItem, Partial, Section, SectionText};
 use crate::wire::object_id;
@@ -23,6 +22,7 @@ pub struct Message<'a> {
     pub view: &'a View,
     pub place: u32,
     pub enabled: Enabled,
+    pub overview: Option<&'a Overview<&'a [u8]>>,
     pub summary: Option<&'a Summary>,
     pub content: Option<&'a Content>,
     pub entry: Option<&'a Entry>,
@@ -73,7 +73,7 @@ impl Message<'_> {
 
     fn news_of_seen(&self, out: &mut Out, row: &Row, items: &[FetchItem]) {
         if !items.contains(&FetchItem::Flags) {
-            out.raw(" FLAGS ").flags_of(row.system(), self.view.keywords().of(row));
+            out.raw(" FLAGS ").flags_of(row.system(), self.view.keywords(row));
         }
         if self.enabled.condstore && !items.contains(&FetchItem::ModSeq) {
             out.raw(" MODSEQ (").number(row.modseq().0).raw(")");
@@ -82,9 +82,14 @@ impl Message<'_> {
 
     /// Items that need no content. Gives whether it was one.
     fn ready_item(&self, out: &mut Out, row: &Row, item: &FetchItem) -> bool {
+        if let (FetchItem::Envelope, Some(overview)) = (item, self.overview) {
+            out.raw("ENVELOPE ");
+            structure::envelope(out, overview);
+            return true;
+        }
         match (item, self.summary) {
             (FetchItem::Flags, _) => {
-                out.raw("FLAGS ").flags_of(row.system(), self.view.keywords().of(row));
+                out.raw("FLAGS ").flags_of(row.system(), self.view.keywords(row));
             }
             (FetchItem::Uid, _) => {
                 out.raw("UID ").number(row.uid().0);
@@ -97,10 +102,6 @@ impl Message<'_> {
             }
             (FetchItem::ModSeq, _) => {
                 out.raw("MODSEQ (").number(row.modseq().0).raw(")");
-            }
-            (FetchItem::Envelope, Some(summary)) => {
-                out.raw("ENVELOPE ");
-                structure::envelope(out, &summary.overview);
             }
             (FetchItem::Body, Some(summary)) => {
                 out.raw("BODY ");

@@ -1,30 +1,38 @@
 //! FETCH (RFC 9051 §6.4.5, §7.5.2).
 //!
-//! Messages are fetched in slices: the store is asked once per slice for summaries, and once to
-//! mark as seen. What does not need the store (FLAGS, UID, INTERNALDATE, RFC822.SIZE, MODSEQ) comes
-//! from the view. Responses are written straight into the output buffer, which is sent whenever it
-//! is full, so that memory stays flat however much is fetched.
+//! Messages are fetched in slices: the store is asked once per slice for summaries and contents, and
+//! once to mark as seen. While a slice is written, the next is read. What does not need the store
+//! (FLAGS, UID, INTERNALDATE, RFC822.SIZE, MODSEQ) comes from the view. Responses are written straight
+//! into the output buffer, which is sent whenever it is full, so that memory stays flat however much
+//! is fetched.
 
 pub mod body;
 mod message;
 
 use waxwing_message::Summary;
-use waxwing_store::{FlagChange, Flags, MailboxId, Store, SystemFlags, Uid};
+use waxwing_store::{
+    Brought, Entry, FlagChange, Flags, MailboxId, Row, Store, StoredSummary, SystemFlags, Uid,
+};
 
 use super::{pick, resync};
 use crate::connection::Connection;
+use crate::news;
 use crate::reply::{Done, Fail, Tagged};
+use crate::selected::View;
 use crate::session::Session;
 use crate::wire::command::{Fetch, FetchItem, SectionText};
 use crate::wire::parse_fetch::Modifiers;
 use crate::wire::sequence::{SequenceSet, merged};
 
-/// How many messages at a time.
+/// How many messages at a time, and how many octets of them, or one.
 const SLICE: usize = 200;
+const SLICE_OCTETS: u64 = 1024 * 1024;
 
 /// What a FETCH takes.
 struct Plan {
     items: Vec<FetchItem>,
+    overview: bool,
+    /// The whole summary.
     summary: bool,
     content: bool,
     /// What the view has not kept of the store's entries.
@@ -64,17 +72,19 @@ pub async fn run(
     // RFC 7162 §3.1; CHANGEDSINCE asks for it too.
     session.enabled.condstore |= plan.items.contains(&FetchItem::ModSeq);
     let mut shortfall = Shortfall::default();
-    let mut places = picked.iter();
-    loop {
-        let view = &session.selected()?.view;
-        let changed = |place: &u32| {
-            since.is_none_or(|since| view.row(*place).is_some_and(|row| row.modseq().0 > since))
-        };
-        let slice: Vec<u32> = places.by_ref().filter(changed).take(SLICE).collect();
-        if slice.is_empty() {
-            break;
-        }
-        fetch_slice(connection, session, &plan, &slice, &mut shortfall).await?;
+    let mut slices = Slices { plan: &plan, places: picked.iter(), since };
+    let store = session.store.clone();
+    let mailbox = session.selected()?.mailbox;
+    let mut slice = slices.next(&session.selected()?.view);
+    let mut brought = bring(&store, mailbox, &plan, &slice).await?;
+    while !slice.places.is_empty() {
+        let next = slices.next(&session.selected()?.view);
+        let (written, ahead) = tokio::join!(
+            write_slice(connection, session, &plan, slice, brought, &mut shortfall),
+            bring(&store, mailbox, &plan, &next),
+        );
+        written?;
+        (slice, brought) = (next, ahead?);
     }
     if shortfall.unknown_encoding {
         return Err(Fail::no("UNKNOWN-CTE", "A part has an unknown transfer encoding"));
@@ -94,11 +104,80 @@ pub async fn tell_new(
     places: &[u32],
 ) -> Result<(), Fail> {
     let plan = Plan { sets_seen: false, ..Plan::of(items.to_vec()) };
-    for slice in places.chunks(SLICE) {
+    let mut slices = Slices { plan: &plan, places: places.iter().copied(), since: None };
+    let store = session.store.clone();
+    let mailbox = session.selected()?.mailbox;
+    loop {
+        let slice = slices.next(&session.selected()?.view);
+        if slice.places.is_empty() {
+            return Ok(());
+        }
+        let brought = bring(&store, mailbox, &plan, &slice).await?;
         // One that is gone again is not told of.
-        fetch_slice(connection, session, &plan, slice, &mut Shortfall::default()).await?;
+        let shortfall = &mut Shortfall::default();
+        write_slice(connection, session, &plan, slice, brought, shortfall).await?;
     }
-    Ok(())
+}
+
+/// Some messages in the order of the mailbox.
+#[derive(Default)]
+struct Slice {
+    places: Vec<u32>,
+    uids: Vec<Uid>,
+}
+
+/// All that are fetched, slice by slice.
+struct Slices<'p, P> {
+    plan: &'p Plan,
+    places: P,
+    /// RFC 7162 §3.1.4.1: only those with a higher modseq.
+    since: Option<u64>,
+}
+
+impl<P: Iterator<Item = u32>> Slices<'_, P> {
+    /// Empty at the end.
+    fn next(&mut self, view: &View) -> Slice {
+        let mut slice = Slice::default();
+        let mut octets = 0;
+        while slice.places.len() < SLICE && octets < SLICE_OCTETS {
+            let Some(place) = self.places.next() else { break };
+            let row = view.row(place);
+            let changed = |row: &&Row| self.since.is_none_or(|since| row.modseq().0 > since);
+            let Some(row) = row.filter(changed) else { continue };
+            slice.places.push(place);
+            slice.uids.push(row.uid());
+            if self.plan.content {
+                octets += row.size_octets();
+            }
+        }
+        slice
+    }
+}
+
+/// What the store has of a slice.
+#[derive(Default)]
+struct Read {
+    messages: Vec<Brought>,
+    entries: Vec<Entry>,
+}
+
+async fn bring(
+    store: &Store,
+    mailbox: MailboxId,
+    plan: &Plan,
+    slice: &Slice,
+) -> Result<Read, Fail> {
+    let mut read = Read::default();
+    if slice.uids.is_empty() {
+        return Ok(read);
+    }
+    if plan.reads_messages() {
+        read.messages = store.bring(mailbox, &slice.uids, plan.content).await?;
+    }
+    if plan.entry {
+        read.entries = store.entries_of(mailbox, &slice.uids).await?;
+    }
+    Ok(read)
 }
 
 /// RFC 7162 §3.2.6.
@@ -137,6 +216,7 @@ impl Plan {
 
     fn of(items: Vec<FetchItem>) -> Plan {
         Plan {
+            overview: items.contains(&FetchItem::Envelope),
             summary: items.iter().any(needs_summary),
             content: items.iter().any(needs_content),
             entry: items
@@ -146,13 +226,15 @@ impl Plan {
             items,
         }
     }
+
+    fn reads_messages(&self) -> bool {
+        self.overview || self.summary || self.content
+    }
 }
 
 fn needs_summary(item: &FetchItem) -> bool {
     match item {
-        FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure | FetchItem::Preview => {
-            true
-        }
+        FetchItem::Body | FetchItem::BodyStructure | FetchItem::Preview => true,
         FetchItem::Rfc822Header | FetchItem::Rfc822Text => true,
         FetchItem::Section { section, .. } => {
             !(section.part.is_empty() && section.text == SectionText::Whole)
@@ -174,51 +256,36 @@ fn needs_content(item: &FetchItem) -> bool {
     )
 }
 
-async fn fetch_slice(
+async fn write_slice(
     connection: &mut Connection<'_>,
     session: &mut Session,
     plan: &Plan,
-    places: &[u32],
+    slice: Slice,
+    read: Read,
     shortfall: &mut Shortfall,
 ) -> Result<(), Fail> {
-    let newly_seen = mark_seen(session, plan, places).await?;
+    let newly_seen = mark_seen(connection, session, plan, &slice.places).await?;
     let enabled = session.enabled;
-    let store = session.store.clone();
-    let selected = session.selected()?;
-    let (view, mailbox) = (&selected.view, selected.mailbox);
-    let uids: Vec<Uid> =
-        places.iter().filter_map(|&place| view.row(place)).map(|row| row.uid()).collect();
-    let summaries = match plan.summary {
-        true => store.summaries(mailbox, &uids).await?,
-        false => Vec::new(),
-    };
-    let mut summaries = summaries.into_iter().peekable();
-    let entries = match plan.entry {
-        true => store.entries_of(mailbox, &uids).await?,
-        false => Vec::new(),
-    };
-    for (&place, &uid) in places.iter().zip(&uids) {
-        while summaries.next_if(|(at, _)| *at < uid).is_some() {}
-        let summary = summaries.next_if(|(at, _)| *at == uid).map(|(_, summary)| summary);
-        let content = match plan.content {
-            true => store.content(mailbox, uid).await?,
-            false => None,
-        };
-        let entry =
-            entries.binary_search_by_key(&uid, |entry| entry.uid).ok().map(|at| &entries[at]);
-        let lacks = (plan.summary && summary.is_none())
-            || (plan.content && content.is_none())
-            || (plan.entry && entry.is_none());
-        if lacks {
+    let view = &session.selected()?.view;
+    let (mut messages, mut entries) =
+        (read.messages.iter().peekable(), read.entries.iter().peekable());
+    for (&place, &uid) in slice.places.iter().zip(&slice.uids) {
+        let message = messages.next_if(|message| message.uid == uid);
+        let entry = entries.next_if(|entry| entry.uid == uid);
+        if (plan.reads_messages() && message.is_none()) || (plan.entry && entry.is_none()) {
             shortfall.gone = true;
             continue;
         }
+        let stored = message.map(|message| &message.summary);
+        let overview = stored.filter(|_| plan.overview).map(StoredSummary::overview).transpose()?;
+        let summary = stored.filter(|_| plan.summary).map(StoredSummary::read).transpose()?;
         let message = message::Message {
             view,
             place,
             enabled,
+            overview: overview.as_ref(),
             summary: summary.as_ref(),
-            content: content.as_ref(),
+            content: message.and_then(|message| message.content.as_ref()),
             entry,
             newly_seen: newly_seen.binary_search(&uid).is_ok(),
         };
@@ -232,7 +299,14 @@ async fn fetch_slice(
 }
 
 /// Sets \Seen where BODY[…] and its like do so. Gives the UIDs that it was news for.
-async fn mark_seen(session: &mut Session, plan: &Plan, places: &[u32]) -> Result<Vec<Uid>, Fail> {
+/// What others did meanwhile is told with it.
+async fn mark_seen(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    plan: &Plan,
+    places: &[u32],
+) -> Result<Vec<Uid>, Fail> {
+    let enabled = session.enabled;
     let store = session.store.clone();
     let selected = session.selected()?;
     // RFC 4314 §4: not without `s`.
@@ -248,9 +322,12 @@ async fn mark_seen(session: &mut Session, plan: &Plan, places: &[u32]) -> Result
         return Ok(uids);
     }
     let seen = Flags { system: SystemFlags::SEEN, keywords: None };
-    let results = store.store_flags(selected.mailbox, &uids, FlagChange::Add(seen), None).await?;
-    for entry in &results.entries {
-        selected.view.refresh(entry);
+    store.store_flags(selected.mailbox, &uids, FlagChange::Add(seen), None).await?;
+    if let Some(mut news) = news::gather(&store, selected, enabled.condstore).await? {
+        let view = &mut selected.view;
+        let ours = |row: &Row| uids.binary_search(&row.uid()).is_ok();
+        news.altered.retain(|&place| !view.row(place).is_some_and(ours));
+        news::write(connection, view, &news, false, enabled).await?;
     }
     Ok(uids)
 }

@@ -99,7 +99,7 @@ pub async fn run(connection: &mut Connection<'_>, session: &mut Session, notify:
         tell_status(connection, session, &watching.known).await?;
     }
     if let State::Selected(_, selected) = &mut session.state {
-        selected.told = selected.view.rows().last().map_or(Uid(0), |row| row.uid());
+        selected.told = selected.view.last_uid();
     }
     session.notify = Some(Box::new(watching));
     Ok(Tagged::ok("You will hear of it"))
@@ -307,10 +307,10 @@ async fn tell_selected(connection: &mut Connection<'_>, session: &mut Session) -
     }
     news::tell_some(connection, session, !group.delayed, group.events.flags).await?;
     let State::Selected(_, selected) = &mut session.state else { return Ok(()) };
-    let rows = selected.view.rows();
-    let first = rows.partition_point(|row| row.uid() <= selected.told);
-    let places: Vec<u32> = (first as u32..rows.len() as u32).collect();
-    selected.told = rows.last().map_or(selected.told, |row| row.uid());
+    let view = &selected.view;
+    let told = selected.told.0.saturating_add(1);
+    let places: Vec<u32> = view.places_from(Uid(told)).collect();
+    selected.told = selected.told.max(view.last_uid());
     match group.items.is_empty() {
         true => Ok(()),
         false => fetch::tell_new(connection, session, &group.items, &places).await,

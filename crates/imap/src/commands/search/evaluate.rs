@@ -4,13 +4,11 @@
 use std::collections::HashMap;
 
 use memchr::memmem;
-use waxwing_message::Summary;
 use waxwing_message::parse::field::fields;
-use waxwing_message::parse::words::decode_text;
-use waxwing_message::summary::{Overview, OverviewAddress};
-use waxwing_store::{Entry, MessageId, SystemFlags, Uid};
+use waxwing_message::summary::Overview;
+use waxwing_message::{Summary, keys};
+use waxwing_store::{Column, Entry, Having, Line, MessageId, Row, SystemFlags, Uid};
 
-use crate::selected::row::Row;
 use crate::selected::{Picked, View};
 use crate::wire::date::header_day;
 use crate::wire::parse_search::When;
@@ -21,8 +19,9 @@ pub enum Test {
     Always(bool),
     Flag(SystemFlags),
     Keyword(String),
-    /// One of the search's [`Fields`], by its number, that has this text, in lower case.
-    Header(usize, String),
+    /// One of the search's [`Fields`], by its number, that has this text, in lower case; and which
+    /// texts of the gist have it, if that has the field.
+    Header(usize, String, Option<Having>),
     /// Sorted.
     OneOf(Vec<Uid>),
     Places(Picked),
@@ -66,9 +65,17 @@ pub struct Candidate<'a> {
     pub view: &'a View,
     pub place: u32,
     pub row: &'a Row,
+    pub line: Option<&'a Line>,
     pub entry: Option<&'a Entry>,
     pub summary: Option<&'a Summary>,
     pub texts: Option<&'a Texts>,
+}
+
+impl<'a> Candidate<'a> {
+    /// Nothing but its row is known.
+    pub fn new(view: &'a View, place: u32, row: &'a Row) -> Candidate<'a> {
+        Candidate { view, place, row, line: None, entry: None, summary: None, texts: None }
+    }
 }
 
 /// The fields that a search looks in, each once.
@@ -116,7 +123,7 @@ impl Texts {
             if let Some(&number) = wanted.others.get(&field.name.to_ascii_lowercase())
                 && let Some(texts) = &mut self.0[number]
             {
-                texts.push(fold_encoded(field.value));
+                texts.push(keys::folded_text(field.value));
             }
         }
     }
@@ -128,6 +135,17 @@ impl Texts {
 }
 
 impl Field {
+    /// Where the gist has it.
+    pub fn column(&self) -> Option<Column> {
+        match self {
+            Field::Subject => Some(Column::Subject),
+            Field::From => Some(Column::From),
+            Field::To => Some(Column::To),
+            Field::Cc => Some(Column::Cc),
+            _ => None,
+        }
+    }
+
     /// By its name, in any case.
     pub fn named(name: &[u8]) -> Field {
         match name.to_ascii_lowercase().as_slice() {
@@ -146,11 +164,6 @@ impl Field {
     }
 }
 
-/// Text for comparing without regard to case.
-pub fn fold(text: &str) -> String {
-    text.to_lowercase()
-}
-
 /// The verdict, or `None` while more must be known.
 pub fn decide(test: &Test, message: &Candidate<'_>) -> Option<bool> {
     let row = message.row;
@@ -158,7 +171,7 @@ pub fn decide(test: &Test, message: &Candidate<'_>) -> Option<bool> {
         Test::Always(verdict) => *verdict,
         Test::Flag(flag) => row.system().contains(*flag),
         Test::Keyword(wanted) => {
-            message.view.keywords().of(row).iter().any(|k| k.eq_ignore_ascii_case(wanted))
+            message.view.keywords(row).iter().any(|k| k.eq_ignore_ascii_case(wanted))
         }
         Test::OneOf(uids) => uids.binary_search(&row.uid()).is_ok(),
         Test::Places(places) => places.contains(message.place),
@@ -174,7 +187,10 @@ pub fn decide(test: &Test, message: &Candidate<'_>) -> Option<bool> {
         Test::Sent(when, day) => {
             sent_day(&message.summary?.overview).is_some_and(|sent| on(*when, sent, *day))
         }
-        Test::Header(field, text) => message.texts?.have(*field, text)?,
+        Test::Header(field, text, having) => match (having, message.line) {
+            (Some(having), Some(line)) => having.has(line),
+            _ => message.texts?.have(*field, text)?,
+        },
         Test::Not(test) => !decide(test, message)?,
         Test::Or(a, b) => match (decide(a, message), decide(b, message)) {
             (Some(true), _) | (_, Some(true)) => true,
@@ -210,6 +226,7 @@ fn sent_day(overview: &Overview) -> Option<i64> {
 }
 
 fn overview_texts(overview: &Overview, field: &Field) -> Option<Vec<String>> {
+    let addresses = |list: &[_]| keys::folded_addresses(list).into_iter().collect();
     let raw = match field {
         Field::Subject => &overview.subject,
         Field::MessageId => &overview.message_id,
@@ -223,48 +240,17 @@ fn overview_texts(overview: &Overview, field: &Field) -> Option<Vec<String>> {
         Field::Bcc => return Some(addresses(&overview.bcc)),
         Field::Other(_) => return None,
     };
-    Some(raw.as_deref().map(fold_encoded).into_iter().collect())
-}
-
-/// Encoded words are decoded first (RFC 9051 §6.4.4: strings are compared in UTF-8).
-fn fold_encoded(raw: &[u8]) -> String {
-    fold(&decode_text(raw))
-}
-
-/// The list as it would be written out, if there is one.
-fn addresses(list: &[OverviewAddress]) -> Vec<String> {
-    if list.is_empty() {
-        return Vec::new();
-    }
-    let mut written = String::new();
-    for item in list {
-        match item {
-            OverviewAddress::Mailbox { name, local_part, domain } => {
-                if let Some(name) = name {
-                    written.push_str(&decode_text(name));
-                    written.push(' ');
-                }
-                written.push('<');
-                written.push_str(&String::from_utf8_lossy(local_part));
-                written.push('@');
-                written.push_str(&String::from_utf8_lossy(domain));
-                written.push_str(">, ");
-            }
-            OverviewAddress::GroupStart { name } => {
-                written.push_str(&decode_text(name));
-                written.push_str(": ");
-            }
-            OverviewAddress::GroupEnd => written.push_str("; "),
-        }
-    }
-    vec![fold(&written)]
+    // RFC 9051 §6.4.4: encoded words are decoded, and strings compared in UTF-8.
+    Some(raw.as_deref().map(keys::folded_text).into_iter().collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use jiff::Timestamp;
-    use waxwing_store::{Flags, ModSeq};
+    use waxwing_message::keys::fold;
+    use waxwing_message::summary::OverviewAddress;
+    use waxwing_store::{Flags, ModSeq, Roll};
 
     fn view() -> View {
         let entry = Entry {
@@ -276,7 +262,7 @@ mod tests {
             received_at: Timestamp::from_second(86_400 * 10 + 5).unwrap(),
             saved_at: Timestamp::UNIX_EPOCH,
         };
-        View::new(&[entry], ModSeq(5))
+        View::new(Roll::new(&[entry], ModSeq(5)).into(), [])
     }
 
     fn summary() -> Summary {
@@ -300,10 +286,10 @@ mod tests {
     #[test]
     fn as_little_as_decides() {
         let (view, summary) = (view(), summary());
-        let row = &view.rows()[0];
+        let row = view.row(0).unwrap();
         let mut wanted = Fields::default();
         let mut header = |field: &str, text: &str| {
-            Test::Header(wanted.number(Field::named(field.as_bytes())), fold(text))
+            Test::Header(wanted.number(Field::named(field.as_bytes())), fold(text), None)
         };
         let seen = || Test::Flag(SystemFlags::SEEN);
         let subject = header("subject", "GRÜSSE");
@@ -319,8 +305,7 @@ mod tests {
         let some = Texts::new(&wanted, &summary.overview);
         let mut all = Texts::new(&wanted, &summary.overview);
         all.add_header(&wanted, b"X-A: d\r\nx-A: b C\r\n\r\n");
-        let bare =
-            Candidate { view: &view, place: 0, row, entry: None, summary: None, texts: None };
+        let bare = Candidate::new(&view, 0, row);
         let known = Candidate { summary: Some(&summary), texts: Some(&some), ..bare };
         let full = Candidate { texts: Some(&all), ..known };
         assert_eq!(decide(&seen(), &bare), Some(true));
@@ -342,16 +327,9 @@ mod tests {
     #[test]
     fn rows() {
         let view = view();
-        let row = &view.rows()[0];
+        let row = view.row(0).unwrap();
         let summary = summary();
-        let message = Candidate {
-            view: &view,
-            place: 0,
-            row,
-            entry: None,
-            summary: Some(&summary),
-            texts: None,
-        };
+        let message = Candidate { summary: Some(&summary), ..Candidate::new(&view, 0, row) };
         for (test, fits) in [
             (Test::Keyword("$JUNK".into()), true),
             (Test::Keyword("Junk".into()), false),

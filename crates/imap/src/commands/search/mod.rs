@@ -1,10 +1,10 @@
 //! SEARCH (RFC 9051 §6.4.4) with ESEARCH (RFC 4731), SEARCHRES (RFC 5182), WITHIN (RFC 5032),
 //! MODSEQ (RFC 7162 §3.1.5) and PARTIAL (RFC 9394).
 //!
-//! A search is first made into a [`Test`], whose sets are places in the view and whose words the
-//! store has looked up. Then each message is tested with as little as decides it: its row; its
-//! stored summary, read for a slice of messages at once; the message's header, for fields that no
-//! summary has.
+//! A search is first made into a [`Test`], whose sets are places in the view, whose words the store has
+//! looked up, and whose usual header fields have been looked through in the mailbox's gist. Then each
+//! message is tested with as little as decides it: its row and its line in the gist; its stored
+//! summary, read for a slice of messages at once; the message's header, for fields that no summary has.
 
 mod answer;
 mod evaluate;
@@ -22,7 +22,6 @@ use crate::news;
 use crate::progress::Progress;
 use crate::reply::{Done, Fail, Status, Tagged};
 use crate::selected::View;
-use crate::selected::row::Row;
 use crate::session::Session;
 use crate::wire::command::{Search, SearchKey, SearchReturn};
 
@@ -115,10 +114,17 @@ pub async fn find(
     let texts = look_up_texts(&store, selected.mailbox, &search.keys).await?;
     let now = Timestamp::now().as_second();
     let view = &selected.view;
-    let (test, fields) = prepare::prepare(view, &selected.saved, &search.keys, texts, now)?;
-    let entries = search.keys.iter().any(SearchKey::needs_entries);
     let mailbox = selected.mailbox;
-    let finder = Finder { store: &store, mailbox, view, test, fields, entries };
+    let gist = match search.keys.iter().any(prepare::asks_gist) {
+        true => Some(store.gist(mailbox, view.shown()).await?),
+        false => None,
+    };
+    let asked =
+        prepare::Asked { view, saved: &selected.saved, gist: gist.as_deref(), now_secs: now };
+    let (test, fields) = prepare::prepare(asked, &search.keys, texts)?;
+    let entries = search.keys.iter().any(SearchKey::needs_entries);
+    let lines = gist.as_ref().map(|gist| gist.finder());
+    let mut finder = Finder { store: &store, mailbox, view, test, fields, entries, lines };
     let mut found = Vec::new();
     let mut slice = Vec::with_capacity(SLICE);
     let mut progress = Progress::new(tag, view.exists());
@@ -173,19 +179,20 @@ struct Finder<'a> {
     fields: Fields,
     /// The test asks for what the view has not kept of the store's entries.
     entries: bool,
+    lines: Option<waxwing_store::Finder<'a>>,
 }
 
 impl Finder<'_> {
     /// Those of a slice that fit.
     async fn find_in(
-        &self,
+        &mut self,
         connection: &mut Connection<'_>,
         places: &[u32],
         found: &mut Vec<u32>,
     ) -> Result<(), Fail> {
         connection.breathe().await?;
-        let Finder { view, test, .. } = self;
         let entries = self.entries_of(places).await?;
+        let (view, test) = (self.view, &self.test);
         let mut open: Vec<Uid> = Vec::new();
         let mut verdicts: Vec<Option<bool>> = Vec::with_capacity(places.len());
         for &place in places {
@@ -194,7 +201,8 @@ impl Finder<'_> {
                 true => Some(false),
                 false => {
                     let entry = entry_of(&entries, row.uid());
-                    let known = Candidate { view, place, row, entry, summary: None, texts: None };
+                    let line = self.lines.as_mut().and_then(|lines| lines.find(row.uid()));
+                    let known = Candidate { line, entry, ..Candidate::new(view, place, row) };
                     decide(test, &known)
                 }
             };
@@ -246,7 +254,8 @@ impl Finder<'_> {
         let read = summary;
         let mut texts = Texts::new(&self.fields, &summary.overview);
         let summary = Some(summary);
-        let known = Candidate { view, place, row, entry, summary, texts: Some(&texts) };
+        let bare = Candidate::new(view, place, row);
+        let known = Candidate { entry, summary, texts: Some(&texts), ..bare };
         if let Some(verdict) = decide(test, &known) {
             return Ok(Some(verdict));
         }
@@ -255,44 +264,11 @@ impl Finder<'_> {
         };
         connection.breathe().await?; // headers may be large
         texts.add_header(&self.fields, &header);
-        let known = Candidate { view, place, row, entry, summary, texts: Some(&texts) };
+        let known = Candidate { entry, summary, texts: Some(&texts), ..bare };
         Ok(decide(test, &known))
     }
 }
 
 fn entry_of(entries: &[Entry], uid: Uid) -> Option<&Entry> {
     entries.binary_search_by_key(&uid, |entry| entry.uid).ok().map(|at| &entries[at])
-}
-
-/// Summaries of messages that were found, in slices, each given to `each` with its place. Messages
-/// that went meanwhile are passed over.
-pub async fn with_summaries(
-    connection: &mut Connection<'_>,
-    session: &mut Session,
-    tag: &str,
-    places: &[u32],
-    mut each: impl FnMut(u32, &Row, &Summary),
-) -> Result<(), Fail> {
-    let store = session.store.clone();
-    let selected = session.selected()?;
-    let mut progress = Progress::new(tag, places.len() as u32);
-    let mut done = 0;
-    for slice in places.chunks(SLICE) {
-        let rows = slice.iter().filter_map(|&place| selected.view.row(place));
-        let uids: Vec<Uid> = rows.map(|row| row.uid()).collect();
-        let summaries = store.summaries(selected.mailbox, &uids).await?;
-        for summaries in summaries.chunks(SUMMARIES_AT_ONCE) {
-            connection.breathe().await?;
-            for (uid, summary) in summaries {
-                if let Some(place) = selected.view.place_of(*uid)
-                    && let Some(row) = selected.view.row(place)
-                {
-                    each(place, row, summary);
-                }
-            }
-        }
-        done += slice.len() as u32;
-        progress.tell(connection, done).await?;
-    }
-    Ok(())
 }

@@ -1,9 +1,10 @@
 //! From the keys of a SEARCH to a [`Test`]: sets become places, texts become UTF-8 without case,
 //! the store's answers for BODY and TEXT are put in.
 
-use waxwing_store::Uid;
+use waxwing_message::keys::fold;
+use waxwing_store::{Gist, Uid};
 
-use super::evaluate::{Field, Fields, Test, fold};
+use super::evaluate::{Field, Fields, Test};
 use crate::reply::Fail;
 use crate::selected::View;
 use crate::wire::date::days_since_epoch;
@@ -33,26 +34,42 @@ pub fn text_of(octets: &[u8]) -> Result<String, Fail> {
     text.map(str::to_owned).map_err(|_| Fail::bad("That text is not UTF-8"))
 }
 
-/// Makes the test, and the list of the fields that it looks in. `texts` are the answers for [`text_keys`], in the same order.
+/// Whether a key looks in a field that the gist has.
+pub fn asks_gist(key: &SearchKey) -> bool {
+    match key {
+        SearchKey::Header { field, .. } => Field::named(field).column().is_some(),
+        SearchKey::Not(key) => asks_gist(key),
+        SearchKey::Or(a, b) => asks_gist(a) || asks_gist(b),
+        SearchKey::And(keys) => keys.iter().any(asks_gist),
+        _ => false,
+    }
+}
+
+/// What a search is asked of.
+pub struct Asked<'v> {
+    pub view: &'v View,
+    /// What `$` stands for: UID ranges.
+    pub saved: &'v [(u32, u32)],
+    pub gist: Option<&'v Gist>,
+    pub now_secs: i64,
+}
+
+/// Makes the test, and the list of the fields that it looks in. `texts` are the answers for [`text_keys`],
+/// in the same order.
 pub fn prepare(
-    view: &View,
-    saved: &[(u32, u32)],
+    asked: Asked<'_>,
     keys: &[SearchKey],
     texts: Vec<Vec<Uid>>,
-    now_secs: i64,
 ) -> Result<(Test, Fields), Fail> {
-    let (texts, fields) = (texts.into_iter(), Fields::default());
-    let mut preparing = Preparing { view, saved, texts, fields, now_secs };
+    let mut preparing = Preparing { asked, texts: texts.into_iter(), fields: Fields::default() };
     let test = preparing.all(keys)?;
     Ok((test, preparing.fields))
 }
 
 struct Preparing<'v> {
-    view: &'v View,
-    saved: &'v [(u32, u32)],
+    asked: Asked<'v>,
     texts: std::vec::IntoIter<Vec<Uid>>,
     fields: Fields,
-    now_secs: i64,
 }
 
 impl Preparing<'_> {
@@ -68,7 +85,10 @@ impl Preparing<'_> {
             SearchKey::Flag(flag) => Test::Flag(*flag),
             SearchKey::Keyword(keyword) => Test::Keyword(keyword.clone()),
             SearchKey::Header { field, value } => {
-                Test::Header(self.fields.number(Field::named(field)), fold(&text_of(value)?))
+                let (field, text) = (Field::named(field), fold(&text_of(value)?));
+                let column = self.asked.gist.zip(field.column());
+                let having = column.map(|(gist, column)| gist.having(column, &text));
+                Test::Header(self.fields.number(field), text, having)
             }
             // Every message has the empty text.
             SearchKey::Body(text) | SearchKey::Text(text) if text.is_empty() => Test::Always(true),
@@ -81,9 +101,9 @@ impl Preparing<'_> {
             SearchKey::Sent(when, date) => Test::Sent(*when, days_since_epoch(*date)),
             SearchKey::Saved(when, date) => Test::Saved(*when, days_since_epoch(*date)),
             SearchKey::EmailId(id) => Test::Message(object_id::message(id)),
-            SearchKey::Younger(secs) => Test::ReceivedAfter(self.now_secs - i64::from(*secs)),
+            SearchKey::Younger(secs) => Test::ReceivedAfter(self.asked.now_secs - i64::from(*secs)),
             SearchKey::Older(secs) => {
-                let limit = self.now_secs - i64::from(*secs);
+                let limit = self.asked.now_secs - i64::from(*secs);
                 Test::Not(Box::new(Test::ReceivedAfter(limit)))
             }
             SearchKey::Larger(octets) => Test::Larger(*octets),
@@ -98,7 +118,7 @@ impl Preparing<'_> {
     }
 
     fn set(&self, set: &crate::wire::sequence::SequenceSet, uid: bool) -> Result<Test, Fail> {
-        let picked = self.view.pick(set, uid, self.saved);
+        let picked = self.asked.view.pick(set, uid, self.asked.saved);
         picked.map(Test::Places).map_err(|_| Fail::bad("There is no message of that number"))
     }
 }

@@ -1,4 +1,4 @@
-//! Comparing texts as i;unicode-casemap does (RFC 5051), which SORT and THREAD ask for (RFC 5256 §7):
+//! Comparing texts as i;unicode-casemap does (RFC 5051), as sorting and threading ask for (RFC 5256 §7):
 //! simple titlecase, then decomposition.
 
 use unicode_normalization::UnicodeNormalization as _;

@@ -1,15 +1,15 @@
-//! One message of a selected mailbox in 24 octets, so that a mailbox of 100,000 takes 2.4 MB.
+//! One entry of a mailbox in 24 octets, so that a mailbox of 100,000 takes 2.4 MB.
 //!
 //! | octets | what |
 //! |---|---|
 //! | 4 | UID |
 //! | 4 | size in octets, capped at 4 GiB |
 //! | 5 | when it was received: seconds since 1970, 40 bits with sign |
-//! | 4 | which set of keywords ([`super::keywords`]) |
+//! | 4 | which set of keywords ([`super::sets`]) |
 //! | 6 | modseq: 48 bits, for 280 billion changes a year over a thousand years |
 //! | 1 | system flags |
 
-use waxwing_store::{ModSeq, SystemFlags, Uid};
+use crate::{ModSeq, SystemFlags, Uid};
 
 /// See above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,14 +26,14 @@ pub struct Row {
 
 /// What a row is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RowParts {
+pub(super) struct RowParts {
     /// UID.
     pub uid: Uid,
     /// RFC822.SIZE.
     pub size_octets: u64,
     /// INTERNALDATE.
     pub received_secs: i64,
-    /// Index of a keyword set.
+    /// Number of a set of keywords, in the roll that the row is from.
     pub keywords: u32,
     /// MODSEQ.
     pub modseq: ModSeq,
@@ -46,7 +46,7 @@ const MODSEQ_LIMIT: u64 = (1 << 48) - 1;
 
 impl Row {
     /// Packs; values out of range are capped.
-    pub fn new(parts: RowParts) -> Row {
+    pub(super) fn new(parts: RowParts) -> Row {
         let received = parts.received_secs.clamp(-RECEIVED_LIMIT, RECEIVED_LIMIT - 1);
         let mut row = Row {
             uid: parts.uid.0,
@@ -77,7 +77,7 @@ impl Row {
         i64::from(self.received_high) << 32 | i64::from(self.received_low)
     }
 
-    /// Index of a keyword set.
+    /// Number of a set of keywords, in the roll that the row is from.
     pub fn keywords(&self) -> u32 {
         self.keywords
     }
@@ -92,15 +92,15 @@ impl Row {
         SystemFlags(self.system)
     }
 
-    /// The message was altered.
-    pub fn set_flags(&mut self, system: SystemFlags, keywords: u32, modseq: ModSeq) {
+    /// The entry was altered.
+    pub(super) fn set_flags(&mut self, system: SystemFlags, keywords: u32, modseq: ModSeq) {
         self.system = system.0;
         self.keywords = keywords;
         self.set_modseq(modseq);
     }
 
-    /// Only the index: the set is the same.
-    pub fn renumber_keywords(&mut self, keywords: u32) {
+    /// Only the number: the set is the same.
+    pub(super) fn renumber_keywords(&mut self, keywords: u32) {
         self.keywords = keywords;
     }
 

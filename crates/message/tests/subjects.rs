@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use waxwing_imap::wire::subject::{base_subject, collapsed};
+use waxwing_message::keys::subject::{base_subject, collapsed};
 
 /// The outside test data: see CONTRIBUTING. `None`, said aloud, when it is not there.
 fn suite(name: &str) -> Option<Vec<(String, String)>> {

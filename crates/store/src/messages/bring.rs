@@ -1,0 +1,109 @@
+//! Bringing what readers ask for of many messages at once: their summaries as they are stored, and
+//! their octets, which for most messages come along in the same read.
+
+use waxwing_message::Summary;
+use waxwing_message::summary::Overview;
+
+use super::{Uid, numbers};
+use crate::accept::decode_summary;
+use crate::blob::{BlobRow, FIRST_CHUNK, FirstChunk};
+use crate::engine::{Tx, params};
+use crate::instant::count32;
+use crate::{Content, MailboxId, Store, StoreError};
+
+/// A summary in its stored form: read as far as is needed.
+#[derive(Debug, Clone)]
+pub struct StoredSummary(Vec<u8>);
+
+impl StoredSummary {
+    /// What an envelope is made of, without a copy.
+    pub fn overview(&self) -> Result<Overview<&[u8]>, StoreError> {
+        Overview::of_stored(&self.0).ok_or_else(|| StoreError::Damaged("a stored summary".into()))
+    }
+
+    /// All of it.
+    pub fn read(&self) -> Result<Summary, StoreError> {
+        decode_summary(&self.0)
+    }
+}
+
+/// What was brought of an entry.
+pub struct Brought {
+    /// Which.
+    pub uid: Uid,
+    /// Of its message.
+    pub summary: StoredSummary,
+    /// If it was asked for. Reading the first 256 KiB of a message that is no larger, and is kept in
+    /// the database, asks nothing of the store any more.
+    pub content: Option<Content>,
+}
+
+impl Store {
+    /// Summaries for these UIDs, in the order of UID, and the contents too if they are wanted;
+    /// expunged ones are absent. Callers ask in slices of some hundreds, and of some megabytes.
+    pub async fn bring(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        contents: bool,
+    ) -> Result<Vec<Brought>, StoreError> {
+        let engine = &self.inner.engine;
+        let asked = (mailbox, numbers(uids));
+        if !contents {
+            let read = engine
+                .read(asked, |tx, (mailbox, uids)| Box::pin(summaries_in(tx, *mailbox, uids)));
+            let brought = read.await?.into_iter();
+            return Ok(brought
+                .map(|(uid, summary)| Brought { uid, summary, content: None })
+                .collect());
+        }
+        let read =
+            engine.read(asked, |tx, (mailbox, uids)| Box::pin(contents_in(tx, *mailbox, uids)));
+        let brought = read.await?.into_iter().map(|(uid, summary, blob, first)| {
+            let content = blob.content_with(self, first)?;
+            Ok(Brought { uid, summary, content: Some(content) })
+        });
+        brought.collect()
+    }
+
+    /// Summaries alone, read whole.
+    pub async fn summaries(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+    ) -> Result<Vec<(Uid, Summary)>, StoreError> {
+        let brought = self.bring(mailbox, uids, false).await?;
+        brought.into_iter().map(|brought| Ok((brought.uid, brought.summary.read()?))).collect()
+    }
+}
+
+async fn summaries_in(
+    tx: &Tx,
+    mailbox: MailboxId,
+    uids: &Vec<i64>,
+) -> Result<Vec<(Uid, StoredSummary)>, StoreError> {
+    const SQL: &str = "SELECT e.uid, m.summary FROM entries e JOIN messages m ON m.id = e.message \
+        WHERE e.mailbox = ?1 AND e.uid IN LIST(?2) ORDER BY e.uid";
+    tx.rows(SQL, params![mailbox.0, uids], |row| {
+        Ok((Uid(count32(row.int(0)?)?), StoredSummary(row.bytes(1)?.to_vec())))
+    })
+    .await
+}
+
+async fn contents_in(
+    tx: &Tx,
+    mailbox: MailboxId,
+    uids: &Vec<i64>,
+) -> Result<Vec<(Uid, StoredSummary, BlobRow, Option<FirstChunk>)>, StoreError> {
+    const SQL: &str = "SELECT b.id, b.size_octets, b.object, b.chunk_ends, e.uid, m.summary, \
+        c.octets FROM entries e JOIN messages m ON m.id = e.message JOIN blobs b ON b.id = m.blob \
+        LEFT JOIN blob_chunks c ON c.place = b.id * ?3 AND b.size_octets <= ?4 \
+        WHERE e.mailbox = ?1 AND e.uid IN LIST(?2) ORDER BY e.uid";
+    let (places, most) = FIRST_CHUNK;
+    tx.rows(SQL, params![mailbox.0, uids, places, most], |row| {
+        let first = row.opt_bytes(6)?.map(FirstChunk::read).transpose()?;
+        let summary = StoredSummary(row.bytes(5)?.to_vec());
+        Ok((Uid(count32(row.int(4)?)?), summary, BlobRow::read(row)?, first))
+    })
+    .await
+}
