@@ -2,7 +2,7 @@
 
     guess.py FROM HOST PORT ADDRESS COUNT
 
-Prints the last answer.
+So many at once; then one after another until one is not looked at, at most as many. Prints the last answer.
 """
 
 import socket
@@ -26,4 +26,8 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-print(guess("the last"))
+for number in range(int(COUNT)):
+    answer = guess(f"one more {number}")
+    if "UNAVAILABLE" in answer:
+        break
+print(answer)

@@ -1,49 +1,28 @@
 """A mail program's way to an access token: finds the server's metadata, registers itself, sends its
 owner's browser to the login page (played here without one), and exchanges the code.
 
-    oauth.py HTTPS_HOST PORT ROOT_PEM ADDRESS PASSWORD [SCOPE]
+    oauth.py HTTPS_HOST PORT ROOT_PEM ADDRESS PASSWORD [SCOPE [SECRET]]
 
-Prints the tokens and the client's id as JSON. On the way it checks what must be refused.
+With the secret of an authenticator, codes are asked for. Prints the tokens and the client's id as JSON. On the way it checks what must be refused.
 """
 
 import base64
 import hashlib
-import html.parser
-import http.client
 import json
 import secrets
-import ssl
 import sys
 import urllib.parse
 
+from pages import Form, Pages, code, cookie
+
 HOST, PORT, ROOT, ADDRESS, PASSWORD = sys.argv[1:6]
 SCOPE = sys.argv[6] if len(sys.argv) > 6 else "mail"
-TLS = ssl.create_default_context(cafile=ROOT)
+SECRET = sys.argv[7] if len(sys.argv) > 7 else None
 REDIRECT = "http://127.0.0.1:41999/back"
 
 
-def ask(method, path, body=None, headers=None):
-    connection = http.client.HTTPSConnection(HOST, int(PORT), context=TLS, timeout=30)
-    connection.request(method, path, body, headers or {})
-    answer = connection.getresponse()
-    return answer.status, answer.headers, answer.read().decode()
-
-
-def post(path, fields, headers=None):
-    kind = {"Content-Type": "application/x-www-form-urlencoded"}
-    return ask("POST", path, urllib.parse.urlencode(fields), kind | (headers or {}))
-
-
-class Form(html.parser.HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.fields = {}
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        if tag == "input":
-            self.fields[attributes["name"]] = attributes.get("value", "")
-
+pages = Pages(HOST, PORT, ROOT)
+ask, post = pages.ask, pages.post
 
 status, _, text = ask("GET", "/.well-known/oauth-authorization-server")
 assert status == 200, text
@@ -85,26 +64,41 @@ assert status == 200, page
 assert "<script" not in page and "<b>test" not in page
 policy = headers["Content-Security-Policy"]
 assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy, policy
-cookie = headers["Set-Cookie"].split(";")[0]
-form = Form()
-form.feed(page)
-fields = form.fields | {"password": PASSWORD, "answer": "allow"}
+own = cookie(headers)
+fields = Form(page).fields | {"password": PASSWORD, "answer": "allow"}
 assert fields["address"] == ADDRESS
 
 # Without the cookie of our own page, with a wrong password, and after a refusal nothing is given.
 status, headers, _ = post(authorize, fields)
 assert status == 403 and "Location" not in headers
-status, headers, _ = post(authorize, fields | {"password": "wrong"}, {"Cookie": cookie})
+status, headers, _ = post(authorize, fields | {"password": "wrong"}, own)
 assert status == 403 and "Location" not in headers
-status, headers, _ = post(authorize, fields | {"answer": "deny"}, {"Cookie": cookie})
+status, headers, _ = post(authorize, fields | {"answer": "deny"}, own)
 assert status == 303 and "error=access_denied" in headers["Location"]
 
-status, headers, page = post(authorize, fields, {"Cookie": cookie})
+status, headers, page = post(authorize, fields, own)
+if SECRET:
+    # The password is right, and is not enough; it does not come back in the page.
+    assert status == 200 and PASSWORD not in page, page
+    assert "code" in Form(page).fields, page
+    shown = code(SECRET, "now + 30 seconds")
+    wrong = "000000" if shown != "000000" else "111111"
+    step = Form(page).fields | {"code": wrong, "answer": "allow"}
+    status, _, _ = post(authorize, step)
+    assert status == 403  # not from our page
+    status, headers, page = post(authorize, step, cookie(headers))
+    assert status == 403 and "Location" not in headers, page
+    last = Form(page).fields | {"code": shown, "answer": "allow"}, cookie(headers)
+    status, headers, page = post(authorize, *last)
 assert status == 303, page
 location = headers["Location"]
 assert location.startswith(REDIRECT + "?"), location
 back = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(location).query))
 assert back["state"] == "a state & more" and back["iss"] == metadata["issuer"], back
+
+if SECRET:
+    status, again, _ = post(authorize, *last)
+    assert status == 403 and "Location" not in again  # no code is taken twice
 
 exchange = {
     "grant_type": "authorization_code",

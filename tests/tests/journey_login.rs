@@ -1,16 +1,19 @@
 //! Logging in, with clients that are not ours: guessers and their victim, app passwords and sessions
-//! that end with them, and access tokens from the login page to IMAP, SMTP and POP3.
+//! that end with them, access tokens from the login page to IMAP, SMTP, POP3 and ManageSieve, and codes of an
+//! authenticator (oathtool).
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use waxwing_journeys::base64;
 use waxwing_journeys::imap::Imap;
 use waxwing_journeys::mail;
 use waxwing_journeys::process::{Ran, run, tool};
-use waxwing_journeys::server::{Server, password};
+use waxwing_journeys::server::{Server, binary, password};
 use waxwing_journeys::waiting::eventually;
+use waxwing_journeys::wire::Wire;
 use waxwing_journeys::world::Ground;
 
 const ALICE: &str = "alice@wax.test";
@@ -49,7 +52,7 @@ impl Stage {
     fn tokens(&self) -> Value {
         let at = self.wax.at("https");
         let (host, port) = (at.ip().to_string(), at.port().to_string());
-        let arguments = [&host, &port, self.root(), ALICE, &password("alice")];
+        let arguments = [&host, &port, self.root(), ALICE, &password("alice"), "mail sieve"];
         self.python("oauth.py", &arguments).ok().json()
     }
 
@@ -126,6 +129,134 @@ fn a_session_ends_with_its_app_password() {
 }
 
 #[test]
+fn sessions_of_every_protocol_end_with_their_password() {
+    let stage = Stage::start();
+    let mut submission = stage.wax.submission("alice");
+    let mut sieve = Wire::connect(stage.wax.at("sieve")).unwrap();
+    until_ok(&mut sieve);
+    let secret = base64(format!("\0{ALICE}\0{}", password("alice")).as_bytes());
+    sieve.send(format!("AUTHENTICATE \"PLAIN\" \"{secret}\"\r\n")).unwrap();
+    until_ok(&mut sieve);
+    let mut pop3 = Wire::connect(stage.wax.at("pop3")).unwrap();
+    pop3.line().unwrap();
+    for command in [format!("USER {ALICE}"), format!("PASS {}", password("alice"))] {
+        pop3.send(format!("{command}\r\n")).unwrap();
+        let answer = pop3.line().unwrap();
+        assert!(answer.starts_with(b"+OK"), "{}", answer.escape_ascii());
+    }
+    let new = b"a new secret of alice\n";
+    stage.wax.cli_with(&["user", "password", ALICE, "--password-stdin"], new).ok();
+    // Each says why, where its protocol has words for it, and closes.
+    submission.reply().unwrap().expect(421, "4.7.0 what you logged in with is no longer valid");
+    assert_eq!(submission.wire.rest().unwrap(), b"");
+    let bye = String::from_utf8(sieve.rest().unwrap()).unwrap();
+    assert!(bye.starts_with("BYE ") && bye.contains("no longer valid"), "{bye}");
+    pop3.rest().unwrap();
+}
+
+/// Reads the answer to a command of ManageSieve.
+fn until_ok(sieve: &mut Wire) {
+    loop {
+        let line = sieve.line().unwrap();
+        assert!(!line.starts_with(b"NO") && !line.starts_with(b"BYE"), "{}", line.escape_ascii());
+        if line.starts_with(b"OK") {
+            return;
+        }
+    }
+}
+
+#[test]
+fn with_a_second_step_the_password_alone_opens_nothing() {
+    let stage = Stage::start();
+    let mut laptop = stage.wax.inbox("alice");
+    laptop.wire.send("i IDLE\r\n").unwrap();
+    assert!(laptop.response().unwrap().line.starts_with("+ "));
+    let (program, config) = (binary(), stage.wax.config().to_owned());
+    let arguments = [program.to_str().unwrap(), config.to_str().unwrap(), ALICE];
+    let made = stage.python("totp.py", &arguments).ok().json();
+    let secret = made["secret"].as_str().unwrap();
+    let recovery: Vec<&str> =
+        made["recovery"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+    assert_eq!(recovery.len(), 10);
+    let bye = laptop.response().unwrap().line;
+    assert!(bye.starts_with("* BYE "), "{bye}");
+
+    // Said in words, by password and by proof of it, to those who know it.
+    let words = "give the program an app password";
+    let refused = Imap::inbox(stage.wax.at("imap"), ALICE, &password("alice")).unwrap_err();
+    assert!(refused.to_string().contains(words), "{refused}");
+    let mut smtp = waxwing_journeys::smtp::Smtp::greeted(stage.wax.at("submission")).unwrap();
+    let refused = smtp.login(ALICE, &password("alice")).unwrap().expect(534, "5.7.9");
+    assert!(refused.text.contains(words), "{refused:?}");
+    smtp.login(ALICE, "wrong").unwrap().expect(535, "5.7.8");
+    for (protocol, service) in
+        [("imap", "imap"), ("pop3", "pop3"), ("smtp", "submission"), ("sieve", "sieve")]
+    {
+        let at = stage.wax.at(service);
+        let (host, port) = (at.ip().to_string(), at.port().to_string());
+        let proof = |secret: &str| {
+            stage.python("scram.py", &[protocol, &host, &port, ALICE, secret]).ok().text()
+        };
+        let refused = proof(&password("alice"));
+        assert!(refused.contains(words), "{protocol}: {refused}");
+        let refused = proof("wrong");
+        assert!(
+            !refused.contains(words) && refused.to_lowercase().contains("wrong"),
+            "{protocol}: {refused}"
+        );
+    }
+    let phone = stage.wax.cli_json(&["user", "app-password", "add", ALICE, "phone"]);
+    Imap::inbox(stage.wax.at("imap"), ALICE, phone["password"].as_str().unwrap()).unwrap();
+
+    // At the page with a code; without a browser, with a recovery code.
+    let at = stage.wax.at("https");
+    let (host, port) = (at.ip().to_string(), at.port().to_string());
+    let by_page = [&host, &port, stage.root(), ALICE, &password("alice")];
+    let tokens = stage.python("oauth.py", &[&by_page[..], &["mail", secret]].concat()).ok().json();
+    let access = tokens["access_token"].as_str().unwrap();
+    stage.curl("imaps", "imaps", "/INBOX", access, &["--request", "NOOP"]).ok();
+    stage.python("device.py", &[&by_page[..], &[recovery[0]]].concat()).ok();
+    stage.python("device.py", &[&by_page[..], &[recovery[0]]].concat()).fails();
+    let shown = stage.wax.cli_json(&["user", "show", ALICE]);
+    assert_eq!(shown["totp"]["recovery_codes"], 9, "{shown}");
+
+    let outcomes = ["password-alone", "code-asked", "wrong-code", "wrong", "admitted"];
+    eventually(PATIENCE, "all of it is noted", || {
+        let noted = stage.wax.cli_json(&["user", "logins", ALICE]);
+        let notes = noted.as_array().expect("a list");
+        let noted = |outcome: &&str| notes.iter().any(|note| note["outcome"] == **outcome);
+        outcomes.iter().all(noted).then_some(())
+    });
+    let log = stage.wax.log();
+    assert!(!log.contains(secret) && !recovery.iter().any(|code| log.contains(code)));
+    assert!(!log.contains(&password("alice")) && !log.contains(access));
+
+    stage.wax.cli(&["user", "totp", "enable", ALICE]).fails();
+    stage.wax.cli(&["user", "totp", "disable", ALICE]).ok();
+    stage.wax.inbox("alice");
+    let at = stage.wax.at("submission");
+    let (host, port) = (at.ip().to_string(), at.port().to_string());
+    let arguments = ["smtp", &host, &port, ALICE, &password("alice")];
+    let answered = stage.python("scram.py", &arguments).ok().text();
+    assert!(answered.starts_with("334 "), "our own proof comes with it: {answered}");
+}
+
+#[test]
+fn a_program_without_a_browser_is_given_a_token() {
+    let stage = Stage::start();
+    let at = stage.wax.at("https");
+    let (host, port) = (at.ip().to_string(), at.port().to_string());
+    let arguments = [&host, &port, stage.root(), ALICE, &password("alice")];
+    let tokens = stage.python("device.py", &arguments).ok().json();
+    let access = tokens["access_token"].as_str().unwrap();
+    stage.curl("imaps", "imaps", "/INBOX", access, &["--request", "NOOP"]).ok();
+    let programs = stage.wax.cli_json(&["user", "sessions", ALICE]);
+    assert_eq!(programs[0]["client"], "A <i>television</i>");
+    assert_eq!(programs[0]["scopes"], serde_json::json!(["imap"]));
+    assert!(!stage.wax.log().contains(access));
+}
+
+#[test]
 fn an_access_token_opens_mail_until_its_consent_ends() {
     let stage = Stage::start();
     let tokens = stage.tokens();
@@ -145,7 +276,8 @@ fn an_access_token_opens_mail_until_its_consent_ends() {
     let at = stage.wax.at("imaps");
     let (host, imaps) = (at.ip().to_string(), at.port().to_string());
     let submissions = stage.wax.at("submissions").port().to_string();
-    let arguments = [&host, &imaps, &submissions, stage.root(), ALICE, access];
+    let sieve = stage.wax.at("sieve").port().to_string();
+    let arguments = [&host, &imaps, &submissions, &sieve, stage.root(), ALICE, access];
     stage.python("bearer.py", &arguments).ok();
 
     // Nothing of it is offered without TLS.

@@ -44,6 +44,7 @@ pub mod fuzzing {
                     Action::CheckPassword { .. } => session.answer_password(Ok(true)),
                     Action::CheckToken { .. } => session.answer_token(Ok(Some("u".into()))),
                     Action::NeedKeys { .. } => session.answer_password(Ok(false)),
+                    Action::CheckProof { .. } => session.answer_proof(Ok(true)),
                     Action::Request(_) => session.answer(Answer::Done),
                     Action::Close => return,
                 }

@@ -42,16 +42,12 @@ pub trait Maildrops: Send + Sync + 'static {
     fn scram(
         &self,
         visitor: &Visitor,
+        mechanism: &'static str,
         login: &str,
     ) -> impl Future<Output = Result<(Self::Attempt, ScramKeys), LoginError>> + Send;
 
-    /// How a SCRAM exchange ended; `None`: not let in.
-    fn settle_scram(
-        &self,
-        attempt: Self::Attempt,
-        mechanism: &'static str,
-        right: bool,
-    ) -> Option<Pass>;
+    /// How a SCRAM exchange ended: whether the proof was right.
+    fn settle_scram(&self, attempt: Self::Attempt, right: bool) -> Result<Pass, LoginError>;
 
     /// Whether what a client was let in with still opens the door.
     fn holds(&self, pass: &Pass) -> impl Future<Output = Result<bool, StoreError>> + Send;
@@ -157,18 +153,14 @@ impl Maildrops for Store {
     async fn scram(
         &self,
         visitor: &Visitor,
+        mechanism: &'static str,
         login: &str,
     ) -> Result<(ScramAttempt, ScramKeys), LoginError> {
-        Store::scram(self, visitor, login).await
+        Store::scram(self, visitor, mechanism, login).await
     }
 
-    fn settle_scram(
-        &self,
-        attempt: ScramAttempt,
-        mechanism: &'static str,
-        right: bool,
-    ) -> Option<Pass> {
-        Store::settle_scram(self, attempt, mechanism, right).map(|admitted| admitted.pass)
+    fn settle_scram(&self, attempt: ScramAttempt, right: bool) -> Result<Pass, LoginError> {
+        Store::settle_scram(self, attempt, right).map(|admitted| admitted.pass)
     }
 
     async fn holds(&self, pass: &Pass) -> Result<bool, StoreError> {

@@ -75,6 +75,7 @@ pub mod fuzzing {
                     server.token_checked((choice & 0x20 != 0).then(|| login.unwrap_or_default()))
                 }
                 ServerStep::NeedKeys { .. } => server.supply_keys(keys.clone()),
+                ServerStep::CheckProof { .. } => server.proof_checked(choice & 0x20 != 0),
                 ServerStep::Done { .. } | ServerStep::Failed(_) => break,
             };
         }

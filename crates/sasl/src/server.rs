@@ -7,6 +7,7 @@
 //!            │ ──── CheckPassword ─────▶ look it up ──▶ password_checked ──▶ step
 //!            │ ──── CheckToken ────────▶ look it up ──▶ token_checked ─────▶ step
 //!            │ ──── NeedKeys ──────────▶ look them up ──▶ supply_keys ─────▶ step
+//!            │ ──── CheckProof ────────▶ let them in? ──▶ proof_checked ───▶ step
 //!            │ ──── Done               logged in
 //!            └───── Failed             refused; the exchange is over
 //! ```
@@ -41,6 +42,12 @@ pub enum ServerStep {
         /// By SASLprep; the store decides about upper and lower case.
         login: String,
     },
+    /// The client has proven that it knows what the keys were made of: decide whether that lets it in, then
+    /// call [`ServerExchange::proof_checked`].
+    CheckProof {
+        /// As in the step before.
+        login: String,
+    },
     /// Logged in. `last` is additional data with success (RFC 4422 §5), to be sent as a challenge
     /// answered by an empty response where the protocol has no place for it.
     Done {
@@ -61,6 +68,7 @@ impl std::fmt::Debug for ServerStep {
             ServerStep::CheckPassword { login, .. } => write!(f, "CheckPassword({login:?})"),
             ServerStep::CheckToken { login, .. } => write!(f, "CheckToken({login:?})"),
             ServerStep::NeedKeys { login } => write!(f, "NeedKeys({login:?})"),
+            ServerStep::CheckProof { login } => write!(f, "CheckProof({login:?})"),
             ServerStep::Done { login, .. } => write!(f, "Done({login:?})"),
             ServerStep::Failed(why) => write!(f, "Failed({why:?})"),
         }
@@ -153,6 +161,16 @@ impl ServerExchange {
             Side::Scram(side) => side.supply_keys(keys),
             Side::Plain(_) | Side::Login(_) | Side::Bearer(_) => {
                 self.fail("no keys were asked for")
+            }
+        }
+    }
+
+    /// The answer to [`ServerStep::CheckProof`].
+    pub fn proof_checked(&mut self, lets_in: bool) -> ServerStep {
+        match &mut self.side {
+            Side::Scram(side) => side.proof_checked(lets_in),
+            Side::Plain(_) | Side::Login(_) | Side::Bearer(_) => {
+                self.fail("no proof was asked about")
             }
         }
     }

@@ -75,6 +75,9 @@ impl Duel<'_> {
                         ScramKeys::invented(&login, &[1; 32], 4096)
                     })
                 }
+                ServerStep::CheckProof { login } => {
+                    server.proof_checked(login == prepare_login(self.account.0).unwrap())
+                }
                 ServerStep::Done { login, last } => {
                     if let Some(last) = last {
                         match client.challenge(&last) {
@@ -235,7 +238,8 @@ fn plus_agrees_with_an_independent_computation() {
          r=ERERERERERERERERERERERERIiIiIiIiIiIiIiIiIiIiIiIi,\
          p=AHjp5dQwFlsuZGJG2qAgSbQAGEkeFSJNzw46eyMhOXg="
     );
-    let ServerStep::Done { last: Some(signature), .. } = server.respond(&last) else {
+    assert!(matches!(server.respond(&last), ServerStep::CheckProof { .. }));
+    let ServerStep::Done { last: Some(signature), .. } = server.proof_checked(true) else {
         panic!("not logged in")
     };
     assert_eq!(
@@ -259,7 +263,13 @@ fn every_octet_of_the_last_message_matters() {
     let (mut client, _, challenge) = transcript();
     let ClientStep::Respond(right) = client.challenge(&challenge) else { panic!("no proof") };
     let (_, mut server, _) = transcript();
-    assert!(matches!(server.respond(&right), ServerStep::Done { .. }));
+    assert!(matches!(server.respond(&right), ServerStep::CheckProof { .. }));
+    assert!(matches!(server.proof_checked(true), ServerStep::Done { .. }));
+    // A right proof that lets nobody in is not answered by one of ours.
+    let (_, mut server, _) = transcript();
+    assert!(matches!(server.respond(&right), ServerStep::CheckProof { .. }));
+    assert!(matches!(server.proof_checked(false), ServerStep::Failed(_)));
+    assert!(matches!(server.proof_checked(true), ServerStep::Failed(_)));
     for index in 0..right.len() {
         for flip in [0x01, 0x20] {
             let mut wrong = right.clone();
@@ -281,6 +291,7 @@ fn a_failed_exchange_stays_failed() {
             assert!(matches!(server.respond(message), ServerStep::Failed(_)), "{mechanism:?}");
         }
         assert!(matches!(server.password_checked(true), ServerStep::Failed(_)));
+        assert!(matches!(server.proof_checked(true), ServerStep::Failed(_)));
     }
 }
 

@@ -360,6 +360,9 @@ impl ServerDesk {
                         let keys = ScramKeys::derive("secret", b"0123456789abcdef", 4096);
                         self.session.answer_keys(now, Ok(keys));
                     }
+                    Action::CheckProof { login } => {
+                        self.session.answer_proof(now, Ok(login == "alice"));
+                    }
                     Action::CheckSender { envelope, .. } => {
                         let verdict = match envelope.reverse_path.address() {
                             Some(a) if a.local_part() == "forged" => Err(Reply::sender_not_yours()),

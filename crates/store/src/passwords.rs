@@ -68,8 +68,10 @@ pub(crate) struct Credentials {
     /// PHC string.
     pub(crate) argon2: String,
     pub(crate) scram: ScramKeys,
-    /// Counts the passwords that the account has had.
+    /// Counts the passwords that the account has had, and what else ended the sessions that stood on one.
     pub(crate) version: i64,
+    /// The password alone is not enough.
+    pub(crate) second_step: bool,
 }
 
 /// Does the work, in bounds.
@@ -238,9 +240,16 @@ pub(crate) async fn save(
     tx.run(SQL, values).await.map(drop)
 }
 
+/// Ends the sessions that stand on the password.
+pub(crate) async fn next_version(tx: &Tx, account: AccountId) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE credentials SET version = version + 1 WHERE account = ?1";
+    tx.run(SQL, params![account.0]).await.map(drop)
+}
+
 pub(crate) async fn load(tx: &Tx, account: AccountId) -> Result<Option<Credentials>, StoreError> {
     const SQL: &str = "SELECT argon2, scram_salt, scram_iterations, scram_stored_key, \
-        scram_server_key, version FROM credentials WHERE account = ?1";
+        scram_server_key, version, (SELECT COUNT(*) FROM totp t \
+        WHERE t.account = credentials.account) FROM credentials WHERE account = ?1";
     tx.row(SQL, params![account.0], |row| {
         let key = |column| -> Result<[u8; 32], StoreError> {
             let octets = row.bytes(column)?;
@@ -253,7 +262,8 @@ pub(crate) async fn load(tx: &Tx, account: AccountId) -> Result<Option<Credentia
             stored_key: key(3)?,
             server_key: key(4)?,
         };
-        Ok(Credentials { argon2: row.text(0)?, scram, version: row.int(5)? })
+        let second_step = row.int(6)? > 0;
+        Ok(Credentials { argon2: row.text(0)?, scram, version: row.int(5)?, second_step })
     })
     .await
 }

@@ -29,6 +29,10 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("schema/sqlite-4.sql"),
         postgres: include_str!("schema/postgres-4.sql"),
     },
+    Migration {
+        sqlite: include_str!("schema/sqlite-5.sql"),
+        postgres: include_str!("schema/postgres-5.sql"),
+    },
 ];
 
 /// The newest schema that this program knows.

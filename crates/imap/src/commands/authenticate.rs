@@ -39,7 +39,7 @@ pub async fn run(
     let outcome = converse(connection, session, &mut exchange, known, step, &mut attempt).await;
     // An exchange with keys that broke off was a guess like any other.
     if let Some(attempt) = attempt {
-        session.store.settle_scram(attempt, known.name(), false);
+        let _ = session.store.settle_scram(attempt, false);
     }
     match outcome? {
         Outcome::Admitted(admitted) => Ok(login::accepted(connection, session, *admitted)),
@@ -88,17 +88,22 @@ async fn converse(
                 let login = admitted.as_ref().map(|known| known.account.address.to_string());
                 exchange.token_checked(login)
             }
-            ServerStep::NeedKeys { login } => match store.scram(&visitor, &login).await {
+            ServerStep::NeedKeys { login } => match store.scram(&visitor, name, &login).await {
                 Ok((begun, keys)) => {
                     *attempt = Some(begun);
                     exchange.supply_keys(keys)
                 }
                 Err(error) => return Ok(Outcome::Failed(error)),
             },
-            ServerStep::Done { last, .. } => {
-                if let Some(begun) = attempt.take() {
-                    admitted = store.settle_scram(begun, name, true);
+            ServerStep::CheckProof { .. } => {
+                match attempt.take().map(|begun| store.settle_scram(begun, true)) {
+                    Some(Ok(known)) => admitted = Some(known),
+                    Some(Err(error)) => return Ok(Outcome::Failed(error)),
+                    None => {}
                 }
+                exchange.proof_checked(admitted.is_some())
+            }
+            ServerStep::Done { last, .. } => {
                 // RFC 9051 §6.2.2: no place for data with success, so it is a challenge that an
                 // empty response answers.
                 if let Some(last) = last {

@@ -59,7 +59,7 @@ pub async fn failed(
     match error {
         LoginError::Rejected | LoginError::Disabled => rejected(connection, session).await,
         // RFC 5530 §3: the secret is right, and opens something else.
-        LoginError::NotHere(why) => Err(Fail::no("AUTHORIZATIONFAILED", why)),
+        LoginError::NotHere(why) => Err(Fail::no("AUTHORIZATIONFAILED", why.text())),
         LoginError::TooMany(_) => {
             let text = "Too many wrong logins; try again later";
             refused(connection, session, Fail::no("UNAVAILABLE", text)).await

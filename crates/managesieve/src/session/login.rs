@@ -66,6 +66,11 @@ impl Session {
         self.answer_exchange(answer, ServerExchange::supply_keys);
     }
 
+    /// Answers [`Action::CheckProof`].
+    pub fn answer_proof(&mut self, answer: Result<bool, Refusal>) {
+        self.answer_exchange(answer, ServerExchange::proof_checked);
+    }
+
     fn answer_exchange<T>(
         &mut self,
         answer: Result<T, Refusal>,
@@ -125,6 +130,7 @@ impl Session {
                 self.ask(Action::CheckToken { login, token });
             }
             ServerStep::NeedKeys { login } => self.ask(Action::NeedKeys { login }),
+            ServerStep::CheckProof { login } => self.ask(Action::CheckProof { login }),
             ServerStep::Done { login, last } => {
                 self.state = State::Known(login);
                 let code = last.map(|last| Code::Sasl(STANDARD.encode(last)));

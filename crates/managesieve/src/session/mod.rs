@@ -88,6 +88,12 @@ pub enum Action {
         /// By SASLprep.
         login: String,
     },
+    /// The client has proven that it knows what the keys were made of: does that let it in?
+    /// [`Session::answer_proof`].
+    CheckProof {
+        /// By SASLprep.
+        login: String,
+    },
     /// Do that for [`Session::login`]: [`Session::answer`].
     Request(Request),
     /// Send what is to be sent, and close the connection.

@@ -62,7 +62,7 @@ where
     let outcome = exchange(mechanism, initial, session, conn, &mut attempt).await;
     // An exchange with keys that broke off was a guess like any other.
     if let Some(attempt) = attempt {
-        session.maildrops.settle_scram(attempt, mechanism.name(), false);
+        let _ = session.maildrops.settle_scram(attempt, false);
     }
     match outcome? {
         Outcome::Known(pass) => session.enter(pass, conn).await,
@@ -136,7 +136,7 @@ where
                 }
             }
             ServerStep::NeedKeys { login } => {
-                match session.maildrops.scram(&visitor, &login).await {
+                match session.maildrops.scram(&visitor, name, &login).await {
                     Ok((begun, keys)) => {
                         *attempt = Some(begun);
                         exchange.supply_keys(keys)
@@ -144,10 +144,15 @@ where
                     Err(error) => return Ok(Outcome::Failed(error)),
                 }
             }
-            ServerStep::Done { last, .. } => {
-                if let Some(begun) = attempt.take() {
-                    pass = session.maildrops.settle_scram(begun, name, true);
+            ServerStep::CheckProof { .. } => {
+                match attempt.take().map(|begun| session.maildrops.settle_scram(begun, true)) {
+                    Some(Ok(known)) => pass = Some(known),
+                    Some(Err(error)) => return Ok(Outcome::Failed(error)),
+                    None => {}
                 }
+                exchange.proof_checked(pass.is_some())
+            }
+            ServerStep::Done { last, .. } => {
                 let Some(pass) = pass else { return Ok(Outcome::Rejected) };
                 // RFC 5034 §4 has no place for additional data, so it goes as a challenge.
                 if let Some(last) = last {

@@ -57,7 +57,9 @@ where
         LoginError::Disabled => {
             response::err_code(&mut conn.out, ResponseCode::SysPerm, "this account is disabled");
         }
-        LoginError::NotHere(why) => response::err_code(&mut conn.out, ResponseCode::SysPerm, why),
+        LoginError::NotHere(why) => {
+            response::err_code(&mut conn.out, ResponseCode::SysPerm, why.text());
+        }
         LoginError::TooMany(_) => {
             let text = "too many wrong log-ins: try again later";
             return refused(session, conn, ResponseCode::SysTemp, text).await;

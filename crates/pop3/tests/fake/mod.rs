@@ -121,6 +121,7 @@ impl Maildrops for Fake {
     async fn scram(
         &self,
         _: &Visitor,
+        _: &'static str,
         login: &str,
     ) -> Result<(Option<AccountId>, ScramKeys), LoginError> {
         self.check(Question::Login)?;
@@ -130,13 +131,9 @@ impl Maildrops for Fake {
         })
     }
 
-    fn settle_scram(
-        &self,
-        attempt: Option<AccountId>,
-        _: &'static str,
-        right: bool,
-    ) -> Option<Pass> {
-        attempt.filter(|_| right).map(Pass::invented)
+    fn settle_scram(&self, attempt: Option<AccountId>, right: bool) -> Result<Pass, LoginError> {
+        let known = attempt.filter(|_| right).ok_or(LoginError::Rejected)?;
+        Ok(Pass::invented(known))
     }
 
     async fn holds(&self, _: &Pass) -> Result<bool, StoreError> {

@@ -1,8 +1,8 @@
 //! The server's side of SCRAM.
 //!
 //! ```text
-//! AwaitFirst ──client-first──▶ AwaitKeys ──keys──▶ AwaitFinal ──right proof──▶ Over (Done)
-//!      └───────bad──────────────────┴────out of turn────┴──────▶ Over (Failed)
+//! AwaitFirst ─client-first─▶ AwaitKeys ─keys─▶ AwaitFinal ─right proof─▶ Proven ─let in─▶ Over (Done)
+//!      └───────bad───────────────┴────out of turn───┴─────────────────────┴──────▶ Over (Failed)
 //! ```
 
 use subtle::ConstantTimeEq;
@@ -25,7 +25,16 @@ pub(crate) struct Server {
 enum State {
     AwaitFirst,
     AwaitKeys(First),
-    AwaitFinal { first: First, keys: ScramKeys, server_first: String },
+    AwaitFinal {
+        first: First,
+        keys: ScramKeys,
+        server_first: String,
+    },
+    /// Our own proof is ready.
+    Proven {
+        login: String,
+        last: Vec<u8>,
+    },
     Over,
 }
 
@@ -58,9 +67,13 @@ impl Server {
                 let outcome = check_proof(&first, &keys, &server_first, response);
                 keys.stored_key.zeroize();
                 keys.server_key.zeroize();
-                outcome.map(|last| ServerStep::Done { login: first.login, last: Some(last) })
+                outcome.map(|last| {
+                    let login = first.login.clone();
+                    self.state = State::Proven { login: first.login, last };
+                    ServerStep::CheckProof { login }
+                })
             }
-            State::AwaitKeys(_) | State::Over => Err("response out of turn"),
+            State::AwaitKeys(_) | State::Proven { .. } | State::Over => Err("response out of turn"),
         };
         outcome.unwrap_or_else(ServerStep::Failed)
     }
@@ -74,6 +87,16 @@ impl Server {
         let challenge = server_first.clone().into_bytes();
         self.state = State::AwaitFinal { first, keys, server_first };
         ServerStep::Challenge(challenge)
+    }
+
+    pub(crate) fn proof_checked(&mut self, lets_in: bool) -> ServerStep {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Proven { login, last } if lets_in => {
+                ServerStep::Done { login, last: Some(last) }
+            }
+            State::Proven { .. } => ServerStep::Failed("the right proof lets nobody in"),
+            _ => ServerStep::Failed("no proof was asked about"),
+        }
     }
 
     fn first(&mut self, message: &[u8]) -> Result<ServerStep, &'static str> {
@@ -164,10 +187,14 @@ mod tests {
             "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
              s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
         );
-        let ServerStep::Done { login, last } = server.respond(
+        let ServerStep::CheckProof { login } = server.respond(
             b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
               p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
         ) else {
+            panic!("the proof is right")
+        };
+        assert_eq!(login, "user");
+        let ServerStep::Done { login, last } = server.proof_checked(true) else {
             panic!("logged in")
         };
         assert_eq!(login, "user");

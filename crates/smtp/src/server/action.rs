@@ -46,6 +46,12 @@ pub enum Action<'a> {
         /// Login name as given.
         login: String,
     },
+    /// The client has proven that it knows what the keys were made of: does that let it in? Call
+    /// [`ServerSession::answer_proof`].
+    CheckProof {
+        /// Login name as given.
+        login: String,
+    },
     /// A login succeeded or failed: for the log and for counting. Nothing to answer.
     LoginEnded {
         /// The name, when it came to that.
@@ -103,6 +109,7 @@ impl fmt::Debug for Action<'_> {
             Action::CheckPassword { login, .. } => write!(f, "CheckPassword({login:?})"),
             Action::CheckToken { login, .. } => write!(f, "CheckToken({login:?})"),
             Action::NeedKeys { login } => write!(f, "NeedKeys({login:?})"),
+            Action::CheckProof { login } => write!(f, "CheckProof({login:?})"),
             Action::LoginEnded { login, outcome } => {
                 write!(f, "LoginEnded({login:?}, {outcome:?})")
             }

@@ -253,6 +253,14 @@ impl ServerSession {
         }
     }
 
+    /// After [`Action::CheckProof`](super::Action::CheckProof): whether it lets them in; `Err` for
+    /// another refusal than that of a wrong password.
+    pub fn answer_proof(&mut self, now: Instant, answer: Result<bool, Reply>) {
+        if matches!(self.phase, Phase::Waiting(Question::Proof)) {
+            self.auth_answer(now, answer, ServerExchange::proof_checked);
+        }
+    }
+
     fn auth_answer<T>(
         &mut self,
         now: Instant,
@@ -306,6 +314,10 @@ impl ServerSession {
             ServerStep::NeedKeys { login } => {
                 self.ask_about(&login, Question::Keys);
                 self.pending = Some(Step::NeedKeys(login));
+            }
+            ServerStep::CheckProof { login } => {
+                self.ask_about(&login, Question::Proof);
+                self.pending = Some(Step::CheckProof(login));
             }
             ServerStep::Done { login, last } => {
                 let auth = self.auth.as_mut().expect("AUTH is under way");

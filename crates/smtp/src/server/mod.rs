@@ -116,6 +116,7 @@ enum Question {
     Password,
     Token,
     Keys,
+    Proof,
     Sender,
     Recipient,
     /// DATA, or a first BDAT with its chunk.
@@ -140,6 +141,7 @@ enum Step {
     CheckPassword(String, Zeroizing<String>),
     CheckToken(Option<String>, Zeroizing<String>),
     NeedKeys(String),
+    CheckProof(String),
     LoginEnded(Option<String>, Result<(), &'static str>),
     CheckSender,
     CheckRecipient,
@@ -289,6 +291,7 @@ impl ServerSession {
             Step::CheckPassword(login, password) => Action::CheckPassword { login, password },
             Step::CheckToken(login, token) => Action::CheckToken { login, token },
             Step::NeedKeys(login) => Action::NeedKeys { login },
+            Step::CheckProof(login) => Action::CheckProof { login },
             Step::LoginEnded(login, outcome) => Action::LoginEnded { login, outcome },
             Step::CheckSender => {
                 let transaction = self.transaction.as_ref().expect(OPEN);

@@ -117,13 +117,17 @@ pub(super) async fn change_in(
     const NAME: &str = "UPDATE accounts SET display_name = ?2 WHERE id = ?1";
     const QUOTA: &str = "UPDATE accounts SET quota_octets = ?2 WHERE id = ?1";
     const GRANTS: &str = "DELETE FROM oauth_grants WHERE account = ?1";
+    const CODES: &str = "DELETE FROM oauth_codes WHERE account = ?1";
+    const DEVICES: &str = "DELETE FROM oauth_devices WHERE account = ?1";
     const DISABLED: &str = "UPDATE accounts SET disabled = ?2 WHERE id = ?1";
     let account = account_by_key(tx, &key(address)).await?;
     let id = account.ok_or_else(|| AccountError::NotFound(address.to_string()))?.id;
     match change {
         Change::Password(credentials) => {
             // Whoever knew the old one may have given programs access.
-            tx.run(GRANTS, params![id.0]).await?;
+            for sql in [GRANTS, CODES, DEVICES] {
+                tx.run(sql, params![id.0]).await?;
+            }
             passwords::save(tx, id, credentials).await?;
         }
         Change::DisplayName(name) => drop(tx.run(NAME, params![id.0, name]).await?),

@@ -8,16 +8,15 @@ use jiff::Timestamp;
 use waxwing_message::Address;
 use zeroize::Zeroizing;
 
+use super::letters::{invent, plain};
 use super::visitor::Scope;
 use crate::accounts::login_key_of;
 use crate::engine::{Repeat, Row, Tx, params};
 use crate::instant::{micros, timestamp};
 use crate::{AccountError, AccountId, Store, StoreError};
 
-/// Letters that are not mistaken for others when copied by hand.
-const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// Of five letters.
 const GROUPS: usize = 5;
-const GROUP: usize = 5;
 /// Per account.
 const APP_PASSWORDS_MAX: i64 = 100;
 const NAME_OCTETS_MAX: usize = 100;
@@ -96,8 +95,9 @@ impl Store {
         }
         let account = self.account_by_address(address).await?;
         let account = account.ok_or_else(|| AccountError::NotFound(address.to_string()))?.id;
-        let secret = invent();
-        let digest = self.digest(account, &plain(&secret).ok_or(AppPasswordError::TooMany)?);
+        let secret = invent(GROUPS);
+        let letters = plain(&secret, GROUPS).expect("it was just made so");
+        let digest = self.digest_of("app password", account, &letters);
         let asked = (account, name.to_owned(), digest, scopes, micros(Timestamp::now()));
         let engine = &self.inner.engine;
         engine
@@ -142,8 +142,8 @@ impl Store {
         const SQL: &str = "SELECT id, name, scopes, created_at, last_used_at FROM app_passwords \
             WHERE account = ?1 AND digest = ?2";
         const USED: &str = "UPDATE app_passwords SET last_used_at = ?2 WHERE id = ?1";
-        let Some(plain) = plain(password) else { return Ok(None) };
-        let asked = (account, self.digest(account, &plain));
+        let Some(letters) = plain(password, GROUPS) else { return Ok(None) };
+        let asked = (account, self.digest_of("app password", account, &letters));
         let engine = &self.inner.engine;
         let found = engine
             .read_brief(asked, |tx, (account, digest)| {
@@ -163,37 +163,13 @@ impl Store {
         Ok(found)
     }
 
-    fn digest(&self, account: AccountId, plain: &str) -> [u8; 32] {
+    /// What is kept of a random secret of an account; `what` it is keeps one kind apart from another.
+    pub(super) fn digest_of(&self, what: &str, account: AccountId, plain: &str) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.inner.secret_key);
-        hasher.update(b"app password\0").update(&account.0.to_le_bytes()).update(plain.as_bytes());
+        hasher.update(what.as_bytes()).update(b"\0");
+        hasher.update(&account.0.to_le_bytes()).update(plain.as_bytes());
         *hasher.finalize().as_bytes()
     }
-}
-
-/// In groups, so that it is easy to type.
-fn invent() -> Zeroizing<String> {
-    let random: Zeroizing<[u8; GROUPS * GROUP]> = Zeroizing::new(rand::random());
-    let mut secret = Zeroizing::new(String::with_capacity(GROUPS * (GROUP + 1)));
-    for (at, octet) in random.iter().enumerate() {
-        if at > 0 && at % GROUP == 0 {
-            secret.push('-');
-        }
-        secret.push(char::from(LETTERS[usize::from(octet % 32)]));
-    }
-    secret
-}
-
-/// The letters alone; `None` when it cannot be an app password.
-fn plain(password: &str) -> Option<Zeroizing<String>> {
-    let mut plain = Zeroizing::new(String::with_capacity(GROUPS * GROUP));
-    for letter in password.bytes().filter(|octet| !matches!(octet, b'-' | b' ')) {
-        let letter = letter.to_ascii_lowercase();
-        if !LETTERS.contains(&letter) || plain.len() == GROUPS * GROUP {
-            return None;
-        }
-        plain.push(char::from(letter));
-    }
-    (plain.len() == GROUPS * GROUP).then_some(plain)
 }
 
 async fn add_in(
@@ -236,24 +212,4 @@ fn app_row(row: &Row<'_>) -> Result<AppPassword, StoreError> {
         created_at: timestamp(row.int(3)?)?,
         last_used_at: row.opt_int(4)?.map(timestamp).transpose()?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_read_as_people_type_them() {
-        let secret = invent();
-        assert_eq!(secret.len(), 29);
-        assert_ne!(*secret, *invent());
-        let letters = plain(&secret).unwrap();
-        assert_eq!(plain(&secret.to_uppercase()).unwrap(), letters);
-        assert_eq!(plain(&secret.replace('-', " ")).unwrap(), letters);
-        assert_eq!(plain(&letters).unwrap(), letters);
-        for other in ["", "secret", &secret[1..], &format!("{}a", *secret), "ööööö-ööööö-ööööö"]
-        {
-            assert!(plain(other).is_none(), "{other}");
-        }
-    }
 }

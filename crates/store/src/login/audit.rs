@@ -35,19 +35,35 @@ pub enum Outcome {
     Disabled,
     /// A right one that does not open this door.
     NotHere,
+    /// The right password, where a code is wanted too, by a program: these need an app password.
+    PasswordAlone,
+    /// The right password at a page; the code is asked for.
+    CodeAsked,
+    /// The right password, and a wrong code.
+    WrongCode,
 }
 
 impl Outcome {
-    const ALL: [Outcome; 4] =
-        [Outcome::Admitted, Outcome::Wrong, Outcome::Disabled, Outcome::NotHere];
+    const ALL: [Outcome; 7] = [
+        Outcome::Admitted,
+        Outcome::Wrong,
+        Outcome::Disabled,
+        Outcome::NotHere,
+        Outcome::PasswordAlone,
+        Outcome::CodeAsked,
+        Outcome::WrongCode,
+    ];
 
-    /// `admitted`, `wrong`, `disabled`, `not-here`.
+    /// `admitted`, `wrong`, `disabled`, `not-here`, `password-alone`, `code-asked`, `wrong-code`.
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Admitted => "admitted",
             Outcome::Wrong => "wrong",
             Outcome::Disabled => "disabled",
             Outcome::NotHere => "not-here",
+            Outcome::PasswordAlone => "password-alone",
+            Outcome::CodeAsked => "code-asked",
+            Outcome::WrongCode => "wrong-code",
         }
     }
 }
@@ -61,7 +77,8 @@ pub struct LoginNote {
     pub address: Option<IpAddr>,
     /// Over TLS.
     pub tls: bool,
-    /// A SASL name, or `login` for a protocol's own command.
+    /// A SASL name, or `login` for a protocol's own command and for pages; `totp` and `recovery-code` for a
+    /// page's second step.
     pub mechanism: String,
     /// App password or OAuth client; `None`: the main password, or unknown.
     pub client: Option<String>,

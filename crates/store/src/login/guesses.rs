@@ -3,6 +3,9 @@
 //! Each node counts in memory ([`Throttle`]) and every few seconds writes what it has counted since, at
 //! most [`ROWS_PER_FLUSH`] places in one transaction, and reads what others have. Guesses that are
 //! refused unlooked-at are neither counted nor written, so a flood costs the database nothing.
+//!
+//! A [`Guess`] is one that is being looked at. It counts until it is taken back, however it ends: what a
+//! client does not wait for is a guess too. Those at other nodes are known when they have ended.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,8 +13,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
-use super::throttle::{FORGET_SECS, Kind, PlaceId, Throttle};
+use super::LoginError;
+use super::throttle::{FORGET_SECS, Kind, PlaceId, Throttle, Turn};
 use super::visitor::Visitor;
 use crate::engine::{Repeat, Tx, params};
 use crate::instant::{count32, micros};
@@ -27,6 +33,10 @@ const KNOWN_MAX: usize = 16_384;
 const KNOWN_FOR_SECS: i64 = 30 * 24 * 3_600;
 /// Addresses of one account that are looked through.
 const KNOWN_ADDRESSES_MAX: i64 = 256;
+/// So long a guess waits for those before it.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Guesses that wait at one time: each that ends wakes them all.
+const WAITING_MAX: usize = 256;
 /// What is older is of no use to anybody.
 const KEPT_SECS: i64 = 24 * 3_600;
 
@@ -35,6 +45,9 @@ pub(crate) struct Guesses {
     /// The same on all nodes.
     key: [u8; 32],
     inner: Mutex<Inner>,
+    /// One that was being looked at has ended.
+    ended: Notify,
+    waiting: Semaphore,
 }
 
 #[derive(Default)]
@@ -51,7 +64,12 @@ struct Inner {
 impl Guesses {
     pub(crate) fn new(secret: &[u8; 32]) -> Guesses {
         let key = blake3::derive_key("waxwing 2025-11 places of login guesses", secret);
-        Guesses { key, inner: Mutex::default() }
+        Guesses {
+            key,
+            inner: Mutex::default(),
+            ended: Notify::new(),
+            waiting: Semaphore::new(WAITING_MAX),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -70,24 +88,27 @@ impl Guesses {
         place
     }
 
-    /// How long this visitor has to wait before a guess at this account.
-    pub(super) fn wait(
-        &self,
-        visitor: &Visitor,
-        key: &str,
-        known: bool,
-        now: Timestamp,
-    ) -> Option<Duration> {
-        let throttle = &self.lock().throttle;
+    /// Where a guess counts: at the address, at the account, at both together.
+    fn places(&self, visitor: &Visitor, key: &str) -> [PlaceId; 3] {
         let address = Some(visitor.address);
-        if known {
-            return throttle.wait(&self.place(address, Some(key)), Kind::Known, now);
+        [self.place(address, None), self.place(None, Some(key)), self.place(address, Some(key))]
+    }
+
+    /// Whether this visitor may make a guess at this account now; if so it has begun.
+    fn begin(&self, places: &[PlaceId; 3], key: &str, known: bool, now: Timestamp) -> Turn {
+        let throttle = &mut self.lock().throttle;
+        let turn = if known {
+            throttle.turn(&places[2], Kind::Known, now)
+        } else if key.is_empty() {
+            throttle.turn(&places[0], Kind::Address, now)
+        } else {
+            let there = throttle.turn(&places[0], Kind::Address, now);
+            there.max(throttle.turn(&places[1], Kind::Account, now))
+        };
+        if turn == Turn::Now {
+            counted(places, key).iter().for_each(|&place| throttle.begin(place, now));
         }
-        let there = throttle.wait(&self.place(address, None), Kind::Address, now);
-        if key.is_empty() {
-            return there; // a token without a name: nobody's account is guessed at
-        }
-        there.max(throttle.wait(&self.place(None, Some(key)), Kind::Account, now))
+        turn
     }
 
     /// Whether this node has let them in from there of late.
@@ -109,17 +130,12 @@ impl Guesses {
         inner.known.insert(place, now);
     }
 
-    pub(super) fn failed(&self, visitor: &Visitor, key: &str, guess: Option<u64>, now: Timestamp) {
-        let address = Some(visitor.address);
-        let places = [
-            self.place(address, None),
-            self.place(None, Some(key)),
-            self.place(address, Some(key)),
-        ];
-        let counted = if key.is_empty() { &places[..1] } else { &places[..] };
+    /// It has ended; `counts`: it was one to remember.
+    fn end(&self, places: &[PlaceId], secret: Option<u64>, counts: bool, now: Timestamp) {
         let mut inner = self.lock();
-        for &place in counted {
-            let counted = inner.throttle.failed(place, guess, now);
+        for &place in places {
+            inner.throttle.end(&place);
+            let counted = counts && inner.throttle.failed(place, secret, now);
             let room = inner.pending.len() < PENDING_MAX || inner.pending.contains_key(&place);
             if counted && room {
                 let (guesses, last_at) = inner.pending.entry(place).or_default();
@@ -127,10 +143,86 @@ impl Guesses {
                 *last_at = now.as_second();
             }
         }
+        drop(inner);
+        self.ended.notify_waiters();
+    }
+}
+
+/// A token without a name guesses at nobody's account.
+fn counted<'a>(places: &'a [PlaceId; 3], key: &str) -> &'a [PlaceId] {
+    if key.is_empty() { &places[..1] } else { places }
+}
+
+/// One that is being looked at. Dropped, it counts as wrong.
+pub(super) struct Guess {
+    store: Store,
+    places: Vec<PlaceId>,
+    secret: Option<u64>,
+    counts: bool,
+}
+
+impl Guess {
+    /// It was right, or was not looked at after all.
+    pub(super) fn take_back(mut self) {
+        self.counts = false;
+    }
+}
+
+impl Drop for Guess {
+    fn drop(&mut self) {
+        let guesses = &self.store.inner.guesses;
+        guesses.end(&self.places, self.secret, self.counts, Timestamp::now());
     }
 }
 
 impl Store {
+    /// Begins a guess, once it may be made. `secret` is what the same one is recognised by.
+    pub(super) async fn begin_guess(
+        &self,
+        visitor: &Visitor,
+        key: &str,
+        secret: Option<u64>,
+    ) -> Result<Guess, LoginError> {
+        let guesses = &self.inner.guesses;
+        let places = guesses.places(visitor, key);
+        let until = Instant::now() + TURN_WAIT_MAX;
+        let (mut known, mut waiting) = (None, None);
+        loop {
+            let mut ended = std::pin::pin!(guesses.ended.notified());
+            ended.as_mut().enable();
+            let now = Timestamp::now();
+            let mut turn = guesses.begin(&places, key, false, now);
+            if turn != Turn::Now {
+                // Whoever logged in from there of late is judged by what comes from there alone.
+                let here = match known {
+                    Some(known) => known,
+                    None => guesses.knows(visitor, key) || self.was_here(visitor, key, now).await?,
+                };
+                known = Some(here);
+                if here {
+                    turn = guesses.begin(&places, key, true, now);
+                }
+            }
+            let wait = match turn {
+                Turn::Now => {
+                    let places = counted(&places, key).to_vec();
+                    return Ok(Guess { store: self.clone(), places, secret, counts: true });
+                }
+                Turn::Busy => {
+                    waiting = waiting.or_else(|| guesses.waiting.try_acquire().ok());
+                    if waiting.is_some() && timeout_at(until, ended).await.is_ok() {
+                        continue;
+                    }
+                    Duration::from_secs(1)
+                }
+                Turn::After(wait) => wait,
+            };
+            tracing::debug!(protocol = visitor.protocol.name(), address = %visitor.address,
+                "login not looked at: too many wrong ones");
+            return Err(LoginError::TooMany(wait));
+        }
+    }
+
     /// Whether an account has let somebody in from that network of late.
     pub(super) async fn was_here(
         &self,
@@ -236,20 +328,29 @@ mod tests {
         Visitor { protocol: Protocol::Imap, address: address.parse().unwrap(), tls: true }
     }
 
+    fn failed(guesses: &Guesses, from: &Visitor, key: &str, secret: u64, now: Timestamp) {
+        let places = guesses.places(from, key);
+        assert_eq!(guesses.begin(&places, key, false, now), Turn::Now);
+        guesses.end(counted(&places, key), Some(secret), true, now);
+    }
+
     #[test]
     fn who_is_known_at_home_is_not_shut_out_by_guesses_from_elsewhere() {
         let guesses = Guesses::new(&[1; 32]);
         let now = Timestamp::from_second(1_000_000).unwrap();
         let (home, other) = (visitor("192.0.2.1"), visitor("198.51.100.7"));
         guesses.succeeded(&home, "bob@wing.test", now);
-        for guess in 1..=200 {
+        for guess in 1..=100 {
             let from = visitor(&format!("198.51.100.{guess}"));
-            guesses.failed(&from, "bob@wing.test", Some(guess), now);
+            failed(&guesses, &from, "bob@wing.test", guess, now);
         }
-        let wait = |who, known| guesses.wait(who, "bob@wing.test", known, now);
-        assert!(wait(&other, false).is_some());
+        let turn = |who, known| {
+            let places = guesses.places(who, "bob@wing.test");
+            guesses.begin(&places, "bob@wing.test", known, now)
+        };
+        assert!(matches!(turn(&other, false), Turn::After(_)));
         assert!(guesses.knows(&home, "bob@wing.test") && !guesses.knows(&other, "bob@wing.test"));
-        assert_eq!(wait(&home, true), None);
+        assert_eq!(turn(&home, true), Turn::Now);
     }
 
     #[test]
@@ -258,10 +359,10 @@ mod tests {
         let now = Timestamp::from_second(1_000_000).unwrap();
         for guess in 1..=200 {
             let from = visitor(&format!("198.51.100.{}", guess % 50));
-            guesses.failed(&from, "", Some(guess), now);
+            failed(&guesses, &from, "", guess, now);
         }
-        let wait = |from: &str| guesses.wait(&visitor(from), "", false, now);
-        assert_eq!(wait("192.0.2.1"), None);
+        let places = guesses.places(&visitor("192.0.2.1"), "");
+        assert_eq!(guesses.begin(&places, "", false, now), Turn::Now);
     }
 
     #[test]
@@ -271,10 +372,13 @@ mod tests {
         for n in 0..10 {
             // One network of IPv6 is one place.
             let from = visitor(&format!("2001:db8:1:2::{n}"));
-            guesses.failed(&from, &format!("user{n}@wing.test"), Some(n + 1), now);
+            failed(&guesses, &from, &format!("user{n}@wing.test"), n + 1, now);
         }
-        let wait = |from: &str| guesses.wait(&visitor(from), "eve@wing.test", false, now);
-        assert!(wait("2001:db8:1:2:ffff::1").is_some());
-        assert_eq!(wait("2001:db8:1:3::1"), None);
+        let turn = |from: &str| {
+            let places = guesses.places(&visitor(from), "eve@wing.test");
+            guesses.begin(&places, "eve@wing.test", false, now)
+        };
+        assert!(matches!(turn("2001:db8:1:2:ffff::1"), Turn::After(_)));
+        assert_eq!(turn("2001:db8:1:3::1"), Turn::Now);
     }
 }

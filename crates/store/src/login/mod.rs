@@ -11,12 +11,14 @@
 //! |---|---|
 //! | `visitor` | who knocks: protocol, address, TLS; what they were let in with |
 //! | `throttle` | who has to wait, as a pure function of guesses and time |
-//! | `guesses` | the same shared by nodes |
+//! | `guesses` | the same shared by nodes; those that are being looked at |
 //! | `audit` | what is remembered of logins, for their owners |
 //! | `app_passwords` | passwords for one program each |
+//! | `totp` | the second step at pages: codes of an authenticator, recovery codes |
 //! | `oauth` | access tokens, and the consents that they rest on |
+//! | `device` | programs that wait for a consent given elsewhere |
 //!
-//! The main password opens everything. SCRAM proves the main password only: RFC 5802 has one salt for one name, so that a
+//! The main password opens everything, unless a second step is on: then it opens pages, with a code. SCRAM proves the main password only: RFC 5802 has one salt for one name, so that a
 //! server cannot offer several passwords to it. App passwords go by PLAIN and LOGIN.
 //!
 //! A [`Pass`] is what a session was let in with. It ends with the password, app password or account
@@ -24,9 +26,12 @@
 
 mod app_passwords;
 mod audit;
+mod device;
 mod guesses;
+mod letters;
 mod oauth;
 mod throttle;
+mod totp;
 mod visitor;
 
 use std::time::Duration;
@@ -42,10 +47,13 @@ use crate::{Account, AccountId, Store, StoreError};
 
 pub use app_passwords::{AppPassword, AppPasswordError, AppPasswordId, NewAppPassword};
 pub use audit::{LoginNote, Outcome};
+pub use device::{DeviceCode, DeviceError, WaitingDevice};
 pub use oauth::{Consent, ConsentError, ConsentId, NewCode, OAuthClient, Redeem, Tokens};
+pub use totp::{NewTotp, PageLogin, Ticket, TotpError, TotpState};
 pub use visitor::{Admitted, Pass, Protocol, Scope, Visitor};
 
 pub(crate) use audit::Audit;
+use guesses::Guess;
 pub(crate) use guesses::Guesses;
 use visitor::Proof;
 
@@ -59,8 +67,8 @@ pub enum LoginError {
     #[error("this account is disabled")]
     Disabled,
     /// The secret is right, but does not open this door. Only said to those who know it.
-    #[error("{0}")]
-    NotHere(&'static str),
+    #[error("{}", .0.text())]
+    NotHere(NotHere),
     /// Too many wrong guesses of late, from there or at that account; nothing was checked.
     #[error("too many wrong logins: wait {} s", .0.as_secs().max(1))]
     TooMany(Duration),
@@ -69,19 +77,62 @@ pub enum LoginError {
     Store(#[from] StoreError),
 }
 
+/// Why a right secret opens nothing here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotHere {
+    /// An access token without this protocol in its scope.
+    Token,
+    /// An app password without it.
+    AppPassword,
+    /// The main password, where a code is wanted too.
+    PasswordAlone,
+}
+
+impl NotHere {
+    /// What to tell whoever knows the secret: one line of ASCII.
+    pub fn text(self) -> &'static str {
+        match self {
+            NotHere::Token => "this access token is not for this protocol",
+            NotHere::AppPassword => "this app password is not for this protocol",
+            NotHere::PasswordAlone => {
+                "this account logs in with a code as well, so its password opens no mail program: \
+                 give the program an app password, or access by web page"
+            }
+        }
+    }
+}
+
 /// How often a session looks, after each change in its account, whether it may stay.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// And how often without one, should a waking have been lost.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(5 * 60);
 
-const TOKEN_OUT_OF_SCOPE: &str = "this access token is not for this protocol";
-const OUT_OF_SCOPE: &str = "this app password is not for this protocol";
-
-/// A SCRAM exchange that has begun: whose, and from where. End it with [`Store::settle_scram`].
-pub struct ScramAttempt {
+/// Somebody who wants to be let in, and is being looked at.
+struct Attempt {
     visitor: Visitor,
+    mechanism: &'static str,
+    /// The name, folded.
     key: String,
-    found: Option<Box<(Account, i64)>>,
+    guess: Guess,
+}
+
+/// What somebody shows comes to.
+enum Seen {
+    /// There is no such login.
+    Nobody,
+    Somebody {
+        account: Account,
+        /// App password or OAuth client.
+        client: Option<String>,
+        verdict: Result<Proof, LoginError>,
+    },
+}
+
+/// A SCRAM exchange that has begun: whose, and from where. End it with [`Store::settle_scram`]; dropped, it
+/// counts as a wrong guess.
+pub struct ScramAttempt {
+    attempt: Attempt,
+    found: Option<Box<(Account, Credentials)>>,
 }
 
 impl Store {
@@ -96,69 +147,54 @@ impl Store {
         login: &str,
         password: &str,
     ) -> Result<Admitted, LoginError> {
-        let key = login_key(login);
-        self.let_guess(visitor, &key).await?;
-        let found = self.find(login).await?;
-        let (account, version, client, checked) = match found {
-            None => {
-                self.inner.passwords.verify(None, password).await?;
-                (None, 0, None, Err(LoginError::Rejected))
-            }
-            Some((account, credentials)) => {
-                let (client, checked) =
-                    self.check(visitor, &account, &credentials, password).await?;
-                (Some(account), credentials.version, client, checked)
-            }
-        };
-        let guess = Some(self.inner.passwords.fingerprint(&key, password));
-        match (account, checked) {
-            (Some(account), Ok(app)) => {
-                let proof = match app {
-                    Some(id) => Proof::AppPassword(id),
-                    None => Proof::Password { version },
-                };
-                Ok(self.admit(visitor, mechanism, &key, account, client, proof))
-            }
-            (account, Err(error)) => {
-                self.refuse(visitor, mechanism, &key, account.as_ref(), client, guess, &error);
-                Err(error)
-            }
-            (None, Ok(_)) => Err(LoginError::Rejected),
-        }
+        let attempt = self.attempt(visitor, mechanism, login_key(login), Some(password)).await?;
+        let seen = self.see_password(visitor.protocol.scope(), login, password).await;
+        self.decide(attempt, seen)
     }
 
-    /// What a password of an account that exists comes to; the outer error is temporary.
-    async fn check(
+    async fn see_password(
         &self,
-        visitor: &Visitor,
-        account: &Account,
-        credentials: &Credentials,
+        scope: Option<Scope>,
+        login: &str,
         password: &str,
-    ) -> Result<(Option<String>, Result<Option<AppPasswordId>, LoginError>), LoginError> {
-        let app = match visitor.protocol.scope() {
+    ) -> Result<Seen, StoreError> {
+        let Some((account, credentials)) = self.find(login).await? else {
+            self.inner.passwords.verify(None, password).await?;
+            return Ok(Seen::Nobody);
+        };
+        // Pages want the person.
+        let app = match scope {
             Some(_) => self.find_app_password(account.id, password).await?,
             None => None,
         };
         if let Some(app) = app {
-            let allowed = visitor.protocol.scope().is_some_and(|scope| app.scopes.has(scope));
-            let checked = if account.disabled {
-                Err(LoginError::Disabled)
-            } else if allowed {
-                Ok(Some(app.id))
-            } else {
-                Err(LoginError::NotHere(OUT_OF_SCOPE))
+            let verdict = match scope.is_some_and(|scope| app.scopes.has(scope)) {
+                _ if account.disabled => Err(LoginError::Disabled),
+                true => Ok(Proof::AppPassword(app.id)),
+                false => Err(LoginError::NotHere(NotHere::AppPassword)),
             };
-            return Ok((Some(app.name), checked));
+            return Ok(Seen::Somebody { account, client: Some(app.name), verdict });
         }
+        let verdict = match self.check_main(&account, &credentials, password).await? {
+            Ok(_) if credentials.second_step => Err(LoginError::NotHere(NotHere::PasswordAlone)),
+            checked => checked,
+        };
+        Ok(Seen::Somebody { account, client: None, verdict })
+    }
+
+    /// Whether it is the main password, and the account's owner may come in.
+    async fn check_main(
+        &self,
+        account: &Account,
+        credentials: &Credentials,
+        password: &str,
+    ) -> Result<Result<Proof, LoginError>, StoreError> {
         let right = self.inner.passwords.verify(Some(&credentials.argon2), password).await?;
-        Ok((
-            None,
-            match right {
-                false => Err(LoginError::Rejected),
-                true if account.disabled => Err(LoginError::Disabled),
-                true => Ok(None),
-            },
-        ))
+        Ok(match right {
+            false => Err(LoginError::Rejected),
+            true if account.disabled => Err(LoginError::Disabled),
+            true => Ok(Proof::Password { version: credentials.version }),
+        })
     }
 
     /// Checks an access token, and that it is that login's if one is named. The session may outlast the
@@ -171,33 +207,40 @@ impl Store {
         token: &str,
     ) -> Result<Admitted, LoginError> {
         let key = login.map(login_key).unwrap_or_default();
-        self.let_guess(visitor, &key).await?;
+        let attempt = self.attempt(visitor, mechanism, key, Some(token)).await?;
+        let seen = self.see_token(visitor.protocol.scope(), login, token).await;
+        self.decide(attempt, seen)
+    }
+
+    async fn see_token(
+        &self,
+        scope: Option<Scope>,
+        login: Option<&str>,
+        token: &str,
+    ) -> Result<Seen, StoreError> {
         let found = self.find_access_token(token, Timestamp::now()).await?;
-        let found =
-            found.filter(|(account, _)| login.is_none() || login_key_of(&account.address) == key);
-        let guess = Some(self.inner.passwords.fingerprint(&key, token));
-        let Some((account, consent)) = found else {
-            // The owner of a name may know of guesses at it.
-            let named = match login {
-                Some(login) => self.find(login).await?.map(|(account, _)| account),
-                None => None,
-            };
-            let error = LoginError::Rejected;
-            self.refuse(visitor, mechanism, &key, named.as_ref(), None, guess, &error);
-            return Err(error);
+        let theirs = |account: &Account| {
+            login.is_none_or(|login| login_key(login) == login_key_of(&account.address))
         };
-        let key = login_key_of(&account.address);
-        let client = Some(consent.client_name);
-        let allowed = visitor.protocol.scope().is_some_and(|scope| consent.scopes.has(scope));
-        if account.disabled || !allowed {
-            let error = match account.disabled {
-                true => LoginError::Disabled,
-                false => LoginError::NotHere(TOKEN_OUT_OF_SCOPE),
+        if let Some((account, consent)) = found.filter(|(account, _)| theirs(account)) {
+            let verdict = match scope.is_some_and(|scope| consent.scopes.has(scope)) {
+                _ if account.disabled => Err(LoginError::Disabled),
+                true => Ok(Proof::Consent(consent.id)),
+                false => Err(LoginError::NotHere(NotHere::Token)),
             };
-            self.refuse(visitor, mechanism, &key, Some(&account), client, guess, &error);
-            return Err(error);
+            return Ok(Seen::Somebody { account, client: Some(consent.client_name), verdict });
         }
-        Ok(self.admit(visitor, mechanism, &key, account, client, Proof::Consent(consent.id)))
+        // The owner of a name may know of guesses at it.
+        let named = match login {
+            Some(login) => self.find(login).await?,
+            None => None,
+        };
+        Ok(match named {
+            Some((account, _)) => {
+                Seen::Somebody { account, client: None, verdict: Err(LoginError::Rejected) }
+            }
+            None => Seen::Nobody,
+        })
     }
 
     /// Keys for SCRAM. Unknown and disabled logins get invented keys, the same each time, so that the
@@ -205,41 +248,45 @@ impl Store {
     pub async fn scram(
         &self,
         visitor: &Visitor,
+        mechanism: &'static str,
         login: &str,
     ) -> Result<(ScramAttempt, ScramKeys), LoginError> {
-        let key = login_key(login);
-        self.let_guess(visitor, &key).await?;
-        let found = self.find(login).await?;
-        let (found, keys) = match found {
-            Some((account, credentials)) if !account.disabled => {
-                (Some(Box::new((account, credentials.version))), credentials.scram)
+        let attempt = self.attempt(visitor, mechanism, login_key(login), None).await?;
+        match self.find(login).await {
+            Ok(Some((account, credentials))) if !account.disabled => {
+                let keys = credentials.scram.clone();
+                let found = Some(Box::new((account, credentials)));
+                Ok((ScramAttempt { attempt, found }, keys))
             }
-            _ => (None, self.inner.passwords.invented(&key)),
-        };
-        Ok((ScramAttempt { visitor: *visitor, key, found }, keys))
-    }
-
-    /// How a SCRAM exchange ended; `None`: not let in. An exchange that the client gave up counts as
-    /// a wrong guess.
-    pub fn settle_scram(
-        &self,
-        attempt: ScramAttempt,
-        mechanism: &'static str,
-        right: bool,
-    ) -> Option<Admitted> {
-        let ScramAttempt { visitor, key, found } = attempt;
-        match found.map(|found| *found) {
-            Some((account, version)) if right => {
-                let proof = Proof::Password { version };
-                Some(self.admit(&visitor, mechanism, &key, account, None, proof))
+            Ok(_) => {
+                let keys = self.inner.passwords.invented(&attempt.key);
+                Ok((ScramAttempt { attempt, found: None }, keys))
             }
-            found => {
-                let account = found.as_ref().map(|(account, _)| account);
-                let error = LoginError::Rejected;
-                self.refuse(&visitor, mechanism, &key, account, None, None, &error);
-                None
+            Err(error) => {
+                attempt.guess.take_back();
+                Err(error.into())
             }
         }
+    }
+
+    /// How a SCRAM exchange ended: whether the proof was right. An exchange that the client gave up
+    /// counts as a wrong guess.
+    pub fn settle_scram(&self, attempt: ScramAttempt, right: bool) -> Result<Admitted, LoginError> {
+        let ScramAttempt { attempt, found } = attempt;
+        let seen = match found.map(|found| *found) {
+            None => Seen::Nobody,
+            Some((account, credentials)) => {
+                let verdict = match right {
+                    false => Err(LoginError::Rejected),
+                    true if credentials.second_step => {
+                        Err(LoginError::NotHere(NotHere::PasswordAlone))
+                    }
+                    true => Ok(Proof::Password { version: credentials.version }),
+                };
+                Seen::Somebody { account, client: None, verdict }
+            }
+        };
+        self.decide(attempt, Ok(seen))
     }
 
     /// Whether what a session was let in with still opens the door.
@@ -273,14 +320,15 @@ impl Store {
         let (store, mut watch) = (self.clone(), self.watch(pass.account));
         async move {
             loop {
-                let _ = tokio::time::timeout(LOOK_AT_LEAST_EVERY, watch.changed()).await;
+                // Also before the first change: one may have come while the password was looked at.
+                tokio::time::sleep(LOOK_AT_MOST_EVERY).await;
                 match store.pass_holds(&pass).await {
                     Ok(true) => {}
                     Ok(false) => return,
                     // Whatever the client wants will fail by itself.
                     Err(error) => tracing::warn!(%error, "whether a session may stay is not known"),
                 }
-                tokio::time::sleep(LOOK_AT_MOST_EVERY).await;
+                let _ = tokio::time::timeout(LOOK_AT_LEAST_EVERY, watch.changed()).await;
             }
         }
     }
@@ -291,74 +339,95 @@ impl Store {
         engine.read(address, |tx, address| Box::pin(account_and_credentials_in(tx, address))).await
     }
 
-    fn admit(
+    /// Begins to look at somebody, as soon as there may be another guess. `secret` is what they show,
+    /// where the same one again is no new guess.
+    async fn attempt(
         &self,
         visitor: &Visitor,
         mechanism: &'static str,
-        key: &str,
+        key: String,
+        secret: Option<&str>,
+    ) -> Result<Attempt, LoginError> {
+        let secret = secret.map(|secret| self.inner.passwords.fingerprint(&key, secret));
+        let guess = self.begin_guess(visitor, &key, secret).await?;
+        Ok(Attempt { visitor: *visitor, mechanism, key, guess })
+    }
+
+    /// Lets in or refuses, notes and logs it; what could not be looked at is no guess.
+    fn decide(
+        &self,
+        attempt: Attempt,
+        seen: Result<Seen, StoreError>,
+    ) -> Result<Admitted, LoginError> {
+        match seen {
+            Ok(Seen::Somebody { account, client, verdict: Ok(proof) }) => {
+                Ok(self.admit(attempt, account, client, proof))
+            }
+            Ok(Seen::Somebody { account, client, verdict: Err(why) }) => {
+                Err(self.refuse(attempt, Some(&account), client, why))
+            }
+            Ok(Seen::Nobody) => Err(self.refuse(attempt, None, None, LoginError::Rejected)),
+            Err(error) => {
+                attempt.guess.take_back();
+                Err(error.into())
+            }
+        }
+    }
+
+    fn admit(
+        &self,
+        attempt: Attempt,
         account: Account,
         client: Option<String>,
         proof: Proof,
     ) -> Admitted {
-        let Visitor { protocol, address, tls } = *visitor;
-        let client = client.unwrap_or_default();
+        let Visitor { protocol, address, tls } = attempt.visitor;
+        let shown = client.as_deref().unwrap_or_default();
         tracing::info!(account = %account.address, protocol = protocol.name(), %address, tls,
-            mechanism, client, "logged in");
-        let now = Timestamp::now();
-        self.inner.guesses.succeeded(visitor, key, now);
-        self.inner.audit.note(account.id, visitor, mechanism, client, Outcome::Admitted, now);
+            mechanism = attempt.mechanism, client = shown, "logged in");
+        let key = login_key_of(&account.address);
+        self.inner.guesses.succeeded(&attempt.visitor, &key, Timestamp::now());
+        self.note(&attempt, &account, client, Outcome::Admitted);
+        attempt.guess.take_back();
         let pass = Pass { account: account.id, proof };
         Admitted { account, pass }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that is known of one failure")]
+    /// Gives back why.
     fn refuse(
         &self,
-        visitor: &Visitor,
-        mechanism: &'static str,
-        key: &str,
+        attempt: Attempt,
         account: Option<&Account>,
         client: Option<String>,
-        guess: Option<u64>,
-        why: &LoginError,
-    ) {
-        let Visitor { protocol, address, tls } = *visitor;
+        why: LoginError,
+    ) -> LoginError {
+        let Visitor { protocol, address, tls } = attempt.visitor;
         // What was typed as a name may be a password: only names that exist are logged.
         let named = account.map(|account| account.address.to_string());
         tracing::info!(account = named.as_deref().unwrap_or("(none)"), protocol = protocol.name(),
-            %address, tls, mechanism, %why, "login refused");
-        let now = Timestamp::now();
+            %address, tls, mechanism = attempt.mechanism, %why, "login refused");
         let outcome = match why {
-            LoginError::Rejected => Outcome::Wrong,
             LoginError::Disabled => Outcome::Disabled,
+            LoginError::NotHere(NotHere::PasswordAlone) => Outcome::PasswordAlone,
             LoginError::NotHere(_) => Outcome::NotHere,
-            LoginError::TooMany(_) | LoginError::Store(_) => return,
+            _ => Outcome::Wrong,
         };
-        // Who knows the secret guesses nothing.
-        if outcome == Outcome::Wrong {
-            self.inner.guesses.failed(visitor, key, guess, now);
-        }
         if let Some(account) = account {
-            let client = client.unwrap_or_default();
-            self.inner.audit.note(account.id, visitor, mechanism, client, outcome, now);
+            self.note(&attempt, account, client, outcome);
         }
+        match outcome {
+            Outcome::Wrong => drop(attempt.guess), // it counts
+            // Who knows the secret guesses nothing.
+            _ => attempt.guess.take_back(),
+        }
+        why
     }
 
-    /// Whether there may be another guess.
-    async fn let_guess(&self, visitor: &Visitor, key: &str) -> Result<(), LoginError> {
-        let now = Timestamp::now();
-        let guesses = &self.inner.guesses;
-        let Some(wait) = guesses.wait(visitor, key, false, now) else { return Ok(()) };
-        // Whoever logged in from there of late is judged by what comes from there alone.
-        let known = guesses.knows(visitor, key) || self.was_here(visitor, key, now).await?;
-        match if known { guesses.wait(visitor, key, true, now) } else { Some(wait) } {
-            None => Ok(()),
-            Some(wait) => {
-                tracing::debug!(protocol = visitor.protocol.name(), address = %visitor.address,
-                    "login not looked at: too many wrong ones");
-                Err(LoginError::TooMany(wait))
-            }
-        }
+    /// For the account's owner.
+    fn note(&self, attempt: &Attempt, account: &Account, client: Option<String>, outcome: Outcome) {
+        let (client, now) = (client.unwrap_or_default(), Timestamp::now());
+        let Attempt { visitor, mechanism, .. } = attempt;
+        self.inner.audit.note(account.id, visitor, mechanism, client, outcome, now);
     }
 }
 

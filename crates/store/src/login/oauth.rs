@@ -8,11 +8,13 @@
 //! ```
 //!
 //! Codes and tokens are 256 random bits, kept as a keyed hash: a stolen database opens nothing. The
-//! protocol around them (requests, redirects, PKCE) is not here.
+//! protocol around them (requests, redirects, PKCE) is not here, and what programs without a browser wait for
+//! is in `device`.
 
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
+use super::device::forget_devices;
 use super::visitor::Scope;
 use crate::accounts::account_by_id_in;
 use crate::engine::{Repeat, Row, Tx, params};
@@ -117,10 +119,10 @@ pub enum ConsentError {
 }
 
 /// A pair on its way into the database.
-struct Pair {
+pub(super) struct Pair {
     access: [u8; 32],
     refresh: [u8; 32],
-    now: i64,
+    pub(super) now: i64,
 }
 
 impl Store {
@@ -279,32 +281,33 @@ impl Store {
                     // A used code is remembered for a while, so that its second use is noticed.
                     tx.run(CODES, params![*now - USED_AGAIN_MICROS]).await?;
                     tx.run(TOKENS, params![*now]).await?;
+                    forget_devices(tx, *now).await?;
                     tx.run(CONSENTS, &[]).await.map(drop)
                 })
             })
             .await
     }
 
-    fn token_digest(&self, token: &str) -> [u8; 32] {
+    pub(super) fn token_digest(&self, token: &str) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.inner.secret_key);
         hasher.update(b"oauth token\0").update(token.as_bytes());
         *hasher.finalize().as_bytes()
     }
 
-    fn pair(&self, access: &str, refresh: &str) -> Pair {
+    pub(super) fn pair(&self, access: &str, refresh: &str) -> Pair {
         let (access, refresh) = (self.token_digest(access), self.token_digest(refresh));
         Pair { access, refresh, now: micros(Timestamp::now()) }
     }
 }
 
 /// 256 random bits.
-fn random() -> Zeroizing<String> {
+pub(super) fn random() -> Zeroizing<String> {
     let octets: [u8; 32] = rand::random();
     Zeroizing::new(blake3::Hash::from(octets).to_hex().to_string())
 }
 
 /// `None`: nothing may be given.
-fn tokens(
+pub(super) fn tokens(
     access: Zeroizing<String>,
     refresh: Zeroizing<String>,
     scopes: Option<Scope>,
@@ -368,9 +371,6 @@ async fn redeem_in(
 ) -> Result<Option<Scope>, ConsentError> {
     const CODE: &str = "SELECT account, client, client_name, redirect_uri, challenge, scopes, \
         expires_at, grant_made FROM oauth_codes WHERE digest = ?1 /*postgres: FOR UPDATE*/";
-    const CONSENTS: &str = "SELECT COUNT(*) FROM oauth_grants WHERE account = ?1";
-    const CONSENT: &str = "INSERT INTO oauth_grants (account, client, client_name, scopes, \
-        created_at, last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5) RETURNING id";
     const USED: &str = "UPDATE oauth_codes SET grant_made = ?2 WHERE digest = ?1";
     let read = |row: &Row<'_>| {
         Ok(Code {
@@ -395,16 +395,33 @@ async fn redeem_in(
     if !same || code.expires_at < pair.now {
         return Ok(None);
     }
-    let consents = tx.row(CONSENTS, params![code.account], |row| row.int(0)).await?;
+    let Code { account, client, client_name, scopes, .. } = &code;
+    let consent = consent_in(tx, *account, client, client_name, *scopes, pair).await?;
+    tx.run(USED, params![digest, consent]).await?;
+    Ok(Some(code.scopes))
+}
+
+/// A new consent with its first tokens.
+pub(super) async fn consent_in(
+    tx: &Tx,
+    account: i64,
+    client: &String,
+    client_name: &String,
+    scopes: Scope,
+    pair: &Pair,
+) -> Result<i64, ConsentError> {
+    const CONSENTS: &str = "SELECT COUNT(*) FROM oauth_grants WHERE account = ?1";
+    const CONSENT: &str = "INSERT INTO oauth_grants (account, client, client_name, scopes, \
+        created_at, last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5) RETURNING id";
+    let consents = tx.row(CONSENTS, params![account], |row| row.int(0)).await?;
     if consents.is_none_or(|consents| consents >= CONSENTS_MAX) {
         return Err(ConsentError::TooMany);
     }
-    let Code { account, client, client_name, scopes, .. } = &code;
-    let values = params![*account, client, client_name, scopes.0, pair.now];
-    let Some(consent) = tx.row(CONSENT, values, |row| row.int(0)).await? else { return Ok(None) };
-    tx.run(USED, params![digest, consent]).await?;
+    let values = params![account, client, client_name, scopes.0, pair.now];
+    let consent = tx.row(CONSENT, values, |row| row.int(0)).await?;
+    let consent = consent.ok_or(ConsentError::Invalid)?;
     keep(tx, consent, pair).await?;
-    Ok(Some(code.scopes))
+    Ok(consent)
 }
 
 async fn refresh_in(

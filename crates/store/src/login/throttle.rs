@@ -14,6 +14,10 @@
 //! After the free ones each guess doubles the wait, from a second to a quarter of an hour. One guess
 //! is forgotten every ten minutes. The same wrong secret again is no new guess: a telephone that has an
 //! old password shuts nobody out.
+//!
+//! A guess counts from the moment it begins to be looked at: those that come at once are not more than
+//! those that come one after another. Where the free ones are all being looked at, the next waits for one
+//! of them to end.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -49,17 +53,29 @@ impl Kind {
     }
 }
 
+/// Whether a place may make another guess; what comes later is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Turn {
+    Now,
+    /// When one of those that are being looked at has ended.
+    Busy,
+    /// Not until then.
+    After(Duration),
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
     guesses: u32,
-    last_at: i64,
+    last_ms: i64,
     recent: [u64; REMEMBERED_GUESSES],
+    /// Guesses that are being looked at.
+    open: u32,
 }
 
 impl Place {
     /// What is left of its guesses.
-    fn left(&self, now: i64) -> u32 {
-        let forgotten = (now - self.last_at).max(0) / FORGET_SECS;
+    fn left(&self, now_ms: i64) -> u32 {
+        let forgotten = now_ms.saturating_sub(self.last_ms).max(0) / (FORGET_SECS * 1_000);
         self.guesses.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
     }
 }
@@ -71,19 +87,45 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    /// How long that place has to wait from now on; `None`: not at all.
-    pub(super) fn wait(&self, place: &PlaceId, kind: Kind, now: Timestamp) -> Option<Duration> {
-        let found = self.places.get(place)?;
-        let over = found.left(now.as_second()).checked_sub(kind.free())?;
+    /// Whether that place may make a guess.
+    pub(super) fn turn(&self, place: &PlaceId, kind: Kind, now: Timestamp) -> Turn {
+        let Some(found) = self.places.get(place) else { return Turn::Now };
+        let left = found.left(now.as_millisecond());
+        let Some(over) = left.checked_sub(kind.free()) else {
+            let open = left.saturating_add(found.open);
+            return if open < kind.free() { Turn::Now } else { Turn::Busy };
+        };
         let wait = Duration::from_secs(1 << over.min(16)).min(WAIT_LONGEST);
-        let waited = Duration::from_secs(u64::try_from(now.as_second() - found.last_at).ok()?);
-        wait.checked_sub(waited).filter(|wait| !wait.is_zero())
+        let waited = now.as_millisecond().saturating_sub(found.last_ms);
+        let waited = Duration::from_millis(u64::try_from(waited).unwrap_or_default());
+        match wait.checked_sub(waited).filter(|wait| !wait.is_zero()) {
+            Some(wait) => Turn::After(wait),
+            None if found.open > 0 => Turn::Busy,
+            None => Turn::Now,
+        }
+    }
+
+    /// A guess begins to be looked at; [`Throttle::end`] follows.
+    pub(super) fn begin(&mut self, place: PlaceId, now: Timestamp) {
+        self.make_room(now);
+        let place = self.places.entry(place).or_default();
+        place.open = place.open.saturating_add(1);
+    }
+
+    /// It is known what came of it: [`Throttle::failed`] says so if it was wrong.
+    pub(super) fn end(&mut self, place: &PlaceId) {
+        if let Some(found) = self.places.get_mut(place) {
+            found.open = found.open.saturating_sub(1);
+            if found.open == 0 && found.guesses == 0 {
+                self.places.remove(place);
+            }
+        }
     }
 
     /// One wrong guess; `false` when that place has made the very same of late.
     pub(super) fn failed(&mut self, place: PlaceId, guess: Option<u64>, now: Timestamp) -> bool {
         self.make_room(now);
-        let now = now.as_second();
+        let now_ms = now.as_millisecond();
         let place = self.places.entry(place).or_default();
         if let Some(guess) = guess {
             if place.recent.contains(&guess) {
@@ -92,23 +134,29 @@ impl Throttle {
             place.recent.rotate_right(1);
             place.recent[0] = guess;
         }
-        place.guesses = place.left(now).saturating_add(1);
-        place.last_at = now;
+        place.guesses = place.left(now_ms).saturating_add(1);
+        place.last_ms = now_ms;
         true
     }
 
     /// A right one: its place begins anew.
     pub(super) fn forgive(&mut self, place: &PlaceId) {
-        self.places.remove(place);
+        if let Some(found) = self.places.get_mut(place) {
+            *found = Place { open: found.open, ..Place::default() };
+            if found.open == 0 {
+                self.places.remove(place);
+            }
+        }
     }
 
-    /// What other nodes have counted.
+    /// What other nodes have counted; they tell the second.
     pub(super) fn learn(&mut self, place: PlaceId, guesses: u32, last_at: i64, now: Timestamp) {
         self.make_room(now);
         let place = self.places.entry(place).or_default();
-        if guesses > place.left(last_at) {
+        let last_ms = last_at.saturating_mul(1_000);
+        if guesses > place.left(last_ms) {
             place.guesses = guesses;
-            place.last_at = place.last_at.max(last_at);
+            place.last_ms = place.last_ms.max(last_ms);
         }
     }
 
@@ -117,16 +165,17 @@ impl Throttle {
         if self.places.len() < PLACES_MAX {
             return;
         }
-        let now = now.as_second();
-        self.places.retain(|_, place| place.left(now) > 0);
+        let now_ms = now.as_millisecond();
+        let weight = |place: &Place| place.left(now_ms).saturating_add(place.open);
+        self.places.retain(|_, place| weight(place) > 0);
         if self.places.len() < PLACES_MAX {
             return;
         }
-        let mut counts: Vec<u32> = self.places.values().map(|place| place.left(now)).collect();
+        let mut counts: Vec<u32> = self.places.values().map(weight).collect();
         let (_, &mut median, _) = counts.select_nth_unstable(PLACES_MAX / 2);
         let mut spare = PLACES_MAX / 2;
         self.places.retain(|_, place| {
-            let few = place.left(now) <= median && spare > 0;
+            let few = weight(place) <= median && spare > 0;
             spare -= usize::from(few);
             !few
         });
@@ -146,21 +195,52 @@ mod tests {
         let (mut throttle, place) = (Throttle::default(), [1; 16]);
         for guess in 1..10 {
             throttle.failed(place, Some(guess), at(0));
-            assert_eq!(throttle.wait(&place, Kind::Address, at(0)), None);
+            assert_eq!(throttle.turn(&place, Kind::Address, at(0)), Turn::Now);
         }
         for (guess, secs) in [(10, 1), (11, 2), (12, 4), (13, 8)] {
             throttle.failed(place, Some(guess), at(0));
-            let wait = Some(Duration::from_secs(secs));
-            assert_eq!(throttle.wait(&place, Kind::Address, at(0)), wait);
+            let wait = Turn::After(Duration::from_secs(secs));
+            assert_eq!(throttle.turn(&place, Kind::Address, at(0)), wait);
         }
-        assert_eq!(throttle.wait(&place, Kind::Address, at(7)), Some(Duration::from_secs(1)));
-        assert_eq!(throttle.wait(&place, Kind::Address, at(8)), None);
-        assert_eq!(throttle.wait(&place, Kind::Account, at(0)), None, "another allowance");
+        assert_eq!(
+            throttle.turn(&place, Kind::Address, at(7)),
+            Turn::After(Duration::from_secs(1))
+        );
+        assert_eq!(throttle.turn(&place, Kind::Address, at(8)), Turn::Now);
+        assert_eq!(throttle.turn(&place, Kind::Account, at(0)), Turn::Now, "another allowance");
         for guess in 100..200 {
             throttle.failed(place, Some(guess), at(0));
         }
-        assert_eq!(throttle.wait(&place, Kind::Address, at(0)), Some(WAIT_LONGEST));
-        assert_eq!(throttle.wait(&place, Kind::Address, at(FORGET_SECS * 110)), None);
+        assert_eq!(throttle.turn(&place, Kind::Address, at(0)), Turn::After(WAIT_LONGEST));
+        assert_eq!(throttle.turn(&place, Kind::Address, at(FORGET_SECS * 110)), Turn::Now);
+    }
+
+    #[test]
+    fn guesses_at_once_are_not_more_than_one_after_another() {
+        let (mut throttle, place) = (Throttle::default(), [1; 16]);
+        let turn = |throttle: &Throttle, secs| throttle.turn(&place, Kind::Address, at(secs));
+        for _ in 0..10 {
+            assert_eq!(turn(&throttle, 0), Turn::Now);
+            throttle.begin(place, at(0));
+        }
+        assert_eq!(turn(&throttle, 0), Turn::Busy);
+        // One was right: its place is free again. Nine were wrong, and so is the next.
+        throttle.end(&place);
+        assert_eq!(turn(&throttle, 0), Turn::Now);
+        for guess in 1..10 {
+            throttle.end(&place);
+            throttle.failed(place, Some(guess), at(0));
+        }
+        throttle.begin(place, at(0));
+        throttle.end(&place);
+        throttle.failed(place, Some(10), at(0));
+        assert_eq!(turn(&throttle, 0), Turn::After(Duration::from_secs(1)));
+        // Who has waited makes one, not all that were held back.
+        throttle.begin(place, at(1));
+        assert_eq!(turn(&throttle, 1), Turn::Busy);
+        throttle.forgive(&place);
+        throttle.end(&place);
+        assert!(throttle.places.is_empty());
     }
 
     #[test]
@@ -170,7 +250,7 @@ mod tests {
         for second in 0..1_000 {
             assert!(!throttle.failed(place, Some(7), at(second)));
         }
-        assert_eq!(throttle.wait(&place, Kind::Address, at(1_000)), None);
+        assert_eq!(throttle.turn(&place, Kind::Address, at(1_000)), Turn::Now);
         // What cannot be compared counts each time.
         assert!(throttle.failed(place, None, at(0)) && throttle.failed(place, None, at(0)));
     }
@@ -185,7 +265,7 @@ mod tests {
             throttle.failed(n.to_le_bytes(), None, at(1));
             assert!(throttle.places.len() <= PLACES_MAX);
         }
-        assert!(throttle.wait(&worst, Kind::Address, at(1)).is_some());
+        assert!(matches!(throttle.turn(&worst, Kind::Address, at(1)), Turn::After(_)));
     }
 
     #[test]
@@ -193,11 +273,17 @@ mod tests {
         let (mut throttle, place) = (Throttle::default(), [1; 16]);
         throttle.failed(place, None, at(0));
         throttle.learn(place, 12, at(1).as_second(), at(2));
-        assert_eq!(throttle.wait(&place, Kind::Address, at(2)), Some(Duration::from_secs(3)));
+        assert_eq!(
+            throttle.turn(&place, Kind::Address, at(2)),
+            Turn::After(Duration::from_secs(3))
+        );
         // Told again, it is the same.
         throttle.learn(place, 12, at(1).as_second(), at(2));
-        assert_eq!(throttle.wait(&place, Kind::Address, at(2)), Some(Duration::from_secs(3)));
+        assert_eq!(
+            throttle.turn(&place, Kind::Address, at(2)),
+            Turn::After(Duration::from_secs(3))
+        );
         throttle.forgive(&place);
-        assert_eq!(throttle.wait(&place, Kind::Address, at(2)), None);
+        assert_eq!(throttle.turn(&place, Kind::Address, at(2)), Turn::Now);
     }
 }

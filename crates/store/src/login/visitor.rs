@@ -140,7 +140,7 @@ impl Pass {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// The main password, the `version`th of the account.
+    /// The main password, by that count of those that the account has had.
     Password {
         version: i64,
     },

@@ -120,24 +120,28 @@ async fn passwords_let_in_and_keep_out(world: World) {
 async fn scram_keys_tell_nothing_about_who_exists(world: World) {
     let store = &world.store;
     let bob = world.account("bob@wing.test").await;
-    let (attempt, keys) = store.scram(&visitor(), "Bob@wing.test").await.unwrap();
-    let admitted = store.settle_scram(attempt, "SCRAM-SHA-256", true).unwrap();
+    let (attempt, keys) = store.scram(&visitor(), "SCRAM-SHA-256", "Bob@wing.test").await.unwrap();
+    let admitted = store.settle_scram(attempt, true).unwrap();
     assert_eq!(admitted.account.id, bob.id);
     assert!(keys == waxwing_sasl::ScramKeys::derive("secret", &keys.salt, keys.iterations));
 
-    let (attempt, invented) = store.scram(&visitor(), "nobody@wing.test").await.unwrap();
+    let (attempt, invented) =
+        store.scram(&visitor(), "SCRAM-SHA-256", "nobody@wing.test").await.unwrap();
     // Whatever the exchange came to.
-    assert!(store.settle_scram(attempt, "SCRAM-SHA-256", true).is_none());
+    assert!(store.settle_scram(attempt, true).is_err());
     assert_eq!((invented.salt.len(), invented.iterations), (keys.salt.len(), keys.iterations));
     // The same each time, on all nodes.
     let second = world.second().await;
-    assert!(second.scram(&visitor(), "NOBODY@wing.test").await.unwrap().1 == invented);
-    let (_, other) = store.scram(&visitor(), "nobody2@wing.test").await.unwrap();
+    assert!(
+        second.scram(&visitor(), "SCRAM-SHA-256", "NOBODY@wing.test").await.unwrap().1 == invented
+    );
+    let (_, other) = store.scram(&visitor(), "SCRAM-SHA-256", "nobody2@wing.test").await.unwrap();
     assert!(other.salt != invented.salt && other.stored_key != invented.stored_key);
 
     store.set_disabled(&bob.address, true).await.unwrap();
-    let (attempt, disabled) = store.scram(&visitor(), "bob@wing.test").await.unwrap();
-    assert!(store.settle_scram(attempt, "SCRAM-SHA-256", true).is_none());
+    let (attempt, disabled) =
+        store.scram(&visitor(), "SCRAM-SHA-256", "bob@wing.test").await.unwrap();
+    assert!(store.settle_scram(attempt, true).is_err());
     assert!(disabled.stored_key != keys.stored_key);
 }
 

@@ -19,7 +19,7 @@ async fn opening_again_finds_everything(world: World) {
     world.store.clone().close().await;
     let again = world.second().await;
     assert_eq!(again.entries(inbox).await.unwrap().0.len(), 1);
-    assert_eq!(world.count("SELECT version FROM schema_version").await, 4);
+    assert_eq!(world.count("SELECT version FROM schema_version").await, 5);
     again.login(&visitor(), "PLAIN", "bob@wing.test", "secret").await.unwrap();
 }
 
@@ -38,9 +38,9 @@ async fn two_open_a_new_database_at_once(world: World) {
     a.create_domain("wing.test").await.unwrap();
     assert_eq!(b.domains().await.unwrap().len(), 1);
     // One secret for all.
-    let keys = a.scram(&visitor(), "x@y.test").await.unwrap().1;
-    assert!(keys == b.scram(&visitor(), "x@y.test").await.unwrap().1);
-    assert!(keys == c.scram(&visitor(), "x@y.test").await.unwrap().1);
+    let keys = a.scram(&visitor(), "SCRAM-SHA-256", "x@y.test").await.unwrap().1;
+    assert!(keys == b.scram(&visitor(), "SCRAM-SHA-256", "x@y.test").await.unwrap().1);
+    assert!(keys == c.scram(&visitor(), "SCRAM-SHA-256", "x@y.test").await.unwrap().1);
 }
 
 async fn a_newer_schema_is_refused(world: World) {
@@ -55,7 +55,7 @@ async fn a_newer_schema_is_refused(world: World) {
 }
 
 /// The migrations, from the first, on SQLite and on PostgreSQL.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     (include_str!("../../src/schema/sqlite.sql"), include_str!("../../src/schema/postgres.sql")),
     (
         include_str!("../../src/schema/sqlite-2.sql"),
@@ -68,6 +68,10 @@ const MIGRATIONS: [(&str, &str); 4] = [
     (
         include_str!("../../src/schema/sqlite-4.sql"),
         include_str!("../../src/schema/postgres-4.sql"),
+    ),
+    (
+        include_str!("../../src/schema/sqlite-5.sql"),
+        include_str!("../../src/schema/postgres-5.sql"),
     ),
 ];
 

@@ -73,7 +73,7 @@ impl AppPassword {
     }
 }
 
-async fn account(store: &Store, address: &Address) -> Result<Account> {
+pub async fn account(store: &Store, address: &Address) -> Result<Account> {
     let found = store.account_by_address(address).await?;
     found.with_context(|| format!("there is no account {address}"))
 }
@@ -138,6 +138,9 @@ fn row(note: &LoginNote) -> Vec<String> {
         Outcome::Wrong => "WRONG",
         Outcome::Disabled => "disabled",
         Outcome::NotHere => "not for this",
+        Outcome::PasswordAlone => "needs an app password",
+        Outcome::CodeAsked => "right password, code asked for",
+        Outcome::WrongCode => "WRONG CODE, right password",
     };
     let tls = if note.tls { "" } else { ", no TLS" };
     vec![

@@ -8,7 +8,7 @@ use waxwing_store::{Account, NewAccount, Store};
 
 use super::domain::done;
 use super::password::{Password, PasswordSource};
-use super::{Context, access, print};
+use super::{Context, access, print, totp};
 use crate::config::Octets;
 
 /// Account commands.
@@ -65,6 +65,9 @@ pub enum User {
     /// Passwords for one program each.
     #[command(subcommand)]
     AppPassword(access::AppPassword),
+    /// A code beside the password, from an authenticator.
+    #[command(subcommand)]
+    Totp(totp::Totp),
     /// Show who logged in, and who tried.
     Logins {
         /// Whose.
@@ -136,6 +139,7 @@ impl User {
                 done(context, &format!("{address} is enabled."));
             }
             User::AppPassword(command) => command.run(&store, context).await?,
+            User::Totp(command) => command.run(&store, context).await?,
             User::Logins { address, limit } => {
                 access::logins(&store, context, &address, limit).await?;
             }
@@ -219,8 +223,13 @@ async fn show(store: &Store, context: &Context, address: &Address) -> Result<()>
         bail!("there is no account {address}");
     };
     let mailboxes = store.mailboxes(account.id).await?;
+    let totp = store.totp(account.id).await?;
     if context.json {
         let mut value = as_json(&account);
+        value["totp"] = totp.map_or(
+            Value::Null,
+            |totp| json!({ "since": totp.since, "recovery_codes": totp.recovery_codes }),
+        );
         value["mailboxes"] = mailboxes
             .iter()
             .map(|m| json!({ "name": m.name, "messages": m.total, "unseen": m.unseen, "octets": m.octets }))
@@ -229,7 +238,12 @@ async fn show(store: &Store, context: &Context, address: &Address) -> Result<()>
         return Ok(());
     }
     println!("{}  {}", account.address, account.display_name);
-    println!("holds {} of {}\n", Octets(account.used_octets), quota_words(account.quota_octets));
+    println!("holds {} of {}", Octets(account.used_octets), quota_words(account.quota_octets));
+    if let Some(totp) = totp {
+        let left = print::count(totp.recovery_codes, "recovery code");
+        println!("logs in with a code since {}; {left} left", totp.since);
+    }
+    println!();
     let rows = mailboxes
         .iter()
         .map(|m| {

@@ -26,6 +26,7 @@ mod send;
 mod setup;
 mod sieve;
 mod submit;
+mod totp;
 mod r#try;
 mod verify;
 

@@ -6,7 +6,7 @@
 //! | `/.well-known/acme-challenge/TOKEN` | HTTP | any host | [`super::acme`] (RFC 8555 §8.3) |
 //! | `/.well-known/mta-sts.txt` | HTTPS | `mta-sts.DOMAIN` of a domain of ours | [`super::sts`] (RFC 8461 §3.3) |
 //! | how accounts are set up | HTTPS, one also on HTTP | our domains | [`super::autoconfig`] |
-//! | `/.well-known/oauth-authorization-server`, `/oauth/…` | HTTPS | any host | [`super::oauth`] (RFC 6749) |
+//! | `/.well-known/oauth-authorization-server` and its like, `/oauth/…` | HTTPS | any host | [`super::oauth`] (RFC 6749) |
 //! | anything else | both | any host | 404 |
 //!
 //! One request per connection, at most 16 KiB of header and 32 KiB of content, half a minute for all:

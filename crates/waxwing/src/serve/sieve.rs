@@ -182,7 +182,8 @@ impl Visit<'_> {
             }
             Action::NeedKeys { login } => {
                 self.pass = None;
-                let found = self.desk.store.scram(&self.visitor(), &login).await;
+                let (visitor, mechanism) = (self.visitor(), mechanism_of(session));
+                let found = self.desk.store.scram(&visitor, mechanism, &login).await;
                 session.answer_keys(match found {
                     Ok((attempt, keys)) => {
                         self.attempt = Some(attempt);
@@ -190,6 +191,12 @@ impl Visit<'_> {
                     }
                     Err(error) => Err(refusal(&error)),
                 });
+            }
+            Action::CheckProof { .. } => {
+                let proven = self.attempt.take();
+                let proven = proven.map(|attempt| self.desk.store.settle_scram(attempt, true));
+                let checked = self.checked(proven.unwrap_or(Err(LoginError::Rejected)));
+                session.answer_proof(checked.map(|login| login.is_some()));
             }
             Action::Request(request) => {
                 let answer = match self.pass {
@@ -225,15 +232,13 @@ impl Visit<'_> {
         }
     }
 
-    /// A SCRAM exchange that is over was right when somebody is logged in.
+    /// A SCRAM exchange that ended without a right proof was a wrong guess.
     fn settle(&mut self, session: &Session) {
         if session.is_logging_in() {
             return;
         }
         if let Some(attempt) = self.attempt.take() {
-            let (right, store) = (session.login().is_some(), &self.desk.store);
-            let admitted = store.settle_scram(attempt, mechanism_of(session), right);
-            self.pass = admitted.map(|admitted| admitted.pass);
+            let _ = self.desk.store.settle_scram(attempt, false);
         }
         if session.login().is_none() {
             self.pass = None; // UNAUTHENTICATE
@@ -247,7 +252,7 @@ fn mechanism_of(session: &Session) -> &'static str {
 
 fn refusal(error: &LoginError) -> Refusal {
     match error {
-        LoginError::NotHere(why) => Refusal::NotHere(why),
+        LoginError::NotHere(why) => Refusal::NotHere(why.text()),
         LoginError::TooMany(_) => Refusal::Later,
         error => {
             warn!("a login could not be checked: {error}");

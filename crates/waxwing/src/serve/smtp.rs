@@ -78,6 +78,7 @@ enum Task {
     Password { login: String, password: zeroize::Zeroizing<String> },
     Token { login: Option<String>, token: zeroize::Zeroizing<String> },
     Keys { login: String },
+    Proof,
     Sender(ReversePath),
     Recipient(Recipient, Option<u64>),
     BeginData,
@@ -245,6 +246,7 @@ impl Visit<'_> {
             Action::CheckPassword { login, password } => Task::Password { login, password },
             Action::CheckToken { login, token } => Task::Token { login, token },
             Action::NeedKeys { login } => Task::Keys { login },
+            Action::CheckProof { .. } => Task::Proof,
             Action::LoginEnded { outcome, .. } => {
                 self.login_ended(outcome);
                 Task::Nothing
@@ -293,6 +295,10 @@ impl Visit<'_> {
                 let answer = self.find_keys(&login).await;
                 session.answer_keys(Instant::now(), answer);
             }
+            Task::Proof => {
+                let answer = self.check_proof();
+                session.answer_proof(Instant::now(), answer);
+            }
             Task::Sender(reverse_path) => {
                 let verdict = match self.entrance() {
                     Ok(entrance) => self.desk.reception.check_sender(entrance, &reverse_path).await,
@@ -340,11 +346,9 @@ impl Visit<'_> {
 
     /// The session has told the client how its login went.
     fn login_ended(&mut self, outcome: Result<(), &'static str>) {
+        // An exchange that ended without a right proof was a wrong guess.
         if let Some(attempt) = self.attempt.take() {
-            let store = &self.desk.store;
-            if let Some(admitted) = store.settle_scram(attempt, self.mechanism, outcome.is_ok()) {
-                self.admitted(admitted);
-            }
+            let _ = self.desk.store.settle_scram(attempt, false);
         }
         if let Err(why) = outcome {
             self.wrong_logins += 1;
@@ -356,12 +360,19 @@ impl Visit<'_> {
 
     async fn check_password(&mut self, login: &str, password: &str) -> Result<bool, Reply> {
         let (visitor, mechanism) = (self.visitor(), self.mechanism);
-        match self.desk.store.login(&visitor, mechanism, login, password).await {
+        let checked = self.desk.store.login(&visitor, mechanism, login, password).await;
+        self.checked(checked).map(|login| login.is_some())
+    }
+
+    /// What the door says: whose login it is, if anybody's.
+    fn checked(&mut self, checked: Result<Admitted, LoginError>) -> Result<Option<String>, Reply> {
+        match checked {
             Ok(admitted) => {
+                let login = admitted.account.address.to_string();
                 self.admitted(admitted);
-                Ok(true)
+                Ok(Some(login))
             }
-            Err(LoginError::Rejected | LoginError::Disabled) => Ok(false),
+            Err(LoginError::Rejected | LoginError::Disabled) => Ok(None),
             Err(error) => Err(login_reply(&error)),
         }
     }
@@ -373,19 +384,19 @@ impl Visit<'_> {
     ) -> Result<Option<String>, Reply> {
         let (visitor, mechanism) = (self.visitor(), self.mechanism);
         let store = &self.desk.store;
-        match store.login_with_token(&visitor, mechanism, login.as_deref(), token).await {
-            Ok(admitted) => {
-                let login = admitted.account.address.to_string();
-                self.admitted(admitted);
-                Ok(Some(login))
-            }
-            Err(LoginError::Rejected | LoginError::Disabled) => Ok(None),
-            Err(error) => Err(login_reply(&error)),
-        }
+        let checked = store.login_with_token(&visitor, mechanism, login.as_deref(), token).await;
+        self.checked(checked)
+    }
+
+    fn check_proof(&mut self) -> Result<bool, Reply> {
+        let proven = self.attempt.take();
+        let proven = proven.map(|attempt| self.desk.store.settle_scram(attempt, true));
+        let checked = self.checked(proven.unwrap_or(Err(LoginError::Rejected)));
+        checked.map(|login| login.is_some())
     }
 
     async fn find_keys(&mut self, login: &str) -> Result<waxwing_sasl::ScramKeys, Reply> {
-        let found = self.desk.store.scram(&self.visitor(), login).await;
+        let found = self.desk.store.scram(&self.visitor(), self.mechanism, login).await;
         let (attempt, keys) = found.map_err(|error| login_reply(&error))?;
         self.attempt = Some(attempt);
         Ok(keys)
@@ -481,7 +492,7 @@ fn store_reply(error: &StoreError) -> Reply {
 fn login_reply(error: &LoginError) -> Reply {
     match error {
         // RFC 4954 §6: the policy wants another way of logging in.
-        LoginError::NotHere(why) => Reply::new(534, (5, 7, 9), *why),
+        LoginError::NotHere(why) => Reply::new(534, (5, 7, 9), why.text()),
         LoginError::TooMany(_) => {
             Reply::new(454, (4, 7, 0), "too many wrong logins, try again later")
         }

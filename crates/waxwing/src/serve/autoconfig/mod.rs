@@ -22,10 +22,10 @@ mod xml;
 use hyper::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Method, StatusCode};
 use waxwing_message::Address;
+use waxwing_oauth::unescape;
 use waxwing_store::Store;
 
 use super::router::{self, Answer, Answering, Asked, Room};
-use super::web_text::unescape_form;
 use crate::config::{Config, Listen};
 
 pub use pacc::record as pacc_record;
@@ -245,7 +245,7 @@ impl From<Page> for Answer {
 fn parameter(asked: &Asked, name: &str) -> Option<String> {
     let pairs = asked.query.split('&').filter_map(|pair| pair.split_once('='));
     let found = pairs.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-    unescape_form(found.1)
+    unescape(found.1)
 }
 
 #[cfg(test)]

@@ -175,11 +175,3 @@ async fn in_clear_only_mozillas_page_is_shown() {
         assert!(!clear(url).await, "{url}");
     }
 }
-
-#[test]
-fn percent_signs_are_undone() {
-    assert_eq!(unescape_form("a%2Bb+c%40d").as_deref(), Some("a+b c@d"));
-    for bad in ["%", "%4", "%zz", "%+1", "%ff"] {
-        assert_eq!(unescape_form(bad), None, "{bad}");
-    }
-}

@@ -3,56 +3,62 @@
 //!
 //! | page | what it does |
 //! |---|---|
-//! | `GET /.well-known/oauth-authorization-server` | says where everything is (RFC 8414) |
+//! | `GET /.well-known/oauth-authorization-server` | says where everything is (RFC 8414); also where older programs look |
+//! | `GET /.well-known/oauth-protected-resource` | says who gives out tokens for mail here (RFC 9728) |
 //! | `POST /oauth/register` | a program makes itself known (RFC 7591) |
 //! | `GET`, `POST /oauth/authorize` | its owner logs in and consents (RFC 6749 §4.1) |
+//! | `POST /oauth/device_authorization`, `GET`, `POST /oauth/device` | the same for a program without a browser (RFC 8628) |
 //! | `POST /oauth/token` | codes and refresh tokens become tokens (§4.1.3, §6) |
 //! | `POST /oauth/revoke` | a token's consent ends (RFC 7009) |
 //!
 //! Programs on people's computers cannot keep a secret, so all are public clients, and all must use PKCE
 //! (RFC 7636, S256). Nobody stays logged in at these pages: who consents gives the password with the
-//! consent, so that no cookie opens anything. Not here: the device flow, OpenID Connect.
+//! consent, so that no cookie opens anything: `consent` says how. Not here: OpenID Connect. What is sent here is read by
+//! `waxwing-oauth`.
 
+mod consent;
+mod device;
+mod limit;
 mod page;
-mod request;
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HeaderValue, LOCATION, REFERRER_POLICY,
-    SET_COOKIE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, LOCATION, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 use tracing::warn;
-use waxwing_store::{
-    ConsentError, LoginError, NewCode, OAuthClient, Protocol, Redeem, Store, Tokens, Visitor,
+use waxwing_oauth::{
+    Authorize, DEVICE_GRANT, Form, Registration, challenge_of, is_same_uri, source_of,
+    with_parameters,
 };
+use waxwing_store::{ConsentError, NewCode, OAuthClient, Redeem, Scope, Store, Tokens};
 use zeroize::Zeroizing;
 
 use super::router::{Answer, Answering, Asked, Room, typed};
 use crate::config::Config;
-use request::{Authorize, Form, Registration, challenge_of, is_same_uri, with_parameters};
+use consent::{Consent, LATER, TOO_OLD, is_ours};
+use limit::Limit;
 
 const METADATA: &str = "/.well-known/oauth-authorization-server";
+/// The same, where OpenID Connect has it: RFC 8414 §5 calls that a general feature of OAuth, and mail programs
+/// look there. Nothing in it says that we speak OpenID Connect.
+const METADATA_OF_OLD: &str = "/.well-known/openid-configuration";
+const RESOURCE: &str = "/.well-known/oauth-protected-resource";
 /// Programs that may register from one address in an hour.
 const REGISTRATIONS_MAX: u32 = 30;
-const REGISTRATIONS_WITHIN: Duration = Duration::from_secs(3_600);
-/// Addresses that are counted at one time.
-const COUNTED_MAX: usize = 10_000;
-/// A cookie that no page elsewhere can set or send (RFC 6265bis §4.1.3).
-const FORM_COOKIE: &str = "__Host-waxwing-form";
+/// Programs that may begin to wait, from one address in an hour.
+const DEVICES_MAX: u32 = 60;
 
 /// The room.
 pub struct OAuth {
     store: Store,
     issuer: String,
     host: String,
-    registrations: Mutex<HashMap<IpAddr, (u32, Instant)>>,
+    registrations: Limit,
+    devices: Limit,
 }
 
 impl OAuth {
@@ -62,7 +68,13 @@ impl OAuth {
         let host = config.hostname.to_string();
         let issuer = settings.issuer.clone().unwrap_or_else(|| format!("https://{host}"));
         let issuer = issuer.trim_end_matches('/').to_owned();
-        Some(OAuth { store: store.clone(), issuer, host, registrations: Mutex::default() })
+        Some(OAuth {
+            store: store.clone(),
+            issuer,
+            host,
+            registrations: Limit::new(REGISTRATIONS_MAX),
+            devices: Limit::new(DEVICES_MAX),
+        })
     }
 
     async fn reply(&self, asked: &Asked) -> Option<Answer> {
@@ -72,7 +84,13 @@ impl OAuth {
         }
         let post = asked.method == Method::POST;
         match asked.path.as_str() {
-            METADATA if asked.is_read() => Some(json_answer(StatusCode::OK, &self.metadata())),
+            METADATA | METADATA_OF_OLD if asked.is_read() => {
+                Some(json_answer(StatusCode::OK, &self.metadata()))
+            }
+            RESOURCE if asked.is_read() => Some(json_answer(StatusCode::OK, &self.resource())),
+            "/oauth/device_authorization" if post => Some(self.begin_device(asked).await),
+            device::PAGE if asked.is_read() => Some(self.ask_for_user_code(asked)),
+            device::PAGE if post => Some(self.answer_device(asked).await),
             "/oauth/authorize" if asked.is_read() => Some(self.ask(asked).await),
             "/oauth/authorize" if post => Some(self.consent(asked).await),
             "/oauth/token" if post => Some(self.token(asked).await),
@@ -91,14 +109,27 @@ impl OAuth {
             "token_endpoint": at("/oauth/token"),
             "revocation_endpoint": at("/oauth/revoke"),
             "registration_endpoint": at("/oauth/register"),
-            "scopes_supported": ["mail", "imap", "pop3", "smtp", "sieve"],
+            "device_authorization_endpoint": at("/oauth/device_authorization"), // RFC 8628 §4
+            "scopes_supported": SCOPES,
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "grant_types_supported": GRANTS,
             "token_endpoint_auth_methods_supported": ["none"],
             "revocation_endpoint_auth_methods_supported": ["none"],
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
+            "protected_resources": [self.issuer], // RFC 9728 §4
+        })
+    }
+
+    /// RFC 9728 §2. Its name is the issuer's: the mail services of this host are one resource. Tokens come by
+    /// SASL (RFC 7628), so by none of the methods of HTTP.
+    fn resource(&self) -> Value {
+        json!({
+            "resource": self.issuer,
+            "authorization_servers": [self.issuer],
+            "scopes_supported": SCOPES,
+            "bearer_methods_supported": [],
         })
     }
 
@@ -123,10 +154,11 @@ impl OAuth {
             Ok(client) => client,
             Err(why) => return self.invalid(why),
         };
-        match Authorize::parse(&form) {
-            Ok(request) => {
+        match authorize(&form) {
+            Ok((request, scopes)) => {
                 let hint = form.get("login_hint").unwrap_or_default();
-                self.show(StatusCode::OK, &client, &request, hint, None)
+                let consent = to_program(&client, &request, scopes);
+                self.ask_for_password(StatusCode::OK, &consent, hint, None)
             }
             Err(code) => self.send_back(&form, &[("error", code)]),
         }
@@ -138,38 +170,29 @@ impl OAuth {
             Ok(client) => client,
             Err(why) => return self.invalid(why),
         };
-        let request = match Authorize::parse(&form) {
+        let (request, scopes) = match authorize(&form) {
             Ok(request) => request,
             Err(code) => return self.send_back(&form, &[("error", code)]),
         };
+        let consent = to_program(&client, &request, scopes);
         let address = form.get("address").unwrap_or_default();
-        let again = |status, why| self.show(status, &client, &request, address, Some(why));
-        if form.get("form_token").is_none() || form.get("form_token") != form_cookie(asked) {
-            return again(StatusCode::FORBIDDEN, "This page was too old. Please try once more.");
+        let again = |status, why| self.ask_for_password(status, &consent, address, Some(why));
+        if !is_ours(asked, &form) {
+            return again(StatusCode::FORBIDDEN, TOO_OLD);
         }
         if form.get("answer") != Some("allow") {
             return self.send_back(&form, &[("error", "access_denied")]);
         }
-        let visitor = Visitor { protocol: Protocol::Web, address: asked.peer, tls: true };
-        let password = waxwing_sasl::prepare_password(form.get("password").unwrap_or_default());
-        let admitted = match self.store.login(&visitor, "login", address, &password).await {
+        let admitted = match self.log_in(asked, &form, &consent).await {
             Ok(admitted) => admitted,
-            Err(LoginError::TooMany(_)) => {
-                let why = "There were too many wrong logins. Wait a few minutes, then try again.";
-                return again(StatusCode::TOO_MANY_REQUESTS, why);
-            }
-            Err(LoginError::Store(error)) => {
-                warn!("a login could not be checked: {error}");
-                return again(StatusCode::SERVICE_UNAVAILABLE, LATER);
-            }
-            Err(_) => return again(StatusCode::FORBIDDEN, "Wrong address or password."),
+            Err(answer) => return answer,
         };
         let new = NewCode {
             account: admitted.account.id,
             client: client.clone(),
             redirect_uri: request.redirect_uri.clone(),
             challenge: request.challenge.clone(),
-            scopes: request.scopes,
+            scopes,
         };
         match self.store.make_code(new).await {
             Ok(code) => self.send_back(&form, &[("code", &code)]),
@@ -205,13 +228,12 @@ impl OAuth {
                 Some(token) => self.store.refresh_tokens(token, client).await,
                 None => return refused("invalid_request"),
             },
+            Some(DEVICE_GRANT) => return self.poll_device(&form, client).await,
             _ => return refused("unsupported_grant_type"),
         };
         match outcome {
             Ok(tokens) => json_answer(StatusCode::OK, &given(&tokens)),
-            Err(ConsentError::Invalid) => refused("invalid_grant"),
-            Err(ConsentError::TooMany) => refused("access_denied"),
-            Err(ConsentError::Store(error)) => unavailable(&error),
+            Err(error) => no_tokens(error),
         }
     }
 
@@ -227,9 +249,8 @@ impl OAuth {
 
     /// RFC 7591 §3.
     async fn register(&self, asked: &Asked) -> Answer {
-        if !self.may_register(asked.peer) {
-            let error = json!({ "error": "temporarily_unavailable" });
-            return json_answer(StatusCode::TOO_MANY_REQUESTS, &error);
+        if !self.registrations.allows(asked.peer, Instant::now()) {
+            return too_many();
         }
         let (name, uris) = match Registration::parse(&asked.body) {
             Ok(registration) => registration,
@@ -242,7 +263,7 @@ impl OAuth {
                     "client_id": client.id,
                     "client_name": client.name,
                     "redirect_uris": client.redirect_uris,
-                    "grant_types": ["authorization_code", "refresh_token"],
+                    "grant_types": GRANTS,
                     "response_types": ["code"],
                     "token_endpoint_auth_method": "none",
                 }),
@@ -253,52 +274,6 @@ impl OAuth {
                 json_answer(StatusCode::SERVICE_UNAVAILABLE, &error)
             }
         }
-    }
-
-    fn may_register(&self, peer: IpAddr) -> bool {
-        let mut counts = self.registrations.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.len() >= COUNTED_MAX {
-            counts.retain(|_, (_, since)| since.elapsed() < REGISTRATIONS_WITHIN);
-        }
-        if counts.len() >= COUNTED_MAX {
-            return false;
-        }
-        let (count, since) = counts.entry(peer).or_insert((0, Instant::now()));
-        if since.elapsed() >= REGISTRATIONS_WITHIN {
-            (*count, *since) = (0, Instant::now());
-        }
-        *count += 1;
-        *count <= REGISTRATIONS_MAX
-    }
-
-    /// The consent page, with a new form token.
-    fn show(
-        &self,
-        status: StatusCode,
-        client: &OAuthClient,
-        request: &Authorize,
-        address: &str,
-        problem: Option<&str>,
-    ) -> Answer {
-        let (form_token, nonce) = (random(), random());
-        let page = page::Consent {
-            host: &self.host,
-            client: &client.name,
-            asked: request,
-            form_token: &form_token,
-            address,
-            problem,
-            nonce: &nonce,
-        };
-        // Browsers apply form-action to where the answer to a form leads, too.
-        let leads = request::source_of(&request.redirect_uri);
-        let mut answer = html(status, &nonce, &leads, page::consent(&page));
-        let cookie =
-            format!("{FORM_COOKIE}={form_token}; Path=/; Secure; HttpOnly; SameSite=Strict");
-        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-            answer.headers_mut().insert(SET_COOKIE, cookie);
-        }
-        answer
     }
 
     fn invalid(&self, why: &str) -> Answer {
@@ -334,17 +309,44 @@ impl Room for OAuth {
 }
 
 const BROKEN: &str = "The program sent something that cannot be read.";
-const LATER: &str = "Logins cannot be checked at the moment. Try again later.";
+const SCOPES: [&str; 5] = ["mail", "imap", "pop3", "smtp", "sieve"];
+const GRANTS: [&str; 3] = ["authorization_code", "refresh_token", DEVICE_GRANT];
+
+/// An authorisation request; an error is a code to be sent back to the program.
+fn authorize(form: &Form) -> Result<(Authorize, Scope), &'static str> {
+    let request = Authorize::parse(form)?;
+    let scopes = scopes(request.scope.as_deref()).ok_or("invalid_scope")?;
+    Ok((request, scopes))
+}
+
+/// RFC 6749 §3.3: names between spaces; those we do not know are left out. `None`: nothing is left.
+fn scopes(text: Option<&str>) -> Option<Scope> {
+    let known = text.unwrap_or("mail").split(' ').filter_map(Scope::parse);
+    let scopes = known.fold(Scope::NONE, Scope::and);
+    (scopes != Scope::NONE).then_some(scopes)
+}
+
+/// What an authorisation request asks consent to.
+fn to_program<'a>(client: &'a OAuthClient, request: &'a Authorize, scopes: Scope) -> Consent<'a> {
+    Consent {
+        client: &client.name,
+        scopes,
+        warning: None,
+        action: "/oauth/authorize",
+        hidden: vec![
+            ("response_type", "code"),
+            ("client_id", &request.client_id),
+            ("redirect_uri", &request.redirect_uri),
+            ("code_challenge", &request.challenge),
+            ("code_challenge_method", "S256"),
+            ("state", &request.state),
+        ],
+        leads: source_of(&request.redirect_uri),
+    }
+}
 
 fn form_of(asked: &Asked) -> Option<Form> {
     Form::parse(std::str::from_utf8(&asked.body).ok()?)
-}
-
-fn form_cookie(asked: &Asked) -> Option<&str> {
-    let cookies = asked.header(&COOKIE)?.split(';');
-    cookies
-        .filter_map(|cookie| cookie.trim().split_once('='))
-        .find_map(|(name, value)| (name == FORM_COOKIE).then_some(value))
 }
 
 fn given(tokens: &Tokens) -> Value {
@@ -360,6 +362,19 @@ fn given(tokens: &Tokens) -> Value {
 /// RFC 6749 §5.2.
 fn refused(code: &str) -> Answer {
     json_answer(StatusCode::BAD_REQUEST, &json!({ "error": code }))
+}
+
+fn no_tokens(error: ConsentError) -> Answer {
+    match error {
+        ConsentError::Invalid => refused("invalid_grant"),
+        ConsentError::TooMany => refused("access_denied"),
+        ConsentError::Store(error) => unavailable(&error),
+    }
+}
+
+fn too_many() -> Answer {
+    let error = json!({ "error": "temporarily_unavailable" });
+    json_answer(StatusCode::TOO_MANY_REQUESTS, &error)
 }
 
 fn unavailable(error: &waxwing_store::StoreError) -> Answer {
@@ -400,4 +415,16 @@ fn html(status: StatusCode, nonce: &str, leads: &str, text: String) -> Answer {
 fn random() -> String {
     let octets: [u8; 16] = rand::random();
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_scopes_are_left_out() {
+        assert_eq!(scopes(None), Some(Scope::MAIL));
+        assert_eq!(scopes(Some("imap offline_access sieve")), Some(Scope::IMAP.and(Scope::SIEVE)));
+        assert_eq!(scopes(Some("root")), None);
+    }
 }

@@ -2,25 +2,40 @@
 
 use std::fmt::Write as _;
 
-use super::request::Authorize;
+use super::consent::Consent;
 use crate::serve::web_text::escape_markup as escape;
 
 /// What a consent page shows.
-pub struct Consent<'a> {
+pub struct Page<'a> {
     /// Ours.
     pub host: &'a str,
-    /// As the program calls itself.
-    pub client: &'a str,
-    /// The request, to be sent again with the form.
-    pub asked: &'a Authorize,
+    /// What is asked.
+    pub consent: &'a Consent<'a>,
+    /// What is to be typed.
+    pub ask: Ask<'a>,
     /// Proves that the form is ours.
     pub form_token: &'a str,
-    /// What is filled in already.
-    pub address: &'a str,
     /// What went wrong the last time.
     pub problem: Option<&'a str>,
     /// For the style.
     pub nonce: &'a str,
+}
+
+/// What is to be typed.
+#[derive(Clone, Copy)]
+pub enum Ask<'a> {
+    /// Address and password.
+    Password {
+        /// What is filled in already.
+        address: &'a str,
+    },
+    /// A code, where the password was right.
+    Code {
+        /// Whose.
+        address: &'a str,
+        /// Says that it was.
+        ticket: &'a str,
+    },
 }
 
 const STYLE: &str = "\
@@ -43,51 +58,106 @@ button.main{background:var(--accent);border-color:var(--accent);color:#fff}\
 @media(prefers-color-scheme:dark){button.main{color:#0d1117}}strong{overflow-wrap:anywhere}";
 
 /// Log in and consent, in one form.
-pub fn consent(page: &Consent<'_>) -> String {
-    let asked = page.asked;
+pub fn consent(page: &Page<'_>) -> String {
+    let consent = page.consent;
     let mut body = String::new();
     let _ = write!(
         body,
         "<h1>Give <strong>{}</strong> access to your mail?</h1><p>It asks to:</p><ul>",
-        escape(page.client)
+        escape(consent.client)
     );
-    for name in asked.scopes.names() {
+    for name in consent.scopes.names() {
         let _ = write!(body, "<li>{}</li>", what_for(name));
     }
     body.push_str("</ul>");
-    if let Some(problem) = page.problem {
+    if let Some(warning) = &consent.warning {
+        let _ = write!(body, "<p><strong>{}</strong></p>", escape(warning));
+    }
+    tell(&mut body, page.problem);
+    let _ = write!(body, "<form method=\"post\" action=\"{}\">", consent.action);
+    let scope = consent.scopes.names().join(" ");
+    let own = [("scope", scope.as_str()), ("form_token", page.form_token)];
+    for &(name, value) in consent.hidden.iter().chain(&own) {
+        hidden(&mut body, name, value);
+    }
+    match page.ask {
+        Ask::Password { address } => ask_for_password(&mut body, address),
+        Ask::Code { address, ticket } => ask_for_code(&mut body, address, ticket),
+    }
+    body.push_str(
+        "<div class=\"row\"><button class=\"main\" name=\"answer\" value=\"allow\">Allow</button>\
+         <button name=\"answer\" value=\"deny\">Deny</button></div></form>\
+         <p class=\"soft\">The program chose its name itself.",
+    );
+    if !consent.leads.is_empty() {
+        let leads = escape(&consent.leads);
+        let _ = write!(body, " After this you are sent to <strong>{leads}</strong>.");
+    }
+    body.push_str(" Allow only what you have just begun yourself; your password stays here.</p>");
+    whole(page.host, page.nonce, &body)
+}
+
+/// Where the code of a program elsewhere is typed.
+pub fn user_code(
+    host: &str,
+    nonce: &str,
+    form_token: &str,
+    code: &str,
+    problem: Option<&str>,
+) -> String {
+    let mut body = String::from("<h1>Give a program access to your mail</h1>");
+    tell(&mut body, problem);
+    body.push_str("<form method=\"post\" action=\"/oauth/device\">");
+    hidden(&mut body, "form_token", form_token);
+    let _ = write!(
+        body,
+        "<label for=\"user_code\">The code that it shows you</label>\
+         <input id=\"user_code\" name=\"user_code\" type=\"text\" value=\"{}\" autocomplete=\"off\" \
+         autocapitalize=\"characters\" spellcheck=\"false\" placeholder=\"XXXX-XXXX\">\
+         <div class=\"row\"><button class=\"main\">Continue</button></div></form>\
+         <p class=\"soft\">Type only a code of a program that you have just begun to set up \
+         yourself.</p>",
+        escape(code)
+    );
+    whole(host, nonce, &body)
+}
+
+/// It is over, and the browser is not sent on.
+pub fn done(host: &str, nonce: &str, text: &str) -> String {
+    whole(host, nonce, &format!("<h1>{}</h1>", escape(text)))
+}
+
+fn tell(body: &mut String, problem: Option<&str>) {
+    if let Some(problem) = problem {
         let _ = write!(body, "<p class=\"bad\" role=\"alert\">{}</p>", escape(problem));
     }
-    body.push_str("<form method=\"post\" action=\"/oauth/authorize\">");
-    let scope = asked.scopes.names().join(" ");
-    for (name, value) in [
-        ("response_type", "code"),
-        ("client_id", &asked.client_id),
-        ("redirect_uri", &asked.redirect_uri),
-        ("code_challenge", &asked.challenge),
-        ("code_challenge_method", "S256"),
-        ("state", &asked.state),
-        ("scope", &scope),
-        ("form_token", page.form_token),
-    ] {
-        let _ = write!(body, "<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value));
-    }
+}
+
+fn hidden(body: &mut String, name: &str, value: &str) {
+    let _ = write!(body, "<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value));
+}
+
+fn ask_for_password(body: &mut String, address: &str) {
     let _ = write!(
         body,
         "<label for=\"address\">Your address</label>\
          <input id=\"address\" name=\"address\" type=\"text\" inputmode=\"email\" value=\"{}\" \
          autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\">\
          <label for=\"password\">Password</label>\
-         <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\">\
-         <div class=\"row\"><button class=\"main\" name=\"answer\" value=\"allow\">Allow</button>\
-         <button name=\"answer\" value=\"deny\">Deny</button></div></form>\
-         <p class=\"soft\">The program chose its name itself. After this you are sent to \
-         <strong>{}</strong>. Allow only what you have just begun yourself; your password stays \
-         here.</p>",
-        escape(page.address),
-        escape(&super::request::source_of(&asked.redirect_uri))
+         <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\">",
+        escape(address)
     );
-    whole(page.host, page.nonce, &body)
+}
+
+fn ask_for_code(body: &mut String, address: &str, ticket: &str) {
+    hidden(body, "address", address);
+    hidden(body, "ticket", ticket);
+    body.push_str(
+        "<label for=\"code\">Code from your authenticator</label>\
+         <input id=\"code\" name=\"code\" type=\"text\" inputmode=\"numeric\" \
+         autocomplete=\"one-time-code\" autocapitalize=\"none\" spellcheck=\"false\" autofocus>\
+         <p class=\"soft\">Or one of your recovery codes.</p>",
+    );
 }
 
 /// A request that leads nowhere: the browser is not sent on.

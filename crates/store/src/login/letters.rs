@@ -1,0 +1,58 @@
+//! Random secrets that people copy by hand: groups of five letters, without those that are mistaken for
+//! others.
+
+use zeroize::Zeroizing;
+
+/// Five random bits each.
+const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+const GROUP: usize = 5;
+
+/// `xxxxx-xxxxx-…`, in so many groups of 25 random bits.
+pub(super) fn invent(groups: usize) -> Zeroizing<String> {
+    let mut secret = Zeroizing::new(String::with_capacity(groups * (GROUP + 1)));
+    for group in 0..groups {
+        if group > 0 {
+            secret.push('-');
+        }
+        let random: Zeroizing<[u8; GROUP]> = Zeroizing::new(rand::random());
+        for octet in *random {
+            secret.push(char::from(LETTERS[usize::from(octet % 32)]));
+        }
+    }
+    secret
+}
+
+/// The letters alone, with or without hyphens, in upper or lower case; `None` when it cannot be such a
+/// secret.
+pub(super) fn plain(text: &str, groups: usize) -> Option<Zeroizing<String>> {
+    let mut plain = Zeroizing::new(String::with_capacity(groups * GROUP));
+    for letter in text.bytes().filter(|octet| !matches!(octet, b'-' | b' ')) {
+        let letter = letter.to_ascii_lowercase();
+        if !LETTERS.contains(&letter) || plain.len() == groups * GROUP {
+            return None;
+        }
+        plain.push(char::from(letter));
+    }
+    (plain.len() == groups * GROUP).then_some(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_read_as_people_type_them() {
+        let secret = invent(5);
+        assert_eq!(secret.len(), 29);
+        assert_ne!(*secret, *invent(5));
+        let letters = plain(&secret, 5).unwrap();
+        assert_eq!(plain(&secret.to_uppercase(), 5).unwrap(), letters);
+        assert_eq!(plain(&secret.replace('-', " "), 5).unwrap(), letters);
+        assert_eq!(plain(&letters, 5).unwrap(), letters);
+        for other in ["", "secret", &secret[1..], &format!("{}a", *secret), "ööööö-ööööö-ööööö"]
+        {
+            assert!(plain(other, 5).is_none(), "{other}");
+        }
+        assert!(plain(&secret, 3).is_none());
+    }
+}
