@@ -196,7 +196,8 @@ impl Visit<'_> {
                     // The message is being made durable; what the client must hear first goes out.
                     Task::Complete(envelope) => {
                         write_out(stream, session).await?;
-                        self.complete(session, *envelope).await;
+                        // Boxed: a connection that waits is not to be as large as this.
+                        Box::pin(self.complete(session, *envelope)).await;
                     }
                     task => self.answer(session, task).await,
                 }
