@@ -27,11 +27,22 @@ impl StoredSummary {
     }
 }
 
+/// What is to be brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bring {
+    /// Summaries alone.
+    Summaries,
+    /// Contents alone.
+    Contents,
+    /// Both.
+    Both,
+}
+
 /// What was brought of an entry.
 pub struct Brought {
     /// Which.
     pub uid: Uid,
-    /// Of its message.
+    /// Of its message, if it was asked for; otherwise one that cannot be read.
     pub summary: StoredSummary,
     /// If it was asked for. Reading the first 256 KiB of a message that is no larger, and is kept in
     /// the database, asks nothing of the store any more.
@@ -39,26 +50,28 @@ pub struct Brought {
 }
 
 impl Store {
-    /// Summaries for these UIDs, in the order of UID, and the contents too if they are wanted;
-    /// expunged ones are absent. Callers ask in slices of some hundreds, and of some megabytes.
+    /// Summaries or contents for these UIDs, in the order of UID; expunged ones are absent. Callers ask
+    /// in slices of some hundreds, and of some megabytes.
     pub async fn bring(
         &self,
         mailbox: MailboxId,
         uids: &[Uid],
-        contents: bool,
+        what: Bring,
     ) -> Result<Vec<Brought>, StoreError> {
         let engine = &self.inner.engine;
-        let asked = (mailbox, numbers(uids));
-        if !contents {
-            let read = engine
-                .read(asked, |tx, (mailbox, uids)| Box::pin(summaries_in(tx, *mailbox, uids)));
+        if what == Bring::Summaries {
+            let read = engine.read((mailbox, numbers(uids)), |tx, (mailbox, uids)| {
+                Box::pin(summaries_in(tx, *mailbox, uids))
+            });
             let brought = read.await?.into_iter();
             return Ok(brought
                 .map(|(uid, summary)| Brought { uid, summary, content: None })
                 .collect());
         }
-        let read =
-            engine.read(asked, |tx, (mailbox, uids)| Box::pin(contents_in(tx, *mailbox, uids)));
+        let asked = (mailbox, numbers(uids), what == Bring::Both);
+        let read = engine.read(asked, |tx, (mailbox, uids, summaries)| {
+            Box::pin(contents_in(tx, *mailbox, uids, *summaries))
+        });
         let brought = read.await?.into_iter().map(|(uid, summary, blob, first)| {
             let content = blob.content_with(self, first)?;
             Ok(Brought { uid, summary, content: Some(content) })
@@ -72,7 +85,7 @@ impl Store {
         mailbox: MailboxId,
         uids: &[Uid],
     ) -> Result<Vec<(Uid, Summary)>, StoreError> {
-        let brought = self.bring(mailbox, uids, false).await?;
+        let brought = self.bring(mailbox, uids, Bring::Summaries).await?;
         brought.into_iter().map(|brought| Ok((brought.uid, brought.summary.read()?))).collect()
     }
 }
@@ -94,15 +107,16 @@ async fn contents_in(
     tx: &Tx,
     mailbox: MailboxId,
     uids: &Vec<i64>,
+    summaries: bool,
 ) -> Result<Vec<(Uid, StoredSummary, BlobRow, Option<FirstChunk>)>, StoreError> {
-    const SQL: &str = "SELECT b.id, b.size_octets, b.object, b.chunk_ends, e.uid, m.summary, \
-        c.octets FROM entries e JOIN messages m ON m.id = e.message JOIN blobs b ON b.id = m.blob \
+    const SQL: &str = "SELECT b.id, b.size_octets, b.object, b.chunk_ends, e.uid, \
+        CASE WHEN CAST(?5 AS BIGINT) = 1 THEN m.summary END, c.octets FROM entries e JOIN messages m ON m.id = e.message JOIN blobs b ON b.id = m.blob \
         LEFT JOIN blob_chunks c ON c.place = b.id * ?3 AND b.size_octets <= ?4 \
         WHERE e.mailbox = ?1 AND e.uid IN LIST(?2) ORDER BY e.uid";
     let (places, most) = FIRST_CHUNK;
-    tx.rows(SQL, params![mailbox.0, uids, places, most], |row| {
+    tx.rows(SQL, params![mailbox.0, uids, places, most, summaries], |row| {
         let first = row.opt_bytes(6)?.map(FirstChunk::read).transpose()?;
-        let summary = StoredSummary(row.bytes(5)?.to_vec());
+        let summary = StoredSummary(row.opt_bytes(5)?.unwrap_or_default().to_vec());
         Ok((Uid(count32(row.int(4)?)?), summary, BlobRow::read(row)?, first))
     })
     .await

@@ -24,7 +24,7 @@ use crate::engine::{Param, Repeat, Row};
 use crate::instant::micros;
 use crate::{Inner, MailboxId, StagedBlob, Store, StoreError};
 
-pub use bring::{Brought, StoredSummary};
+pub use bring::{Bring, Brought, StoredSummary};
 pub(crate) use expunge::drop_places;
 use expunge::{expunge_in, forget_in, long_lists};
 use flags::{StoreFlags, store_flags_in};

@@ -45,6 +45,11 @@ const READ_AT_ONCE: usize = 4;
 /// there is such mail, one by one.
 const WRITTEN_AT_ONCE: usize = 8;
 
+/// Pages of the index that are merged for each message that is written to it, on SQLite. FTS5 would
+/// do such work by itself in bursts, for which mail in between would wait; this is about what keeps up
+/// with what is written, level by level.
+const MERGED_PAGES_EACH: i64 = 16;
+
 const WAITS: i64 = 0;
 const WHOLE: i64 = 1;
 const NOT_INDEXED: i64 = 2;
@@ -410,6 +415,8 @@ async fn write(tx: &Tx, some: &Vec<Cut>) -> Result<(), StoreError> {
     const MARK: &str = "UPDATE messages SET indexed = ?2 WHERE id = ?1 AND indexed = ?3";
     const SQLITE: &str = "INSERT INTO search (rowid, words) VALUES (?1, ?2)";
     const POSTGRES: &str = "INSERT INTO search (message, words) VALUES (?1, array_to_tsvector(?2))";
+    const MERGE: &str = "INSERT INTO search (search, rank) VALUES ('merge', ?1)";
+    let mut written = 0;
     for Cut { message, state, terms } in some {
         // Expunged meanwhile, or done by another node: then there is nothing to do.
         let marked = tx.run(MARK, params![*message, *state, WAITS]).await? == 1;
@@ -420,7 +427,11 @@ async fn write(tx: &Tx, some: &Vec<Cut>) -> Result<(), StoreError> {
             tx.run(POSTGRES, params![*message, terms.as_slice()]).await?;
         } else {
             tx.run(SQLITE, params![*message, &terms.join(" ")]).await?;
+            written += 1;
         }
+    }
+    if written > 0 {
+        tx.run(MERGE, params![written * MERGED_PAGES_EACH]).await?;
     }
     Ok(())
 }

@@ -11,7 +11,8 @@ mod message;
 
 use waxwing_message::Summary;
 use waxwing_store::{
-    Brought, Entry, FlagChange, Flags, MailboxId, Row, Store, StoredSummary, SystemFlags, Uid,
+    Bring, Brought, Entry, FlagChange, Flags, MailboxId, Row, Store, StoredSummary, SystemFlags,
+    Uid,
 };
 
 use super::{pick, resync};
@@ -79,9 +80,10 @@ pub async fn run(
     let mut brought = bring(&store, mailbox, &plan, &slice).await?;
     while !slice.places.is_empty() {
         let next = slices.next(&session.selected()?.view);
-        let (written, ahead) = tokio::join!(
-            write_slice(connection, session, &plan, slice, brought, &mut shortfall),
+        // Reading begins first: it goes on beside.
+        let (ahead, written) = tokio::join!(
             bring(&store, mailbox, &plan, &next),
+            write_slice(connection, session, &plan, slice, brought, &mut shortfall),
         );
         written?;
         (slice, brought) = (next, ahead?);
@@ -171,8 +173,8 @@ async fn bring(
     if slice.uids.is_empty() {
         return Ok(read);
     }
-    if plan.reads_messages() {
-        read.messages = store.bring(mailbox, &slice.uids, plan.content).await?;
+    if let Some(what) = plan.reads_messages() {
+        read.messages = store.bring(mailbox, &slice.uids, what).await?;
     }
     if plan.entry {
         read.entries = store.entries_of(mailbox, &slice.uids).await?;
@@ -227,8 +229,13 @@ impl Plan {
         }
     }
 
-    fn reads_messages(&self) -> bool {
-        self.overview || self.summary || self.content
+    fn reads_messages(&self) -> Option<Bring> {
+        match (self.overview || self.summary, self.content) {
+            (true, true) => Some(Bring::Both),
+            (true, false) => Some(Bring::Summaries),
+            (false, true) => Some(Bring::Contents),
+            (false, false) => None,
+        }
     }
 }
 
@@ -272,7 +279,8 @@ async fn write_slice(
     for (&place, &uid) in slice.places.iter().zip(&slice.uids) {
         let message = messages.next_if(|message| message.uid == uid);
         let entry = entries.next_if(|entry| entry.uid == uid);
-        if (plan.reads_messages() && message.is_none()) || (plan.entry && entry.is_none()) {
+        if (plan.reads_messages().is_some() && message.is_none()) || (plan.entry && entry.is_none())
+        {
             shortfall.gone = true;
             continue;
         }
