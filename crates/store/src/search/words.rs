@@ -25,9 +25,21 @@ const WORD_CHARS_MAX: usize = 40;
 
 /// Text as it is compared: without case, accents and differences of white space.
 pub(super) fn fold(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+    if text.is_ascii() {
+        // The same, for nothing in it has a decomposition: most text is like that.
+        return with_single_spaces(text.chars().map(|c| c.to_ascii_lowercase()), text.len());
+    }
+    fold_any(text)
+}
+
+fn fold_any(text: &str) -> String {
     let folded = text.nfkd().filter(|c| !is_accent(*c)).flat_map(char::to_lowercase);
-    for c in folded {
+    with_single_spaces(folded, text.len())
+}
+
+fn with_single_spaces(chars: impl Iterator<Item = char>, room: usize) -> String {
+    let mut out = String::with_capacity(room);
+    for c in chars {
         if !c.is_whitespace() {
             out.push(c);
         } else if !out.ends_with(' ') {
@@ -41,6 +53,10 @@ pub(super) fn fold(text: &str) -> String {
 pub(super) fn words(folded: &str) -> Vec<String> {
     let mut words = Vec::new();
     for run in folded.split(|c: char| !is_word(c)).filter(|run| !run.is_empty()) {
+        if run.is_ascii() {
+            words.push(run[..run.len().min(WORD_CHARS_MAX)].to_owned());
+            continue;
+        }
         let chars: Vec<char> = run.chars().collect();
         for part in chars.chunk_by(|a, b| is_spaceless(*a) == is_spaceless(*b)) {
             if is_spaceless(part[0]) {
@@ -147,6 +163,13 @@ mod tests {
         // Not an accent: another letter.
         assert_ne!(fold("が"), fold("か"));
         assert_ne!(fold("कि"), fold("क"));
+    }
+
+    proptest! {
+        #[test]
+        fn plain_text_is_folded_as_any_other(text in "[\\x00-\\x7f]{0,200}") {
+            prop_assert_eq!(fold(&text), fold_any(&text));
+        }
     }
 
     #[test]
