@@ -30,6 +30,7 @@ mod courier;
 mod outcome;
 mod runner;
 mod schedule;
+mod sending;
 mod settle;
 
 pub use courier::Courier;
