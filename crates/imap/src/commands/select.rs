@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use waxwing_store::{Mailbox, SystemFlags};
+use waxwing_store::Mailbox;
 
 use super::{list, resync};
 use crate::access::{self, Act};
@@ -63,9 +63,8 @@ fn describe(out: &mut Out, session: &Session, mailbox: &Mailbox, selected: &Sele
     news::exists(out, view, rev2);
     if !rev2 && !session.enabled.uid_only {
         // RFC 3501 §7.1; rev2 has done away with it.
-        let unseen = view.rows().position(|row| !row.system().contains(SystemFlags::SEEN));
-        if let Some(place) = unseen {
-            out.raw("* OK [UNSEEN ").number(place as u64 + 1).raw("] The first unseen\r\n");
+        if let Some(place) = view.shown().first_unseen() {
+            out.raw("* OK [UNSEEN ").number(place + 1).raw("] The first unseen\r\n");
         }
     }
     out.raw("* OK [UIDVALIDITY ").number(mailbox.uid_validity).raw("] UIDs are good\r\n");

@@ -18,9 +18,9 @@ mod shared;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::{Entry, Flags, ModSeq, Uid};
+use crate::{Entry, Flags, ModSeq, SystemFlags, Uid};
 pub use row::Row;
 use row::RowParts;
 pub use sets::KeywordSet;
@@ -38,6 +38,8 @@ pub struct Roll {
     ends: Vec<u32>,
     sets: Arc<Sets>,
     modseq: u64,
+    /// Looked for once.
+    first_unseen: OnceLock<Option<u32>>,
 }
 
 /// What a roll has that an older one has not.
@@ -101,6 +103,12 @@ impl Roll {
     /// The last row.
     pub fn last(&self) -> Option<&Row> {
         self.pieces.last()?.last()
+    }
+
+    /// The first row without `\Seen`.
+    pub fn first_unseen(&self) -> Option<u32> {
+        let unseen = |row: &Row| !row.system().contains(SystemFlags::SEEN);
+        *self.first_unseen.get_or_init(|| self.rows().position(unseen).map(|place| place as u32))
     }
 
     /// The place of a UID.
@@ -188,7 +196,7 @@ impl Roll {
 
     /// This roll with what has changed in another, and all of its own rows: what has vanished stays.
     pub fn with_news(&self, now: &Roll, news: &RollNews) -> Roll {
-        let mut roll = self.clone();
+        let mut roll = Roll { first_unseen: OnceLock::new(), ..self.clone() };
         for altered in &news.altered {
             if let Some(row) = now.row(altered.now) {
                 roll.set_flags(altered.before, row, now.keywords(row));
@@ -205,7 +213,7 @@ impl Roll {
 
     /// The roll of a later moment. `changed` and `vanished` ascend by UID.
     pub(crate) fn advanced(&self, changed: &[Entry], vanished: &[Uid], modseq: ModSeq) -> Roll {
-        let mut roll = Roll { modseq: modseq.0, ..self.clone() };
+        let mut roll = Roll { modseq: modseq.0, first_unseen: OnceLock::new(), ..self.clone() };
         roll.remove(vanished);
         for entry in changed {
             match roll.place_of(entry.uid) {
@@ -383,7 +391,7 @@ impl<'r> Walk<'r> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MessageId, SystemFlags};
+    use crate::MessageId;
     use jiff::Timestamp;
     use proptest::prelude::*;
 
@@ -486,6 +494,8 @@ mod tests {
                 let roll = rolls.last().unwrap().advanced(&changed, &vanished, ModSeq(modseq));
                 prop_assert_eq!(&listed(&roll), &model);
                 prop_assert_eq!(roll.len() as usize, model.len());
+                let unseen = model.iter().position(|row| row.2 & 1 == 0);
+                prop_assert_eq!(roll.first_unseen(), unseen.map(|place| place as u32));
                 for (place, row) in model.iter().enumerate() {
                     prop_assert_eq!(roll.place_of(Uid(row.0)), Some(place as u32));
                     prop_assert_eq!(roll.row(place as u32).map(|row| row.uid().0), Some(row.0));
