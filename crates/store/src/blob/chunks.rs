@@ -93,11 +93,19 @@ pub(super) fn decompress(chunk: &[u8]) -> Result<Vec<u8>, StoreError> {
                 if slot.is_none() {
                     *slot = Some(zstd::bulk::Decompressor::new()?);
                 }
-                slot.as_mut().expect("made above").decompress(packed, CHUNK_OCTETS)
+                slot.as_mut().expect("made above").decompress(packed, plain_octets(packed))
             })
             .map_err(|e| StoreError::Damaged(format!("a chunk cannot be unpacked: {e}"))),
         _ => Err(StoreError::Damaged("a chunk of no known kind".into())),
     }
+}
+
+/// How much room the content takes, as its frame says (RFC 8878 §3.1.1.1.4); never more than a chunk
+/// can hold.
+fn plain_octets(packed: &[u8]) -> usize {
+    let said = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();
+    said.and_then(|octets| usize::try_from(octets).ok())
+        .map_or(CHUNK_OCTETS, |n| n.min(CHUNK_OCTETS))
 }
 
 #[cfg(test)]
@@ -110,6 +118,7 @@ mod tests {
         let packed = compress(&text);
         assert!(packed.len() < text.len() / 10);
         assert_eq!(decompress(&packed).unwrap(), text);
+        assert_eq!(decompress(&packed).unwrap().capacity(), text.len());
         let mut noise = [0u8; 64];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
         let kept = compress(&noise);
