@@ -2,7 +2,7 @@
 //! certificate and plaintext login on loopback.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command as StdCommand, Stdio};
 use std::time::Instant;
@@ -10,6 +10,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdout, Command};
+
+use waxwing_dns::{AuthoritativeServer, Zone, Zones};
 
 use super::{Account, DOMAIN, accounts};
 
@@ -24,6 +26,7 @@ pub async fn prepare(
     ensure!(program.exists(), "{}: build it with `cargo build --release`", program.display());
     let data = folder.join("data");
     fs::create_dir(&data)?;
+    let dns = serve_names().await.context("the DNS")?;
     let database = database.map(|url| format!("database = \"{url}\"\n")).unwrap_or_default();
     fs::write(
         config(folder),
@@ -38,7 +41,9 @@ pub async fn prepare(
              pop3 = []\npop3s = []\nsieve = []\nlmtp = []\nhttp = []\n\
              [tls]\n\
              self-signed = true\n\
-             allow-plaintext-login = true\n",
+             allow-plaintext-login = true\n\
+             [dns]\n\
+             servers = [\"{dns}\"]\n",
             data.display()
         ),
     )?;
@@ -48,6 +53,25 @@ pub async fn prepare(
     }
     Ok(())
 }
+
+/// A DNS server on loopback that knows the sender, for as long as this program runs: every message is
+/// examined, and what that costs is not to hang on whatever resolver the machine has.
+async fn serve_names() -> Result<SocketAddr> {
+    let mut zones = Zones::default();
+    for (apex, text) in [("test", NAMES), ("arpa", ADDRESSES)] {
+        zones.insert(Zone::parse(apex, text)?);
+    }
+    let server = AuthoritativeServer::bind((Ipv4Addr::LOCALHOST, 0).into(), zones).await?;
+    let address = server.local_addr()?;
+    tokio::spawn(server.run());
+    Ok(address)
+}
+
+const NAMES: &str = "\
+sender TXT \"v=spf1 ip4:127.0.0.1 -all\"
+relay.sender A 127.0.0.1
+";
+const ADDRESSES: &str = "1.0.0.127.in-addr PTR relay.sender.test.\n";
 
 /// `waxwing serve`, logging to a file in the folder.
 pub fn command(program: &Path, folder: &Path) -> StdCommand {
