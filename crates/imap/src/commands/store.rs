@@ -86,11 +86,12 @@ async fn alter(
         handle.store_flags(selected.mailbox, uids, flag_change(store, mask), since).await?;
     let answered = results.entries.len() + results.modified.len();
     let outcome = Outcome { modified: results.modified, missing: answered < uids.len() };
-    let Some(mut news) = news::gather(&handle, selected, enabled.condstore).await? else {
+    let Some(news) = news::gather(&handle, selected, enabled.condstore).await? else {
         return Ok(outcome);
     };
     let view = &mut selected.view;
-    news.altered.retain(|&place| !view.row(place).is_some_and(|row| is_in(uids, row.uid())));
+    // The UIDs ascend, for they were picked in the order of the mailbox.
+    let mut news = view.news_of_others(news, uids);
     let mut expecting = Expecting { store, known: HashMap::new() };
     for entry in &results.entries {
         let Some(place) = before.place_of(entry.uid) else { continue };
@@ -103,11 +104,6 @@ async fn alter(
     news.altered.sort_unstable();
     news::write(connection, view, &news, false, enabled).await?;
     Ok(outcome)
-}
-
-/// `uids` ascend, for they were picked in the order of the mailbox.
-fn is_in(uids: &[Uid], uid: Uid) -> bool {
-    uids.binary_search(&uid).is_ok()
 }
 
 /// Whether messages have the flags that a silent client takes them to have. Most messages are alike,

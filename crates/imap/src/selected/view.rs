@@ -147,6 +147,13 @@ impl View {
         News { more: !found.new.is_empty(), altered }
     }
 
+    /// The news but for these messages, whose UIDs ascend: the client hears of them otherwise.
+    pub fn news_of_others(&self, mut news: News, uids: &[Uid]) -> News {
+        let is_one = |row: &Row| uids.binary_search(&row.uid()).is_ok();
+        news.altered.retain(|&place| !self.row(place).is_some_and(is_one));
+        news
+    }
+
     /// Whether a message is gone behind the client's back.
     pub fn is_gone(&self, uid: Uid) -> bool {
         self.gone.contains(&uid)

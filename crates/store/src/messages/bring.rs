@@ -42,8 +42,8 @@ pub enum Bring {
 pub struct Brought {
     /// Which.
     pub uid: Uid,
-    /// Of its message, if it was asked for; otherwise one that cannot be read.
-    pub summary: StoredSummary,
+    /// Of its message, if it was asked for.
+    pub summary: Option<StoredSummary>,
     /// If it was asked for. Reading the first 256 KiB of a message that is no larger, and is kept in
     /// the database, asks nothing of the store any more.
     pub content: Option<Content>,
@@ -60,12 +60,9 @@ impl Store {
     ) -> Result<Vec<Brought>, StoreError> {
         let engine = &self.inner.engine;
         if what == Bring::Summaries {
-            let read = engine.read((mailbox, numbers(uids)), |tx, (mailbox, uids)| {
-                Box::pin(summaries_in(tx, *mailbox, uids))
-            });
-            let brought = read.await?.into_iter();
-            return Ok(brought
-                .map(|(uid, summary)| Brought { uid, summary, content: None })
+            let stored = self.stored_summaries(mailbox, uids).await?.into_iter();
+            return Ok(stored
+                .map(|(uid, summary)| Brought { uid, summary: Some(summary), content: None })
                 .collect());
         }
         let asked = (mailbox, numbers(uids), what == Bring::Both);
@@ -85,8 +82,18 @@ impl Store {
         mailbox: MailboxId,
         uids: &[Uid],
     ) -> Result<Vec<(Uid, Summary)>, StoreError> {
-        let brought = self.bring(mailbox, uids, Bring::Summaries).await?;
-        brought.into_iter().map(|brought| Ok((brought.uid, brought.summary.read()?))).collect()
+        let stored = self.stored_summaries(mailbox, uids).await?;
+        stored.into_iter().map(|(uid, summary)| Ok((uid, summary.read()?))).collect()
+    }
+
+    async fn stored_summaries(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+    ) -> Result<Vec<(Uid, StoredSummary)>, StoreError> {
+        let engine = &self.inner.engine;
+        let asked = (mailbox, numbers(uids));
+        engine.read(asked, |tx, (mailbox, uids)| Box::pin(summaries_in(tx, *mailbox, uids))).await
     }
 }
 
@@ -108,7 +115,7 @@ async fn contents_in(
     mailbox: MailboxId,
     uids: &Vec<i64>,
     summaries: bool,
-) -> Result<Vec<(Uid, StoredSummary, BlobRow, Option<FirstChunk>)>, StoreError> {
+) -> Result<Vec<(Uid, Option<StoredSummary>, BlobRow, Option<FirstChunk>)>, StoreError> {
     const SQL: &str = "SELECT b.id, b.size_octets, b.object, b.chunk_ends, e.uid, \
         CASE WHEN CAST(?5 AS BIGINT) = 1 THEN m.summary END, c.octets FROM entries e JOIN messages m ON m.id = e.message JOIN blobs b ON b.id = m.blob \
         LEFT JOIN blob_chunks c ON c.place = b.id * ?3 AND b.size_octets <= ?4 \
@@ -116,7 +123,7 @@ async fn contents_in(
     let (places, most) = FIRST_CHUNK;
     tx.rows(SQL, params![mailbox.0, uids, places, most, summaries], |row| {
         let first = row.opt_bytes(6)?.map(FirstChunk::read).transpose()?;
-        let summary = StoredSummary(row.opt_bytes(5)?.unwrap_or_default().to_vec());
+        let summary = row.opt_bytes(5)?.map(|octets| StoredSummary(octets.to_vec()));
         Ok((Uid(count32(row.int(4)?)?), summary, BlobRow::read(row)?, first))
     })
     .await

@@ -199,7 +199,7 @@ impl Roll {
         let mut roll = Roll { first_unseen: OnceLock::new(), ..self.clone() };
         for altered in &news.altered {
             if let Some(row) = now.row(altered.now) {
-                roll.set_flags(altered.before, row, now.keywords(row));
+                roll.set_flags(altered.before, row.system(), now.keywords(row), row.modseq());
             }
         }
         for row in news.new.clone().filter_map(|place| now.row(place)) {
@@ -219,8 +219,8 @@ impl Roll {
             match roll.place_of(entry.uid) {
                 Some(place) if roll.row(place).is_some_and(|row| row.modseq() >= entry.modseq) => {}
                 Some(place) => {
-                    let keywords = Sets::number(&mut roll.sets, entry.flags.keywords.as_ref());
-                    roll.row_mut(place).set_flags(entry.flags.system, keywords, entry.modseq);
+                    let Flags { system, keywords } = &entry.flags;
+                    roll.set_flags(place, *system, keywords.as_ref(), entry.modseq);
                 }
                 None if roll.last().is_none_or(|last| entry.uid > last.uid()) => {
                     roll.push_entry(entry);
@@ -258,16 +258,18 @@ impl Roll {
         }
     }
 
-    fn set_flags(&mut self, place: u32, row: &Row, keywords: Option<&KeywordSet>) {
-        let keywords = Sets::number(&mut self.sets, keywords);
-        self.row_mut(place).set_flags(row.system(), keywords, row.modseq());
-    }
-
     /// The place is one of this roll's.
-    fn row_mut(&mut self, place: u32) -> &mut Row {
+    fn set_flags(
+        &mut self,
+        place: u32,
+        system: SystemFlags,
+        keywords: Option<&KeywordSet>,
+        modseq: ModSeq,
+    ) {
+        let keywords = Sets::number(&mut self.sets, keywords);
         let piece = self.piece_of(place).expect("the place was found in this roll");
         let at = (place - self.start(piece)) as usize;
-        &mut Arc::make_mut(&mut self.pieces[piece])[at]
+        Arc::make_mut(&mut self.pieces[piece])[at].set_flags(system, keywords, modseq);
     }
 
     fn remove(&mut self, uids: &[Uid]) {

@@ -284,7 +284,7 @@ async fn write_slice(
             shortfall.gone = true;
             continue;
         }
-        let stored = message.map(|message| &message.summary);
+        let stored = message.and_then(|message| message.summary.as_ref());
         let overview = stored.filter(|_| plan.overview).map(StoredSummary::overview).transpose()?;
         let summary = stored.filter(|_| plan.summary).map(StoredSummary::read).transpose()?;
         let message = message::Message {
@@ -331,10 +331,9 @@ async fn mark_seen(
     }
     let seen = Flags { system: SystemFlags::SEEN, keywords: None };
     store.store_flags(selected.mailbox, &uids, FlagChange::Add(seen), None).await?;
-    if let Some(mut news) = news::gather(&store, selected, enabled.condstore).await? {
+    if let Some(news) = news::gather(&store, selected, enabled.condstore).await? {
         let view = &mut selected.view;
-        let ours = |row: &Row| uids.binary_search(&row.uid()).is_ok();
-        news.altered.retain(|&place| !view.row(place).is_some_and(ours));
+        let news = view.news_of_others(news, &uids);
         news::write(connection, view, &news, false, enabled).await?;
     }
     Ok(uids)
