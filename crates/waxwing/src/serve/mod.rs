@@ -58,6 +58,7 @@ const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
+    process::keep_pages_small();
     start_log();
     // Before anybody is told that we listen: from then on signals are ours.
     let signals = Signals::listen()?;

@@ -22,6 +22,12 @@ pub fn raise_file_limit() -> u64 {
     }
 }
 
+/// Memory in pages of ordinary size. The allocator asks for huge ones, of which an idle server that
+/// has touched a few octets keeps two megabytes each; a kernel that knows no such wish is no loss.
+pub fn keep_pages_small() {
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
 /// As many connections as were asked for, or as there can be files.
 pub fn connections_within(files: u64, wanted: usize) -> usize {
     // Some connections have a spool beside their socket.
