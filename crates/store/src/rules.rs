@@ -138,13 +138,20 @@ impl Store {
         &self,
         accounts: Vec<AccountId>,
     ) -> Result<Vec<ActiveScript>, StoreError> {
-        const SQL: &str = "SELECT account, name, digest FROM sieve_scripts \
+        const ONE: &str = "SELECT account, name, digest FROM sieve_scripts \
+            WHERE account = ?1 AND active = 1";
+        const SOME: &str = "SELECT account, name, digest FROM sieve_scripts \
             WHERE account IN LIST(?1) AND active = 1 ORDER BY account";
         let accounts: Vec<i64> = accounts.into_iter().map(|account| account.0).collect();
         let engine = &self.inner.engine;
         engine
             .read_brief(accounts, |tx, accounts| {
-                Box::pin(async move { tx.rows(SQL, params![accounts], active_row).await })
+                Box::pin(async move {
+                    match accounts.as_slice() {
+                        [one] => tx.rows(ONE, params![*one], active_row).await,
+                        some => tx.rows(SOME, params![some], active_row).await,
+                    }
+                })
             })
             .await
     }

@@ -38,7 +38,7 @@ use waxwing_message::submission::{self, FromError};
 use waxwing_message::{Address, Envelope, JourneyId, Recipient, ReversePath};
 use waxwing_smtp::reply::Reply;
 use waxwing_store::{
-    AcceptError, Acceptance, AccountId, Beside, Destination, Resolution, Spool, Store,
+    AcceptError, Acceptance, AccountId, Beside, Destination, Quota, Resolution, Spool, Store,
 };
 
 use crate::clock::Clock;
@@ -175,28 +175,24 @@ impl<R: Resolve, C: Clock> Acceptor<R, C> {
                 Err(Refusal::new(550, (5, 2, 1), "this mailbox takes no mail at present"))
             }
             Resolution::Leads(destinations) => {
-                self.check_room(&destinations, size_octets.unwrap_or(0)).await
+                Self::check_room(&destinations, size_octets.unwrap_or(0))
             }
         }
     }
 
     /// Refused when no mailbox that it leads to can take so much (RFC 1870 §6.1 (2)); for good when
     /// none could even if it were empty.
-    async fn check_room(
-        &self,
-        destinations: &[Destination],
-        size_octets: u64,
-    ) -> Result<(), Refusal> {
+    fn check_room(destinations: &[Destination], size_octets: u64) -> Result<(), Refusal> {
         let mut ever = false;
         for destination in destinations {
-            let Destination::Account { id, .. } = destination else { return Ok(()) };
-            let Some(account) = self.store.account(*id).await? else { return Ok(()) };
-            let Some(quota) = account.quota_octets else { return Ok(()) };
-            let used = account.used_octets;
-            if used < quota && size_octets <= quota - used {
+            let Destination::Account { quota: Some(quota), .. } = destination else {
+                return Ok(());
+            };
+            let Quota { limit_octets, used_octets } = *quota;
+            if used_octets < limit_octets && size_octets <= limit_octets - used_octets {
                 return Ok(());
             }
-            ever |= size_octets <= quota;
+            ever |= size_octets <= limit_octets;
         }
         match destinations {
             [] => Ok(()),

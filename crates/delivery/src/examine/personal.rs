@@ -7,8 +7,9 @@ use waxwing_filter::spam::{
     Authenticity, Known, Token, WordsOutcome, judge_reputation, judge_words, tokens,
 };
 use waxwing_message::Message;
+use waxwing_message::journey::Finding;
 use waxwing_store::{
-    AccountId, HamSpam, SenderIdentity, SenderKind, SenderRecord, Store, StoreError,
+    AccountId, Acquaintance, HamSpam, SenderIdentity, SenderKind, SenderRecord, Store, StoreError,
 };
 
 use super::{CONTENT_OCTETS, Evidence, Examination};
@@ -50,24 +51,6 @@ impl Examination {
         content: &mut Content<'_>,
         now: jiff::Timestamp,
     ) -> Result<Evidence, StoreError> {
-        let mut evidence = self.evidence.clone();
-        evidence.from.extend(likeness_to_contacts(store, account, content).await?);
-        let known = self.known(store, account, now).await?;
-        let reputation = judge_reputation(&known, &Authenticity::from(&evidence));
-        // Words only when the sender says nothing: most mail is from people who are known.
-        if reputation.leaning().is_none() {
-            evidence.words = words(store, account, content).await?;
-        }
-        evidence.reputation = Some(reputation);
-        Ok(evidence)
-    }
-
-    async fn known(
-        &self,
-        store: &Store,
-        account: AccountId,
-        now: jiff::Timestamp,
-    ) -> Result<Known, StoreError> {
         // Whether anything ever came from there is asked whatever is proven.
         let mut asked = self.identities.clone();
         let author = self
@@ -76,44 +59,58 @@ impl Examination {
             .map(|name| SenderIdentity { kind: SenderKind::Address, name: name.clone() });
         let proven = author.as_ref().is_some_and(|author| asked.contains(author));
         asked.extend(author.filter(|_| !proven));
-        let records = store.sender_records(account, asked.clone()).await?;
-        let mut known = Known { first_contact: true, ..Known::default() };
-        for (identity, record) in asked.into_iter().zip(records) {
-            let history =
-                History { ham: record.ham, spam: record.spam, last: record.last_at }.faded(now);
-            match identity.kind {
-                SenderKind::Address => {
-                    known.written_to = record.written > 0;
-                    known.first_contact = record == SenderRecord::default();
-                    known.sender = history;
-                }
-                SenderKind::Domain => known.domain = history,
-                SenderKind::OrganizationalDomain => known.org_domain = history,
-                SenderKind::DkimDomain => known.dkim_domains.push((identity.name, history)),
-                SenderKind::SpfDomain => known.spf_domain = history,
-                SenderKind::Ip => known.ip = history,
-                SenderKind::Network => known.network = history,
-            }
+        let Acquaintance { records, written_to, has_learned } =
+            store.acquaintance(account, asked.clone(), CONTACTS_MAX).await?;
+
+        let mut evidence = self.evidence.clone();
+        evidence.from.extend(likeness_to_contacts(written_to, content));
+        let known = known(asked.into_iter().zip(records), now);
+        let reputation = judge_reputation(&known, &Authenticity::from(&evidence));
+        // Words only when the sender says nothing: most mail is from people who are known.
+        if has_learned && reputation.leaning().is_none() {
+            evidence.words = words(store, account, content).await?;
         }
-        Ok(known)
+        evidence.reputation = Some(reputation);
+        Ok(evidence)
     }
 }
 
+/// What the counts of a message's identities say.
+fn known(
+    counted: impl Iterator<Item = (SenderIdentity, SenderRecord)>,
+    now: jiff::Timestamp,
+) -> Known {
+    let mut known = Known { first_contact: true, ..Known::default() };
+    for (identity, record) in counted {
+        let history =
+            History { ham: record.ham, spam: record.spam, last: record.last_at }.faded(now);
+        match identity.kind {
+            SenderKind::Address => {
+                known.written_to = record.written > 0;
+                known.first_contact = record == SenderRecord::default();
+                known.sender = history;
+            }
+            SenderKind::Domain => known.domain = history,
+            SenderKind::OrganizationalDomain => known.org_domain = history,
+            SenderKind::DkimDomain => known.dkim_domains.push((identity.name, history)),
+            SenderKind::SpfDomain => known.spf_domain = history,
+            SenderKind::Ip => known.ip = history,
+            SenderKind::Network => known.network = history,
+        }
+    }
+    known
+}
+
 /// Authors that look like somebody the reader writes to.
-async fn likeness_to_contacts(
-    store: &Store,
-    account: AccountId,
-    content: &mut Content<'_>,
-) -> Result<Vec<waxwing_message::journey::Finding>, StoreError> {
-    let contacts = store.written_to(account, CONTACTS_MAX).await?;
+fn likeness_to_contacts(contacts: Vec<String>, content: &mut Content<'_>) -> Vec<Finding> {
     if contacts.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let contacts: Vec<_> = contacts.into_iter().map(|at| (String::new(), at)).collect();
     let facts = FromFacts { contacts: &contacts, ..FromFacts::default() };
     let mut found = examine_from(content.message(), &facts);
     found.retain(|one| one.result == "like-contact" || one.result == "name-of-contact");
-    Ok(found)
+    found
 }
 
 async fn words(

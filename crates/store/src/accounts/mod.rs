@@ -115,9 +115,20 @@ pub enum Destination {
         address: Address,
         /// The detail of plus addressing, such as `lists` in alice+lists@.
         detail: Option<String>,
+        /// How much there is of theirs, and how much there may be; `None`: unlimited.
+        quota: Option<Quota>,
     },
     /// Not one of our domains.
     Remote(Address),
+}
+
+/// What an account holds and may hold, in octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Quota {
+    /// At most.
+    pub limit_octets: u64,
+    /// In all mailboxes; copies count.
+    pub used_octets: u64,
 }
 
 /// Why an operation on domains, accounts or aliases was refused.

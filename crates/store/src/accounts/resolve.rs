@@ -7,7 +7,7 @@ use waxwing_message::Address;
 use super::domains::domain_by_name;
 use super::names::{key, key_of, stored_address};
 use super::rows::account_by_key;
-use super::{AccountId, Destination, Resolution};
+use super::{Account, Destination, Quota, Resolution};
 use crate::StoreError;
 use crate::engine::{Tx, params};
 
@@ -20,7 +20,7 @@ enum Step {
     Remote,
     Nobody,
     Disabled,
-    Account(AccountId, Address, Option<String>),
+    Account(Destination),
     Leads(Vec<Address>),
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn resolve_in(tx: &Tx, recipient: &Address) -> Result<Resolutio
         let found = match look_up(tx, &address).await? {
             Step::Remote if address == *recipient => return Ok(Resolution::NotLocal),
             Step::Remote => Destination::Remote(address),
-            Step::Account(id, address, detail) => Destination::Account { id, address, detail },
+            Step::Account(account) => account,
             Step::Nobody => continue,
             Step::Disabled => {
                 disabled = true;
@@ -100,7 +100,12 @@ async fn look_up_exactly(
         return Ok(Some(if account.disabled {
             Step::Disabled
         } else {
-            Step::Account(account.id, account.address, detail.map(str::to_owned))
+            let used_octets = account.used_octets;
+            let quota =
+                account.quota_octets.map(|limit_octets| Quota { limit_octets, used_octets });
+            let Account { id, address, .. } = account;
+            let detail = detail.map(str::to_owned);
+            Step::Account(Destination::Account { id, address, detail, quota })
         }));
     }
     let targets = tx.rows(TARGETS, params![key], |row| stored_address(&row.text(0)?)).await?;

@@ -292,6 +292,12 @@ async fn count_word(
     tx.run(SQL, params![account, word, ham, spam, ham.max(0), spam.max(0)]).await.map(drop)
 }
 
+/// Whether words can be judged for this account.
+pub(super) async fn has_learned(tx: &Tx, account: AccountId) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT 1 FROM corpora WHERE account IN (?1, ?2) LIMIT 1";
+    Ok(tx.row(SQL, params![account.0, SHARED], |_| Ok(())).await?.is_some())
+}
+
 async fn word_counts_in(tx: &Tx, account: i64, words: &Vec<i64>) -> Result<WordCounts, StoreError> {
     const CORPUS: &str = "SELECT ham, spam FROM corpora WHERE account = ?1";
     const WORDS: &str = "SELECT word, ham, spam FROM words WHERE account = ?1 AND word IN LIST(?2)";

@@ -3,6 +3,7 @@
 //! | module | what it keeps |
 //! |---|---|
 //! | `keys` | signing keys of our domains and their rotation |
+//! | `acquaintance` | what an account knows when a message comes to it, in one look |
 //! | `senders` | what each account knows of those who wrote to it; the greylist |
 //! | `lessons` | what readers judged, the words and senders learned from it |
 //! | `failures` | messages that failed, to be told to the domains they claim to be from |
@@ -12,6 +13,7 @@
 //!
 //! The store counts and keeps; what a word or a sender is, is for others to say.
 
+mod acquaintance;
 mod failures;
 mod keys;
 mod lessons;
@@ -20,6 +22,7 @@ mod received;
 mod reports;
 mod senders;
 
+pub use acquaintance::*;
 pub use failures::*;
 pub use keys::*;
 pub use lessons::*;

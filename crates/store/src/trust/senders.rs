@@ -66,36 +66,17 @@ impl SenderKind {
 }
 
 impl Store {
-    /// What an account knows of these identities, in their order.
-    pub async fn sender_records(
-        &self,
-        account: AccountId,
-        identities: Vec<SenderIdentity>,
-    ) -> Result<Vec<SenderRecord>, StoreError> {
-        let engine = &self.inner.engine;
-        engine
-            .read_brief((account, identities), |tx, (account, identities)| {
-                Box::pin(records_in(tx, *account, identities))
-            })
-            .await
-    }
-
     /// Addresses that an account has written to, the latest first.
     pub async fn written_to(
         &self,
         account: AccountId,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        const SQL: &str = "SELECT name FROM senders WHERE account = ?1 AND kind = 0 \
-            AND written > 0 ORDER BY last_at DESC LIMIT ?2";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let engine = &self.inner.engine;
         engine
             .read((account, limit), |tx, (account, limit)| {
-                let (account, limit) = (account.0, *limit);
-                Box::pin(
-                    async move { tx.rows(SQL, params![account, limit], |row| row.text(0)).await },
-                )
+                Box::pin(written_to_in(tx, *account, *limit))
             })
             .await
     }
@@ -134,7 +115,7 @@ impl Store {
     }
 }
 
-async fn records_in(
+pub(super) async fn records_in(
     tx: &Tx,
     account: AccountId,
     identities: &[SenderIdentity],
@@ -158,6 +139,16 @@ async fn records_in(
         records.push(record.unwrap_or_default());
     }
     Ok(records)
+}
+
+pub(super) async fn written_to_in(
+    tx: &Tx,
+    account: AccountId,
+    limit: i64,
+) -> Result<Vec<String>, StoreError> {
+    const SQL: &str = "SELECT name FROM senders WHERE account = ?1 AND kind = 0 \
+        AND written > 0 ORDER BY last_at DESC LIMIT ?2";
+    tx.rows(SQL, params![account.0, limit], |row| row.text(0)).await
 }
 
 /// What grows in a sender's row.

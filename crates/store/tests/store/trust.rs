@@ -146,7 +146,7 @@ fn author(name: &str) -> SenderIdentity {
 }
 
 async fn record(store: &Store, account: &Account, name: &str) -> SenderRecord {
-    store.sender_records(account.id, vec![author(name)]).await.unwrap()[0]
+    store.acquaintance(account.id, vec![author(name)], 0).await.unwrap().records[0]
 }
 
 async fn deliveries_and_letters_are_counted(world: World) {
@@ -170,6 +170,8 @@ async fn deliveries_and_letters_are_counted(world: World) {
     let mut written = world.store.written_to(alice.id, 10).await.unwrap();
     written.sort();
     assert_eq!(written, ["eve@far.test", "zoe@far.test"]);
+    let known = world.store.acquaintance(alice.id, Vec::new(), 1).await.unwrap();
+    assert_eq!((known.records.len(), known.written_to.len()), (0, 1));
     assert!(world.store.written_to(bob.id, 10).await.unwrap().is_empty());
 }
 

@@ -175,7 +175,8 @@ impl Visit<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut buffer = vec![0; COMMAND_READ_OCTETS];
+        let mut buffer = Vec::with_capacity(COMMAND_READ_OCTETS);
+        let mut room = COMMAND_READ_OCTETS;
         let mut ends: Option<(Pass, Ends)> = None;
         let mut told_to_stop = *stop.borrow();
         if told_to_stop {
@@ -212,15 +213,16 @@ impl Visit<'_> {
                 ends = self.pass.map(pass_ended);
             }
             let wanted = if self.spool.is_some() { DATA_READ_OCTETS } else { COMMAND_READ_OCTETS };
-            if buffer.len() != wanted {
-                buffer = vec![0; wanted];
+            if wanted != room {
+                (buffer, room) = (Vec::with_capacity(wanted), wanted);
             }
+            buffer.clear();
             let deadline =
                 session.deadline().map_or_else(far_future, tokio::time::Instant::from_std);
             tokio::select! {
-                read = stream.read(&mut buffer) => match read? {
+                read = stream.read_buf(&mut buffer) => match read? {
                     0 => return Ok(Next::Closed),
-                    n => session.receive(Instant::now(), &buffer[..n]),
+                    _ => session.receive(Instant::now(), &buffer),
                 },
                 () = tokio::time::sleep_until(deadline) => session.on_timeout(Instant::now()),
                 () = until(&mut ends) => {
