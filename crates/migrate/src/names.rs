@@ -35,22 +35,6 @@ fn level(text: &str) -> String {
     if level.len() > LEVEL_OCTETS_MAX { level[..end].to_owned() } else { level }
 }
 
-/// The role of a SPECIAL-USE attribute (RFC 6154 §2). Those that only show what other mailboxes hold
-/// (`\All`, `\Flagged`, `\Important`) are roles too.
-pub fn role_of_attribute(attribute: &str) -> Option<Role> {
-    let role = [
-        ("\\Archive", Role::Archive),
-        ("\\Drafts", Role::Drafts),
-        ("\\Junk", Role::Junk),
-        ("\\Sent", Role::Sent),
-        ("\\Trash", Role::Trash),
-        ("\\All", Role::All),
-        ("\\Flagged", Role::Flagged),
-        ("\\Important", Role::Important),
-    ];
-    role.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(attribute)).map(|(_, role)| role)
-}
-
 /// The role that a name tells where nothing else does: what common servers and programs call it.
 pub fn role_of_name(name: &str) -> Option<Role> {
     let known: [(Role, &[&str]); 6] = [
@@ -89,7 +73,5 @@ mod tests {
         assert_eq!(role_of_name("Sent Items"), Some(Role::Sent));
         assert_eq!(role_of_name("SPAM"), Some(Role::Junk));
         assert_eq!(role_of_name("Projects"), None);
-        assert_eq!(role_of_attribute("\\junk"), Some(Role::Junk));
-        assert_eq!(role_of_attribute("\\HasChildren"), None);
     }
 }

@@ -62,6 +62,30 @@ impl Role {
         Role::Important,
     ];
 
+    /// The special-use attribute that says so (RFC 6154 §2, RFC 8457 §3), such as `\\Sent`. INBOX needs
+    /// none.
+    pub fn special_use(self) -> Option<&'static str> {
+        Some(match self {
+            Role::Inbox => return None,
+            Role::Drafts => "\\Drafts",
+            Role::Sent => "\\Sent",
+            Role::Junk => "\\Junk",
+            Role::Trash => "\\Trash",
+            Role::Archive => "\\Archive",
+            Role::All => "\\All",
+            Role::Flagged => "\\Flagged",
+            Role::Important => "\\Important",
+        })
+    }
+
+    /// The role that a special-use attribute says, in any case and with its backslash.
+    pub fn of_special_use(attribute: &str) -> Option<Role> {
+        let says = |role: &Role| {
+            role.special_use().is_some_and(|said| said.eq_ignore_ascii_case(attribute))
+        };
+        Role::ALL.into_iter().find(says)
+    }
+
     /// As stored: never renumber.
     pub(crate) fn code(self) -> i64 {
         match self {
@@ -619,6 +643,19 @@ mod tests {
         assert_eq!(canonical("inbox/a").unwrap(), "INBOX/a");
         assert_eq!(canonical("Inboxes").unwrap(), "Inboxes");
         assert_eq!(canonical("Cafe\u{301}").unwrap(), "Caf\u{e9}");
+    }
+
+    #[test]
+    fn roles_are_told_by_their_attributes() {
+        // RFC 6154 §2: attributes are names without regard to case.
+        assert_eq!(Role::of_special_use("\\jUNK"), Some(Role::Junk));
+        assert_eq!(Role::of_special_use("\\Important"), Some(Role::Important));
+        for no in ["Junk", "\\Inbox", "\\HasChildren", ""] {
+            assert_eq!(Role::of_special_use(no), None, "{no}");
+        }
+        assert!(Role::ALL.iter().all(|role| {
+            role.special_use().is_none_or(|said| Role::of_special_use(said) == Some(*role))
+        }));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl World for Asking {
     }
 
     fn special_use_exists(&self, mailbox: Option<&str>, special_use: &str) -> bool {
-        let Some(role) = role_of(special_use) else { return false };
+        let Some(role) = Role::of_special_use(special_use) else { return false };
         let named = |name: &str| mailbox.is_none_or(|mailbox| is_named(name, mailbox));
         self.mailboxes().iter().any(|(name, known)| *known == Some(role) && named(name))
     }
@@ -190,22 +190,6 @@ async fn compile_all(
 /// `INBOX` is written in any case (RFC 9051 §5.1).
 pub(super) fn is_named(mailbox: &str, name: &str) -> bool {
     mailbox == name || (mailbox == "INBOX" && name.eq_ignore_ascii_case("INBOX"))
-}
-
-/// RFC 6154 §2, RFC 8457 §3.
-pub(super) fn role_of(special_use: &str) -> Option<Role> {
-    let name = special_use.strip_prefix('\\')?.to_ascii_lowercase();
-    Some(match name.as_str() {
-        "drafts" => Role::Drafts,
-        "sent" => Role::Sent,
-        "junk" => Role::Junk,
-        "trash" => Role::Trash,
-        "archive" => Role::Archive,
-        "all" => Role::All,
-        "flagged" => Role::Flagged,
-        "important" => Role::Important,
-        _ => return None,
-    })
 }
 
 /// Of an id that `duplicate` remembers.

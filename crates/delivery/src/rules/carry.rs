@@ -12,7 +12,7 @@ use waxwing_store::{
     Account, Caused, DepositTo, Flags, OnceInAWhile, Role, SeenId, StoreError, SystemFlags,
 };
 
-use super::ask::{Known, answer_hash, earlier, is_named, role_of, seen_hash};
+use super::ask::{Known, answer_hash, earlier, is_named, seen_hash};
 use super::letters::Letter;
 use super::{Arrival, Refused, Sorter};
 use crate::accept::plan::{Plan, PlannedDeposit};
@@ -197,7 +197,7 @@ impl<'a, C: Clock> Carrier<'a, C> {
     ) -> Result<Option<DepositTo>, StoreError> {
         let (store, account) = (self.sorter.store, self.account.id);
         // RFC 8579 §3: by its use first, then by its name.
-        if let Some(role) = special_use.and_then(role_of)
+        if let Some(role) = special_use.and_then(Role::of_special_use)
             && known.mailbox(store, account, |_, known| known == Some(role)).await?
         {
             return Ok(Some(DepositTo::Role(role)));

@@ -147,7 +147,7 @@ async fn tree<'m>(
 
 /// Whether the selection options choose this name by itself.
 fn is_chosen(select: ListSelect, node: &Node<'_>) -> bool {
-    let special = node.place.is_some_and(|place| special_use(place.mailbox.role).is_some());
+    let special = node.place.is_some_and(|place| special_use(&place.mailbox).is_some());
     let any = select.subscribed || select.special_use;
     // RFC 5258 §3.1: with several options, all must hold.
     any && (node.subscribed || !select.subscribed) && (special || !select.special_use)
@@ -183,7 +183,7 @@ fn line(out: &mut Out, list: &List, name: &str, node: &Node<'_>) {
         if node.subscribed && (list.select.subscribed || list.returns.subscribed) {
             attributes.put("\\Subscribed");
         }
-        if let Some(role) = node.place.and_then(|place| special_use(place.mailbox.role)) {
+        if let Some(role) = node.place.and_then(|place| special_use(&place.mailbox)) {
             attributes.put(role);
         }
     }
@@ -204,7 +204,7 @@ fn line(out: &mut Out, list: &List, name: &str, node: &Node<'_>) {
 
 /// The LIST response of SELECT in rev2.
 pub fn line_of(out: &mut Out, mailbox: &Mailbox) {
-    out.raw("* LIST (").raw(special_use(mailbox.role).unwrap_or_default()).raw(") \"/\" ");
+    out.raw("* LIST (").raw(special_use(mailbox).unwrap_or_default()).raw(") \"/\" ");
     out.mailbox(&mailbox.name).line_end();
 }
 
@@ -222,19 +222,9 @@ impl Attributes<'_> {
     }
 }
 
-/// RFC 6154 §2, RFC 8457.
-pub fn special_use(role: Option<Role>) -> Option<&'static str> {
-    Some(match role? {
-        Role::Inbox => return None,
-        Role::Drafts => "\\Drafts",
-        Role::Sent => "\\Sent",
-        Role::Junk => "\\Junk",
-        Role::Trash => "\\Trash",
-        Role::Archive => "\\Archive",
-        Role::All => "\\All",
-        Role::Flagged => "\\Flagged",
-        Role::Important => "\\Important",
-    })
+/// RFC 6154 §2: what it is for.
+pub fn special_use(mailbox: &Mailbox) -> Option<&'static str> {
+    mailbox.role.and_then(Role::special_use)
 }
 
 #[cfg(test)]

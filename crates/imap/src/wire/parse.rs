@@ -216,16 +216,10 @@ fn create(cursor: &mut Cursor<'_>) -> Parse<Command> {
     Ok(Command::Create { mailbox, special_use })
 }
 
-/// RFC 6154 §2, without the backslash, in upper case.
+/// Of those that can be made: the others show what stands elsewhere too (RFC 6154 §2).
 fn role_of(name: &str) -> Option<Role> {
-    Some(match name {
-        "DRAFTS" => Role::Drafts,
-        "SENT" => Role::Sent,
-        "JUNK" => Role::Junk,
-        "TRASH" => Role::Trash,
-        "ARCHIVE" => Role::Archive,
-        _ => return None,
-    })
+    let role = Role::of_special_use(&format!("\\{name}"))?;
+    (!matches!(role, Role::All | Role::Flagged | Role::Important)).then_some(role)
 }
 
 fn store(cursor: &mut Cursor<'_>) -> Parse<StoreFlags> {

@@ -401,7 +401,7 @@ fn listed(out: &mut Out, known: &Snapshot, name: &str, old_name: Option<&str>, s
     if subscribed {
         out.raw(" \\Subscribed");
     }
-    if let Some(role) = mailbox.and_then(|mailbox| list::special_use(mailbox.role)) {
+    if let Some(role) = mailbox.and_then(list::special_use) {
         out.raw(" ").raw(role);
     }
     out.raw(") \"/\" ").mailbox(name);

@@ -310,7 +310,7 @@ impl Session {
                 }
                 let name = imap::name_from_wire(&wire);
                 let Some(ours) = names::ours(&name, separator, &prefix) else { return };
-                let role = attributes.iter().find_map(|a| names::role_of_attribute(a));
+                let role = attributes.iter().find_map(|a| Role::of_special_use(a));
                 let wire = String::from_utf8_lossy(&wire).into_owned();
                 all.push(Listed { name: print::clean(&name), wire, ours, role });
             })
