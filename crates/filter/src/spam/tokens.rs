@@ -107,6 +107,8 @@ pub fn tokens(message: &Message<'_>) -> Vec<Token> {
 struct Bag {
     tokens: Vec<Token>,
     seen: HashSet<[u8; 8]>,
+    /// The token that is being put together: most have been seen, and need no memory of their own.
+    text: String,
 }
 
 impl Bag {
@@ -115,20 +117,30 @@ impl Bag {
     }
 
     fn add(&mut self, text: &str) {
-        if self.full() || text.is_empty() {
-            return;
-        }
-        let cut = text.char_indices().nth(MAX_TOKEN_CHARS).map_or(text.len(), |(at, _)| at);
-        let text = &text[..cut];
-        let key = key(text);
-        if self.seen.insert(key) {
-            self.tokens.push(Token { text: text.to_owned(), key });
-        }
+        self.join(&[text]);
     }
 
     fn add_in(&mut self, prefix: &str, text: &str) {
         if !text.is_empty() {
-            self.add(&format!("{prefix}{text}"));
+            self.join(&[prefix, text]);
+        }
+    }
+
+    /// Adds the token that these make together.
+    fn join(&mut self, parts: &[&str]) {
+        if self.full() {
+            return;
+        }
+        self.text.clear();
+        self.text.extend(parts.iter().copied());
+        if self.text.len() > MAX_TOKEN_CHARS
+            && let Some((end, _)) = self.text.char_indices().nth(MAX_TOKEN_CHARS)
+        {
+            self.text.truncate(end);
+        }
+        let key = key(&self.text);
+        if !self.text.is_empty() && self.seen.insert(key) {
+            self.tokens.push(Token { text: self.text.clone(), key });
         }
     }
 }
@@ -189,7 +201,7 @@ fn field_words(name: &str, value: &str, bag: &mut Bag) {
         (2..=30).contains(&word.len()) && digits * 2 <= word.len()
     };
     for word in value.split(apart).filter(telling).take(MAX_FIELD_WORDS) {
-        bag.add(&format!("{name}:{}", word.to_lowercase()));
+        bag.join(&[name, ":", &word.to_lowercase()]);
     }
 }
 
@@ -249,11 +261,11 @@ fn addresses(message: &Message<'_>, bag: &mut Bag) {
         });
         for (local_part, domain) in mailboxes.take(MAX_ADDRESSES) {
             let (local_part, domain) = (local_part.to_lowercase(), domain.to_lowercase());
-            bag.add(&format!("{prefix}:{local_part}@{domain}"));
+            bag.join(&[prefix, ":", &local_part, "@", &domain]);
             bag.add_in(&format!("{prefix}:"), &domain);
             let words = local_part.split(|c: char| !c.is_alphabetic());
             for word in words.filter(|word| word.len() >= 2).take(4) {
-                bag.add(&format!("{prefix}-local:{word}"));
+                bag.join(&[prefix, "-local:", word]);
             }
         }
     }
@@ -645,13 +657,13 @@ impl Words<'_> {
             _ => self.end_spaced(),
         }
         if chars > MAX_WORD_CHARS {
-            self.bag.add(&format!("{}look:long word", self.prefix));
+            self.bag.join(&[self.prefix, "look:long word"]);
             self.last.clear();
             return;
         }
         self.bag.add_in(self.prefix, word);
         if !self.last.is_empty() {
-            self.bag.add(&format!("{}{} {word}", self.prefix, self.last));
+            self.bag.join(&[self.prefix, &self.last, " ", word]);
         }
         self.last.clear();
         self.last.push_str(word);
@@ -660,14 +672,16 @@ impl Words<'_> {
     /// A word that is written in capitals is counted by that beside itself.
     fn in_capitals(&mut self, word: &str, capitals: bool) {
         if capitals && (3..=MAX_WORD_CHARS).contains(&word.chars().count()) {
-            self.bag.add(&format!("{}capitals:{word}", self.prefix));
+            self.bag.join(&[self.prefix, "capitals:", word]);
         }
     }
 
     /// Two characters of a script without spaces.
     fn pair(&mut self, first: char, second: char) {
         self.last.clear();
-        self.bag.add(&format!("{}{first}{second}", self.prefix));
+        let (mut one, mut other) = ([0; 4], [0; 4]);
+        let pair = [first.encode_utf8(&mut one), second.encode_utf8(&mut other)];
+        self.bag.join(&[self.prefix, pair[0], pair[1]]);
     }
 
     /// `v i a g r a` is one word that does not want to be read.
@@ -681,23 +695,33 @@ impl Words<'_> {
     }
 }
 
+/// Looked up: each octet of a message is asked about.
+const IS_MARK: [bool; 256] = {
+    let (mut table, marks, mut i) = ([false; 256], b"!$%*#=_~?.-", 0);
+    while i < marks.len() {
+        table[marks[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
 /// Runs of marks, up to six; of single ones those that shout and those of prices.
 fn marks(text: &str, prefix: &str, bag: &mut Bag) {
     let octets = text.as_bytes();
-    let is_mark = |octet: &u8| b"!$%*#=_~?.-".contains(octet);
+    let is_mark = |octet: &u8| IS_MARK[usize::from(*octet)];
     let is_digit = |octet: Option<&u8>| octet.is_some_and(u8::is_ascii_digit);
     let mut at = 0;
     while let Some(start) = octets[at..].iter().position(is_mark).map(|n| at + n) {
         let length = octets[start..].iter().take_while(|octet| is_mark(octet)).count();
         at = start + length;
         match &text[start..at] {
-            "!" => bag.add(&format!("{prefix}marks:!")),
-            "$" if is_digit(octets.get(at)) => bag.add(&format!("{prefix}marks:$9")),
+            "!" => bag.join(&[prefix, "marks:!"]),
+            "$" if is_digit(octets.get(at)) => bag.join(&[prefix, "marks:$9"]),
             "%" if start > 0 && is_digit(octets.get(start - 1)) => {
-                bag.add(&format!("{prefix}marks:9%"));
+                bag.join(&[prefix, "marks:9%"]);
             }
             _ if length == 1 => {}
-            run => bag.add(&format!("{prefix}marks:{}", cut(run, 6))),
+            run => bag.join(&[prefix, "marks:", cut(run, 6)]),
         }
     }
 }
