@@ -348,6 +348,23 @@ async fn a_sender_whose_mail_was_called_spam_goes_there_from_then_on() {
     assert_eq!(reasons[0].check, Check::Reputation, "{reasons:?}");
 }
 
+/// A small domain may have SPF and no DMARC record: its people are known all the same.
+#[tokio::test]
+async fn a_sender_is_known_without_a_dmarc_record() {
+    let world = World::with(|policy| policy.judging.examine = true).await;
+    let zone = |text: &str| world.zone.insert(Zone::parse("small.test", text).unwrap());
+    zone("@ TXT \"v=spf1 ip4:192.0.2.200 -all\"\n");
+    let known = async |author: &str| {
+        let path = from("ann@small.test", &["alice@wax.test"]);
+        let accepted = world.receive(path, &letter(author)).await.unwrap();
+        let steps = world.events(accepted.journey).await;
+        let Step::Examined { identities, .. } = &steps[1] else { panic!("{steps:?}") };
+        identities.iter().any(|known| known.kind == "address" && known.name == author)
+    };
+    assert!(known("ann@small.test").await);
+    assert!(!known("ann@other.test").await, "SPF speaks for small.test alone");
+}
+
 #[tokio::test]
 async fn somebody_alice_wrote_to_is_no_stranger() {
     let world = examining().await;
