@@ -12,7 +12,7 @@ use waxwing_dns::{FakeZone, Zone};
 use waxwing_mailauth::report::failure::{AuthFailure, DeliveryResult, FailureReport, Mechanism};
 use waxwing_mailauth::report::{Received, recognise};
 use waxwing_message::{Message, ReversePath};
-use world::peers::Mx;
+use world::peers::{Mx, Posts};
 use world::*;
 
 struct Scene {
@@ -42,6 +42,7 @@ impl Scene {
             world.clock.clone(),
             Arc::new(Dice::new()),
             world.zone.clone(),
+            Arc::new(Posts::default()),
         );
         let mx = Mx::new("mx.bank.test");
         world.net.serve("192.0.2.50", mx.peer());

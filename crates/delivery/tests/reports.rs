@@ -14,14 +14,16 @@ use waxwing_mailauth::dkim::{self, BodyHasher, Canonicalization, DkimResult, Sig
 use waxwing_mailauth::key::{Algorithm, SigningKey};
 use waxwing_mailauth::report::aggregate::{Aligned, Disposition};
 use waxwing_mailauth::report::tls::{PolicyType as ReportedType, ResultType};
-use waxwing_mailauth::report::{AggregateReport, Received, TlsReport, read_tls, recognise};
+use waxwing_mailauth::report::{
+    AggregateReport, Limits, Received, TlsReport, read_tls, recognise, unpack,
+};
 use waxwing_message::journey::Step;
 use waxwing_message::{Message, ReversePath};
 use waxwing_smtp::reply::Reply;
 use waxwing_store::{
     NewSigningKey, ReportKind, SigningAlgorithm, SigningKeyState, Store, StoredReport, day_of,
 };
-use world::peers::Mx;
+use world::peers::{Mx, Posts};
 use world::*;
 
 type TestReporter = Reporter<Arc<FakeZone>, Arc<VirtualClock>>;
@@ -31,10 +33,14 @@ fn zone(world: &World, apex: &str, text: &str) {
 }
 
 fn reporter(world: &World, store: &Store) -> TestReporter {
+    posting_reporter(world, store, Arc::default())
+}
+
+fn posting_reporter(world: &World, store: &Store, posts: Arc<Posts>) -> TestReporter {
     let mut policy = Policy::new("mx.wax.test");
     policy.own_addresses = vec!["192.0.2.99".parse().unwrap()];
     let (clock, dice) = (world.clock.clone(), Arc::new(Dice::new()));
-    Reporter::new(store.clone(), Arc::new(policy), clock, dice, world.zone.clone())
+    Reporter::new(store.clone(), Arc::new(policy), clock, dice, world.zone.clone(), posts)
 }
 
 /// Looks every five minutes for what is due, until something has come about; gives when.
@@ -151,7 +157,7 @@ async fn a_day_of_mail_leads_to_one_report_with_right_counts() {
     assert_eq!(send(&world).await, []);
     tomorrow(&world);
     let told = send(&world).await;
-    let [Told { kind: ReportKind::Dmarc, domain, how: ToldHow::Sent { to, counted }, .. }] =
+    let [Told { kind: ReportKind::Dmarc, domain, how: ToldHow::Sent { to, counted, .. }, .. }] =
         &told[..]
     else {
         panic!("{told:?}")
@@ -372,8 +378,7 @@ fn tls_report(text: &str) -> TlsReport {
     }
 }
 
-const TLS_RECORD: &str =
-    "_smtp._tls TXT \"v=TLSRPTv1; rua=mailto:tls@bank.test,https://bank.test/tls\"\n";
+const TLS_RECORD: &str = "_smtp._tls TXT \"v=TLSRPTv1; rua=mailto:tls@bank.test\"\n";
 
 #[tokio::test]
 async fn how_tls_went_is_reported_signed_and_despite_policies() {
@@ -385,8 +390,7 @@ async fn how_tls_went_is_reported_signed_and_despite_policies() {
     tomorrow(&world);
     let told = send(&world).await;
     assert_eq!(recipients(&told), ["tls@bank.test"]);
-    assert_eq!(told[0].left_out, ["https://bank.test/tls: reports are sent by mail only"]);
-    assert_eq!(waiting(&world).await, 0);
+    assert_eq!((waiting(&world).await, told[0].left_out.len()), (0, 0));
     world.run_to_the_end().await;
     let (envelope, text) = mx.taken.lock().unwrap()[0].clone();
     assert_eq!(envelope.reverse_path, ReversePath::Null);
@@ -412,6 +416,74 @@ async fn how_tls_went_is_reported_signed_and_despite_policies() {
     assert_eq!(detail.result_type, ResultType::CertificateExpired);
     assert_eq!(detail.receiving_mx_hostname.as_deref(), Some("mx.bank.test"));
     assert_eq!(detail.failure_reason_code.as_deref(), Some("it expired yesterday"));
+}
+
+const BOTH: &str = "_smtp._tls TXT \"v=TLSRPTv1; \
+    rua=mailto:tls@bank.test,https://bank.test/tls,https://other.test/tls\"\n";
+
+/// What was posted to a web server.
+fn posted(posts: &Posts, uri: &str) -> Vec<TlsReport> {
+    let taken = posts.taken.lock().unwrap();
+    let to_it = taken.iter().filter(|(to, _)| to == uri);
+    let report = |(_, file): &(String, Vec<u8>)| {
+        read_tls(&unpack(file, &Limits::default()).unwrap()).unwrap()
+    };
+    to_it.map(report).collect()
+}
+
+/// RFC 8460 §3: any of the destinations will do, and those that fail are named.
+#[tokio::test]
+async fn a_tls_report_is_posted_to_web_servers_that_want_it() {
+    let world = World::new().await;
+    our_key(&world).await;
+    bank(&world, "");
+    bank_zone(&world, BOTH);
+    a_day_of_tls(&world).await;
+    tomorrow(&world);
+    let posts = Arc::new(Posts::default());
+    posts.broken.lock().unwrap().push("https://other.test/tls".into());
+    let told = posting_reporter(&world, &world.store, posts.clone()).send_now(false).await.unwrap();
+    let ToldHow::Sent { to, posted: taken, counted } = &told[0].how else { panic!("{told:?}") };
+    assert_eq!((to.len(), *counted), (1, 4));
+    assert_eq!(taken, &["https://bank.test/tls"]);
+    assert_eq!(told[0].left_out, ["https://other.test/tls: 500 Internal Server Error"]);
+    let [report] = &posted(&posts, "https://bank.test/tls")[..] else { panic!("not one") };
+    let policy = &report.policies[0];
+    assert_eq!((policy.successful_sessions, policy.failed_sessions), (3, 1));
+    assert_eq!(waiting(&world).await, 0);
+}
+
+/// A report that nobody took waits; one that was posted and not noted goes again under the same id.
+#[tokio::test]
+async fn a_posting_that_fails_is_repeated_and_can_be_told_from_another_report() {
+    let world = World::new().await;
+    bank(&world, "");
+    bank_zone(&world, BOTH);
+    a_day_of_tls(&world).await;
+    tomorrow(&world);
+    let posts = Arc::new(Posts::default());
+    let uris = ["https://bank.test/tls".to_owned(), "https://other.test/tls".to_owned()];
+    posts.broken.lock().unwrap().extend(uris.clone());
+    let reporter = posting_reporter(&world, &world.store, posts.clone());
+    let told = reporter.send_now(false).await.unwrap();
+    assert!(matches!(told[0].how, ToldHow::Later { .. }), "{told:?}");
+    // Without a key the mailbox cannot be served, which is said too.
+    assert!(told[0].left_out[0].starts_with("tls@bank.test: a TLS report must be signed"));
+    assert_eq!((told[0].left_out.len(), waiting(&world).await), (3, 1));
+
+    posts.broken.lock().unwrap().clear();
+    world.execute(
+        "CREATE TRIGGER broken BEFORE DELETE ON observations \
+         BEGIN SELECT RAISE(ABORT, 'broken'); END",
+    );
+    assert!(reporter.send_now(false).await.is_err());
+    world.execute("DROP TRIGGER broken");
+    reporter.send_now(false).await.unwrap();
+    assert_eq!((waiting(&world).await, world.queue_len().await), (0, 0));
+    let ids: Vec<String> =
+        posted(&posts, &uris[0]).into_iter().map(|report| report.report_id).collect();
+    assert_eq!(ids.len(), 2);
+    assert_eq!(ids[0], ids[1]);
 }
 
 #[tokio::test]

@@ -5,10 +5,12 @@ mod world;
 
 use waxwing_delivery::learn::learn_some;
 use waxwing_dns::Zone;
+use waxwing_filter::spam::evidence::ListKind;
+use waxwing_filter::spam::verdict::{Blocklist, Override, Treatment};
 use waxwing_mailauth::arc::ChainStatus;
 use waxwing_mailauth::dkim::{self, DkimResult};
 use waxwing_mailauth::key::{Algorithm, SigningKey};
-use waxwing_message::journey::{Check, Step, Verdict};
+use waxwing_message::journey::{Check, Reason, Step, Verdict};
 use waxwing_message::{JourneyId, ReversePath};
 use waxwing_store::{NewSigningKey, ReportKind, Role, SigningAlgorithm, SigningKeyState, day_of};
 use world::peers::Mx;
@@ -346,6 +348,23 @@ async fn a_sender_whose_mail_was_called_spam_goes_there_from_then_on() {
     assert_eq!(reasons[0].check, Check::Reputation, "{reasons:?}");
 }
 
+/// A small domain may have SPF and no DMARC record: its people are known all the same.
+#[tokio::test]
+async fn a_sender_is_known_without_a_dmarc_record() {
+    let world = World::with(|policy| policy.judging.examine = true).await;
+    let zone = |text: &str| world.zone.insert(Zone::parse("small.test", text).unwrap());
+    zone("@ TXT \"v=spf1 ip4:192.0.2.200 -all\"\n");
+    let known = async |author: &str| {
+        let path = from("ann@small.test", &["alice@wax.test"]);
+        let accepted = world.receive(path, &letter(author)).await.unwrap();
+        let steps = world.events(accepted.journey).await;
+        let Step::Examined { identities, .. } = &steps[1] else { panic!("{steps:?}") };
+        identities.iter().any(|known| known.kind == "address" && known.name == author)
+    };
+    assert!(known("ann@small.test").await);
+    assert!(!known("ann@other.test").await, "SPF speaks for small.test alone");
+}
+
 #[tokio::test]
 async fn somebody_alice_wrote_to_is_no_stranger() {
     let world = examining().await;
@@ -411,4 +430,112 @@ async fn our_own_mail_that_comes_back_with_its_signature_is_no_forgery() {
     let altered = text.replace("Hello, Bob.", "Pay, Alice.");
     let doubted = world.receive(path(), &altered).await.unwrap();
     assert_eq!(judged(&world, doubted.journey).await, Verdict::SpamFolder);
+}
+
+/// The reasons of a verdict, and what an operator's exception changed.
+async fn reasons(world: &World, journey: JourneyId) -> (Vec<Reason>, Option<String>) {
+    let steps = world.events(journey).await;
+    let found = steps.into_iter().find_map(|step| match step {
+        Step::Judged { reasons, overridden, .. } => Some((reasons, overridden)),
+        _ => None,
+    });
+    found.expect("it was judged")
+}
+
+#[tokio::test]
+async fn blocklists_are_asked_and_what_they_say_is_told() {
+    let world = World::with(|policy| {
+        policy.judging.examine = true;
+        let list = |zone: &str, kind| Blocklist { zone: zone.to_owned(), kind, weight: 70 };
+        policy.judging.spam.blocklists =
+            vec![list("ip.bl.test", ListKind::Ip), list("name.bl.test", ListKind::Domain)];
+    })
+    .await;
+    let zone = |text: &str| world.zone.insert(Zone::parse("bl.test", text).unwrap());
+    let send = async || {
+        let path = from("x@two.example", &["alice@wax.test"]);
+        world.receive(path, &letter("x@two.example")).await.unwrap().journey
+    };
+    zone("nobody A 192.0.2.1\n");
+    assert_eq!(judged(&world, send().await).await, Verdict::Accept);
+    // The client comes from 192.0.2.200 (RFC 5782 §2.1, §2.4).
+    zone("200.2.0.192.ip A 127.0.0.4\n200.2.0.192.ip TXT \"a known sender of spam\"\n");
+    let journey = send().await;
+    assert_eq!(judged(&world, journey).await, Verdict::SpamFolder);
+    let (told, _) = reasons(&world, journey).await;
+    assert_eq!((told[0].check, told[0].weight), (Check::Blocklist, 70), "{told:?}");
+    let steps = world.events(journey).await;
+    let Step::Examined { findings, .. } = &steps[1] else { panic!("{steps:?}") };
+    let of = |about: &str| findings.iter().find(|one| one.about.contains(about)).unwrap();
+    let listed = of("ip.bl.test");
+    assert_eq!(listed.result, "listed");
+    assert!(listed.reason.contains("a known sender of spam"), "{}", listed.reason);
+    assert_eq!(listed.lookups[0].name, "200.2.0.192.ip.bl.test");
+    assert_eq!(of("two.example at name.bl.test").result, "pass");
+
+    zone("two.example.name A 127.0.0.2\n");
+    assert_eq!(judged(&world, send().await).await, Verdict::SpamFolder);
+    // A list that is away says nothing.
+    world.zone.time_out("200.2.0.192.ip.bl.test");
+    world.zone.time_out("two.example.name.bl.test");
+    assert_eq!(judged(&world, send().await).await, Verdict::Accept);
+}
+
+#[tokio::test]
+async fn words_that_a_reader_called_spam_are_named_when_they_come_from_a_stranger() {
+    let world = examining().await;
+    let mailboxes = world.store.mailboxes(world.alice).await.unwrap();
+    let by_role = |role| mailboxes.iter().find(|m| m.role == Some(role)).unwrap().id;
+    let inbox = by_role(Role::Inbox);
+    let send = async |sender: &str, text: &str| {
+        let path = from(sender, &["alice@wax.test"]);
+        let message = letter(sender).replace("Hello, Alice.", text);
+        world.receive(path, &message).await.unwrap().journey
+    };
+    let policy = waxwing_delivery::Policy::new("mx.wax.test");
+    // Thirty of each kind are enough to judge by.
+    for n in 0..30 {
+        let sender = format!("s{n}@two.example");
+        send(&sender, &format!("Cheap tonics, number {n}, restore hair.")).await;
+        send(&sender, &format!("The minutes of meeting {n} are attached.")).await;
+    }
+    let entries = world.store.entries(inbox).await.unwrap().0;
+    let (spam, ham): (Vec<_>, Vec<_>) =
+        entries.chunks(2).map(|two| (two[0].uid, two[1].uid)).unzip();
+    world.store.move_entries(inbox, &spam, by_role(Role::Junk)).await.unwrap();
+    world.store.move_entries(inbox, &ham, by_role(Role::Archive)).await.unwrap();
+    while learn_some(&world.store, &policy).await.unwrap() > 0 {}
+    let bad = send("new@three.example", "Cheap tonics restore hair.").await;
+    assert_eq!(judged(&world, bad).await, Verdict::SpamFolder);
+    let (told, _) = reasons(&world, bad).await;
+    let words = told.iter().find(|one| one.check == Check::Words).expect("words were asked");
+    assert!(words.weight >= 50 && words.text.contains("tonics"), "{}", words.text);
+    let good = send("new@four.example", "The minutes of the meeting are attached.").await;
+    assert_eq!(judged(&world, good).await, Verdict::Accept);
+}
+
+#[tokio::test]
+async fn an_operators_exception_is_obeyed_and_shown() {
+    let forgery = async |exceptions: Vec<Override>| {
+        let world = World::with(|policy| {
+            policy.judging.examine = true;
+            policy.judging.spam.overrides = exceptions;
+        })
+        .await;
+        let zone = "@ TXT \"v=spf1 -all\"\n_dmarc TXT \"v=DMARC1; p=reject\"\n";
+        world.zone.insert(Zone::parse("bank.test", zone).unwrap());
+        let path = from("news@bank.test", &["alice@wax.test"]);
+        match world.receive(path, &letter("news@bank.test")).await {
+            Err(refused) => Err(refused.reply.code),
+            Ok(accepted) => Ok(reasons(&world, accepted.journey).await.1),
+        }
+    };
+    assert_eq!(forgery(Vec::new()).await, Err(550));
+    let ignoring = Override {
+        who: "bank.test".to_owned(),
+        what: Treatment::IgnoreDmarc,
+        even_unproven: false,
+    };
+    let shown = forgery(vec![ignoring]).await.unwrap().expect("it is shown");
+    assert!(shown.contains("bank.test") && shown.contains("would have been refused"), "{shown}");
 }

@@ -14,7 +14,7 @@ use waxwing_filter::spam::tokens;
 use waxwing_message::Message;
 
 fn main() {
-    let Some(samples) = load() else { return };
+    let samples = load();
     let ham = samples.iter().filter(|sample| !sample.spam).count();
     println!(
         "{ham} ham, {} spam; half learned, half judged, swapped, five seeds",

@@ -112,6 +112,38 @@ fn a_proven_sender_is_accepted() {
 }
 
 #[test]
+fn a_domain_without_a_dmarc_record_vouches_by_signature_and_spf() {
+    let of = |domain: &str| domain.to_owned();
+    let signed = |result, domain| Evidence {
+        dkim: vec![DkimFacts { domain: of(domain), ..dkim(result) }],
+        ..Evidence::default()
+    };
+    let sent = |result, domain| Evidence {
+        spf: Some(SpfFacts { domain: of(domain), ..spf(result) }),
+        ..Evidence::default()
+    };
+    use DmarcResult::{Fail, None as NoRecord, TempError};
+    for (evidence, said, wanted) in [
+        (signed(DkimResult::Pass, "example.org"), NoRecord, true),
+        (signed(DkimResult::Pass, "Org"), NoRecord, true),
+        (signed(DkimResult::Pass, "ample.org"), NoRecord, false),
+        (signed(DkimResult::Pass, "news.example.org"), NoRecord, false),
+        (signed(DkimResult::Fail, "example.org"), NoRecord, false),
+        (signed(DkimResult::Pass, ""), NoRecord, false),
+        (sent(SpfResult::Pass, "Example.org"), NoRecord, true),
+        (sent(SpfResult::Pass, "org"), NoRecord, false),
+        (sent(SpfResult::Neutral, "example.org"), NoRecord, false),
+        (sent(SpfResult::Pass, "example.org"), TempError, true),
+        // Its record wants more than this.
+        (signed(DkimResult::Pass, "org"), Fail, false),
+    ] {
+        let told = DmarcFacts { policy: None, ..dmarc(said, DmarcPolicy::None) };
+        let evidence = Evidence { dmarc: Some(told), ..evidence };
+        assert_eq!(Authenticity::from(&evidence).from, wanted, "{evidence:?}");
+    }
+}
+
+#[test]
 fn a_forged_sender_is_refused_when_its_domain_asks_for_that() {
     let judgement = usual(&forged(DmarcPolicy::Reject));
     assert_eq!(status(&judgement.verdict), "5.7.26");

@@ -212,46 +212,71 @@ fn a_message_without_signatures_has_none() {
     }
 }
 
-/// RFC 8617 §5.2, step 5: who changed the message last.
+/// Adds a set by `key`, over the message as it is.
+fn seal_on(key: &SigningKey, found: &Validation, message: &[u8]) -> Vec<u8> {
+    let (header, body) = split(message);
+    let hash = body_hash(Canonicalization::Relaxed, body);
+    let results = "mx.example.org; none";
+    let set = seal(key, "example.org", "sel", header, &hash, results, found, now());
+    [set.unwrap(), message.to_vec()].concat()
+}
+
+/// RFC 8617 §5.2, step 5: who changed the message last. Found out when a signature was broken.
 #[test]
-fn a_chain_tells_how_far_back_it_holds() {
-    let key = SigningKey::generate(Algorithm::Ed25519Sha256).unwrap();
-    let records = Records::new().with(NAME, &key.dns_record());
-    let mut message = letter("example.org");
+fn a_chain_of_an_altered_message_tells_how_far_back_it_holds() {
+    let signer = signer();
+    let records = published(&signer);
+    let mut message = sign(&signer, &letter("example.org"), None);
     for instance in 1..=3 {
         let found = verify(&records, &message).arc;
         if instance == 2 {
             // The second sealer is a mailing list.
             message.extend_from_slice(b"-- \r\nA mailing list\r\n");
         }
-        let (header, body) = split(&message);
-        let hash = body_hash(Canonicalization::Relaxed, body);
-        let results = "mx.example.org; none";
-        let set = seal(&key, "example.org", "sel", header, &hash, results, &found, now());
-        message = [set.unwrap(), message].concat();
+        message = seal_on(&signer.key, &found, &message);
         let found = verify(&records, &message).arc;
-        let wanted = if instance == 1 { 0 } else { 2 };
+        let wanted = if instance == 1 { None } else { Some(2) };
         assert_eq!(
             (found.status, found.oldest_pass),
             (ChainStatus::Pass, wanted),
             "{}",
             found.reason
         );
+        assert_eq!(found.reason.contains("was changed before sealer 2"), wanted.is_some());
+        let results = found.method_result();
+        assert_eq!(results.property("header", "oldest-pass"), wanted.map(|_| "2"));
         assert_eq!(found.finding().result, "pass");
-        assert_eq!(found.lookups.len(), 1);
+        // The author's signature asked for the one key before.
+        assert!(found.lookups.is_empty());
     }
     message.extend_from_slice(b"more");
     let found = verify(&records, &message).arc;
-    assert_eq!(found.status, ChainStatus::Fail);
+    assert_eq!((found.status, found.oldest_pass), (ChainStatus::Fail, None));
     assert!(found.reason.starts_with("ARC-Message-Signature 3: the body was changed"));
     // A chain that failed is sealed as such, and then it has ended.
-    let (header, body) = split(&message);
-    let hash = body_hash(Canonicalization::Relaxed, body);
-    let set =
-        seal(&key, "example.org", "sel", header, &hash, "mx.example.org; none", &found, now());
-    message = [set.unwrap(), message].concat();
+    message = seal_on(&signer.key, &found, &message);
     let found = verify(&records, &message).arc;
     assert!(found.ended && found.status == ChainStatus::Fail);
+}
+
+/// The same where the body stays: only the older message signatures can tell.
+#[test]
+fn a_changed_subject_shows_between_the_sealers_who_signed_it() {
+    let signer = signer();
+    let records = published(&signer);
+    let letter = sign(&signer, &letter("example.org"), None);
+    for (changed_before, wanted) in [(1, Some(0)), (2, Some(2)), (3, Some(3)), (4, None)] {
+        let mut message = letter.clone();
+        for instance in 1..=3 {
+            let found = verify(&records, &message).arc;
+            if instance == changed_before {
+                message = replaced(&message, "Subject: ", "Subject: [list] ");
+            }
+            message = seal_on(&signer.key, &found, &message);
+        }
+        let found = verify(&records, &message).arc;
+        assert_eq!((found.status, found.oldest_pass), (ChainStatus::Pass, wanted));
+    }
 }
 
 /// RFC 8617 §5.2, steps 4 and 5: an older message signature that can never be verified only tells
@@ -260,7 +285,12 @@ fn a_chain_tells_how_far_back_it_holds() {
 fn an_older_message_signature_may_be_as_wrong_as_it_likes() {
     let key = SigningKey::generate(Algorithm::Ed25519Sha256).unwrap();
     let records = Records::new().with(NAME, &key.dns_record());
-    let message = letter("example.org");
+    let signed = sign(
+        &Signer::new("example.org", "sel", key.clone()).unwrap(),
+        &letter("example.org"),
+        None,
+    );
+    let message = replaced(&signed, "Subject: ", "Subject: [list] ");
     let (header, body) = split(&message);
     let hash = body_hash(Canonicalization::Relaxed, body);
     let results = "mx.example.org; none";
@@ -277,7 +307,7 @@ fn an_older_message_signature_may_be_as_wrong_as_it_likes() {
     let second = seal(&key, "example.org", "sel", header, &hash, results, &believed, now());
     let message = [second.unwrap(), message].concat();
     let found = verify(&records, &message).arc;
-    assert_eq!((found.status, found.oldest_pass), (ChainStatus::Pass, 2), "{}", found.reason);
+    assert_eq!((found.status, found.oldest_pass), (ChainStatus::Pass, Some(2)), "{}", found.reason);
 }
 
 /// The longest chain that may be.

@@ -1,5 +1,6 @@
 //! From what mailauth says to what the filter judges, what is learned by, and what is reported.
 
+use waxwing_filter::spam::Authenticity;
 use waxwing_filter::spam::connection::networks;
 use waxwing_filter::spam::evidence::{ArcFacts, DkimFacts, DmarcFacts, Evidence, SpfFacts};
 use waxwing_mailauth::dkim::{self, Verification, Verified};
@@ -51,18 +52,6 @@ pub(super) fn of_dmarc(outcome: &dmarc::Outcome) -> DmarcFacts {
         // `policy` is what is to be applied already.
         testing: false,
     }
-}
-
-/// Whether the author's own domain vouches for the message, also when it publishes no DMARC record:
-/// by a signature of it or of a domain above it, or by SPF for just that domain.
-pub(super) fn vouched_for(author: &str, spf: Option<&spf::Outcome>, dkim: &[Verification]) -> bool {
-    let Some((_, domain)) = author.rsplit_once('@') else { return false };
-    let signed = dkim.iter().any(|one| {
-        one.result == dkim::DkimResult::Pass
-            && waxwing_dns::record::is_at_or_below(domain, &one.domain)
-    });
-    let sent = spf.is_some_and(|spf| spf.result == spf::SpfResult::Pass && spf.domain == domain);
-    signed || sent
 }
 
 /// A chain vouches when every sealer is trusted, and the last of them wrote down that DMARC passed.
@@ -152,8 +141,7 @@ pub(super) fn identities(
             all.push(identity);
         }
     };
-    let proven = dmarc.is_some_and(|d| d.spf_aligned || d.dkim_aligned);
-    if let Some(author) = author.filter(|_| proven) {
+    if let Some(author) = author.filter(|_| Authenticity::from(evidence).from) {
         add(SenderKind::Address, author);
         if let Some((_, domain)) = author.rsplit_once('@') {
             add(SenderKind::Domain, domain);

@@ -39,7 +39,7 @@ use waxwing_dns::Resolve;
 use waxwing_filter::spam::absurd::{FromFacts, examine_from, only_author};
 use waxwing_filter::spam::connection::networks;
 use waxwing_filter::spam::evidence::traces_of_forwarding;
-use waxwing_filter::spam::{Evidence, Judgement, judge};
+use waxwing_filter::spam::{Authenticity, Evidence, Judgement, judge};
 use waxwing_mailauth::arc::{self, ChainStatus};
 use waxwing_mailauth::dkim::{KeyCache, Verification, Verified, Verifier};
 use waxwing_mailauth::results::AuthenticationResults;
@@ -177,19 +177,8 @@ async fn observe<R: Resolve, C: Clock>(
     .await;
     let Verified { dkim, arc } = verified;
     let dmarc = asking.dmarc(author.as_deref(), spf.as_ref(), &dkim).await;
-    let authenticated = dmarc.as_ref().is_some_and(|d| d.result == dmarc::DmarcResult::Pass)
-        || author.as_deref().is_some_and(|author| facts::vouched_for(author, spf.as_ref(), &dkim));
-    let from = examine_from(
-        &message,
-        &FromFacts {
-            own_domains: &own.domains,
-            local_names: &own.people,
-            contacts: &[],
-            authenticated,
-        },
-    );
     let reverse_path = client.and_then(|client| client.reverse_path.address());
-    let evidence = Evidence {
+    let mut evidence = Evidence {
         ip,
         reverse_path: reverse_path.map(ToString::to_string),
         from_address: author.clone(),
@@ -201,17 +190,25 @@ async fn observe<R: Resolve, C: Clock>(
         helo: seen.helo.clone(),
         rdns: seen.reverse.clone(),
         blocklists: listed.found.clone(),
-        from: from.clone(),
         forwarded: traces_of_forwarding(&message),
         ..Evidence::default()
     };
+    evidence.from = examine_from(
+        &message,
+        &FromFacts {
+            own_domains: &own.domains,
+            local_names: &own.people,
+            contacts: &[],
+            authenticated: Authenticity::from(&evidence).from,
+        },
+    );
     let mut findings: Vec<Finding> = spf.iter().map(spf::Outcome::finding).collect();
     findings.extend(dkim.iter().map(Verification::finding));
     findings.extend(dmarc.as_ref().map(dmarc::Outcome::finding));
     findings.extend((arc.status != ChainStatus::None).then(|| arc.finding()));
     findings.extend(seen.helo.into_iter().chain(seen.reverse));
     findings.extend(listed.findings);
-    findings.extend(from);
+    findings.extend(evidence.from.iter().cloned());
     let results = header::results(&policy.host_name, spf.as_ref(), &dkim, dmarc.as_ref(), &arc);
     let received_spf = match (&client, &spf) {
         (Some(client), Some(spf)) => header::received_spf(&policy.host_name, client, spf),

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | DMARC | `rua` of the policy domain's record (RFC 9990 §3.4) | other schemes than `mailto`; hosts elsewhere that do not agree (§4) |
 //! | failure | `ruf` of that record, unless it is a public suffix domain's (RFC 9991 §3, §5) | the same |
-//! | TLS | `rua` at `_smtp._tls.DOMAIN` (RFC 8460 §3) | `https` |
+//! | TLS | `rua` at `_smtp._tls.DOMAIN` (RFC 8460 §3), by mail and by HTTPS | other schemes |
 
 use waxwing_dns::Resolve;
 use waxwing_mailauth::dmarc::record::ReportUri;
@@ -27,6 +27,8 @@ pub(super) struct Place {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub places: Vec<Place>,
+    /// Web servers that want it posted: `https` URIs, as a stranger wrote them. TLS reports only.
+    pub posts: Vec<String>,
     /// In words: who does not get it although the record names them.
     pub left_out: Vec<String>,
     /// The DNS could not say something that it may say later.
@@ -48,10 +50,21 @@ impl Wanted {
         if self.places.iter().any(|place| place.address == address) {
             return;
         }
-        match self.places.len() < DESTINATIONS_MAX {
-            true => self.places.push(Place { address, size_limit }),
-            false => self.leave_out(&address, "no more destinations are served"),
+        match self.is_full() {
+            false => self.places.push(Place { address, size_limit }),
+            true => self.leave_out(&address, "no more destinations are served"),
         }
+    }
+
+    fn add_post(&mut self, uri: String) {
+        match self.is_full() {
+            false => self.posts.push(uri),
+            true => self.leave_out(&uri, "no more destinations are served"),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.places.len() + self.posts.len() >= DESTINATIONS_MAX
     }
 
     fn leave_out(&mut self, who: impl std::fmt::Display, why: &str) {
@@ -164,13 +177,12 @@ pub(super) async fn tls(resolver: &impl Resolve, domain: &str) -> Wanted {
                 Ok(address) => wanted.add(address, None),
                 Err(error) => wanted.leave_out(text, &error.to_string()),
             },
-            tls_rpt::Destination::Https(uri) => {
-                wanted.leave_out(uri, "reports are sent by mail only");
-            }
+            tls_rpt::Destination::Https(uri) => wanted.add_post(uri),
         }
     }
-    if wanted.places.is_empty() {
-        wanted.nobody = Some(format!("the record at {name} names no mailbox"));
+    if wanted.places.is_empty() && wanted.posts.is_empty() {
+        wanted.nobody =
+            Some(format!("the record at {name} names no place that a report can go to"));
     }
     wanted
 }

@@ -14,6 +14,7 @@
 //! | `schedule` | when a day's report leaves; what waits before it is tried again |
 //! | `destination` | who wants it, as published at that time |
 //! | `send` | one domain's day into messages that are accepted |
+//! | `post` | TLS reports that are wanted over HTTPS |
 //! | `failures` | what failed, told within the hour |
 //! | [`tls`] | how TLS went, from the courier into the store |
 //! | `receive` | reports of others: recognised, believed, kept |
@@ -24,6 +25,7 @@
 
 mod destination;
 mod failures;
+mod post;
 mod receive;
 mod schedule;
 mod send;
@@ -42,6 +44,7 @@ use crate::policy::Policy;
 use crate::sign::Signers;
 use schedule::Tried;
 
+pub use post::PostReport;
 pub use send::{Told, ToldHow};
 
 /// How often there is a look for reports that are due.
@@ -63,6 +66,7 @@ pub struct Reporter<R, C> {
     clock: C,
     dice: Arc<Dice>,
     signers: Signers,
+    post: Arc<dyn PostReport>,
     tried: Mutex<Tried>,
 }
 
@@ -74,9 +78,10 @@ impl<R: Resolve, C: Clock> Reporter<R, C> {
         clock: C,
         dice: Arc<Dice>,
         resolver: R,
+        post: Arc<dyn PostReport>,
     ) -> Reporter<R, C> {
         let (signers, tried) = (Signers::default(), Mutex::default());
-        Reporter { store, policy, resolver, clock, dice, signers, tried }
+        Reporter { store, policy, resolver, clock, dice, signers, post, tried }
     }
 
     /// Sends what is due and reads what comes, for ever.

@@ -1,4 +1,6 @@
-//! One domain's day: what was observed, made into reports, one message for each destination.
+//! One domain's day: what was observed, made into reports, one message for each destination; of TLS
+//! also one posting for each web server that wants it (RFC 8460 §3: a report is delivered once one of
+//! the destinations has it).
 //!
 //! The messages are accepted in the transaction that takes the observations out
 //! ([`Store::report_sent`](waxwing_store::Store::report_sent)). A node that dies before has done
@@ -16,6 +18,7 @@ use waxwing_message::{Address, JourneyId, submission};
 use waxwing_store::{Acceptance, Observed, ReportKind, StoreError};
 
 use super::destination::{self, Place, Wanted};
+use super::post::post_to_all;
 use super::{Reporter, schedule};
 use crate::clock::Clock;
 use crate::report::Draft;
@@ -51,6 +54,8 @@ pub enum ToldHow {
     Sent {
         /// Each destination and its message's journey.
         to: Vec<(Address, JourneyId)>,
+        /// URIs whose servers have it.
+        posted: Vec<String>,
         /// Messages or sessions that are reported.
         counted: u64,
     },
@@ -74,8 +79,9 @@ impl Told {
         let Told { kind, domain, how, left_out, .. } = self;
         let left_out = left_out.join("; ");
         match how {
-            ToldHow::Sent { to, counted } => {
-                let to: Vec<String> = to.iter().map(|(to, _)| to.to_string()).collect();
+            ToldHow::Sent { to, posted, counted } => {
+                let to = to.iter().map(|(to, _)| to.to_string());
+                let to: Vec<String> = to.chain(posted.iter().cloned()).collect();
                 tracing::info!(?kind, domain, to = to.join(" "), counted, left_out, "reported");
             }
             ToldHow::Unwanted { why } => {
@@ -108,6 +114,14 @@ impl Written {
             Written::Tls(report) => compose_tls(report, domain, to),
         }
     }
+
+    /// The file that is posted; `None` when reports of its kind go by mail alone.
+    fn to_post(&self) -> Option<Vec<u8>> {
+        match self {
+            Written::Dmarc(_) => None,
+            Written::Tls(report) => Some(report::gzip(&report::write_tls(report))),
+        }
+    }
 }
 
 impl<R: Resolve, C: Clock> Reporter<R, C> {
@@ -123,7 +137,7 @@ impl<R: Resolve, C: Clock> Reporter<R, C> {
             ReportKind::Tls => destination::tls(&self.resolver, domain).await,
             ReportKind::Failure => Wanted::default(),
         };
-        let how = match self.obstacle(kind, day, &wanted).await? {
+        let how = match self.obstacle(kind, day, &mut wanted).await? {
             Some(obstacle) => {
                 if kind == ReportKind::Tls && wanted.nobody.is_some() {
                     self.forget(kind, domain, day).await?;
@@ -136,12 +150,12 @@ impl<R: Resolve, C: Clock> Reporter<R, C> {
         Ok(Told { kind, domain: domain.to_owned(), day, how, left_out })
     }
 
-    /// Why nothing is to be sent.
+    /// Why nothing is to be sent. Who cannot be served now is left out when others can.
     async fn obstacle(
         &self,
         kind: ReportKind,
         day: i64,
-        wanted: &Wanted,
+        wanted: &mut Wanted,
     ) -> Result<Option<ToldHow>, StoreError> {
         if let Some(why) = &wanted.nobody {
             return Ok(Some(ToldHow::Unwanted { why: why.clone() }));
@@ -150,18 +164,22 @@ impl<R: Resolve, C: Clock> Reporter<R, C> {
         if let Some(why) = wanted.unknown.as_ref().filter(|_| age < PATIENCE) {
             return Ok(Some(ToldHow::Later { why: why.clone() }));
         }
-        if wanted.places.is_empty() {
+        if wanted.places.is_empty() && wanted.posts.is_empty() {
             let why = "none of the destinations can be sent a report".to_owned();
             return Ok(Some(ToldHow::Unwanted { why }));
         }
-        // RFC 8460 §3: a report that is not signed must be ignored, so it need not be sent. Of mail
-        // SPF may speak for it.
-        if kind == ReportKind::Tls {
+        // RFC 8460 §3: a report by mail that is not signed must be ignored, so it need not be sent. Of
+        // DMARC's SPF may speak for it.
+        if kind == ReportKind::Tls && !wanted.places.is_empty() {
             let domain = self.sender().await?.from.address.domain().to_owned();
             let signers = self.signers.of(&self.store, &self.clock, &domain).await?;
             if !self.policy.sign || signers.is_empty() {
                 let why = format!("a TLS report must be signed, and {domain} has no signing key");
-                return Ok(Some(ToldHow::Later { why }));
+                if wanted.posts.is_empty() {
+                    return Ok(Some(ToldHow::Later { why }));
+                }
+                let unserved = wanted.places.drain(..);
+                wanted.left_out.extend(unserved.map(|place| format!("{}: {why}", place.address)));
             }
         }
         Ok(None)
@@ -174,8 +192,10 @@ impl<R: Resolve, C: Clock> Reporter<R, C> {
         day: i64,
         wanted: &mut Wanted,
     ) -> Result<ToldHow, StoreError> {
-        let (mut to, mut counted) = (Vec::new(), 0);
-        let places = std::mem::take(&mut wanted.places);
+        let (mut to, mut posted, mut counted) = (Vec::new(), Vec::new(), 0);
+        let (places, posts) =
+            (std::mem::take(&mut wanted.places), std::mem::take(&mut wanted.posts));
+        let left_out = &mut wanted.left_out;
         let most = if kind == ReportKind::Tls { TLS_ROWS_MAX } else { DMARC_ROWS_MAX };
         for _ in 0..SLICES_MAX {
             let observed = self.store.observations(kind, domain, day, most).await?;
@@ -184,16 +204,30 @@ impl<R: Resolve, C: Clock> Reporter<R, C> {
                 break;
             }
             let times: u64 = observed.seen.iter().map(|(_, times)| times).sum();
-            let messages = self.messages(&observed, &places, &mut wanted.left_out).await?;
-            if messages.is_empty() {
-                let why = "no destination can take it".to_owned();
+            let sender = self.sender().await?;
+            let Some(written) = write(&observed, &self.meta(&sender, &observed)) else {
+                let why = "what was observed cannot be read any more".to_owned();
                 return Ok(ToldHow::Unwanted { why });
+            };
+            let messages = self.messages(&observed, &written, &sender, &places, left_out).await?;
+            let taken = match written.to_post() {
+                Some(file) => post_to_all(&*self.post, &posts, &file, left_out).await,
+                None => Vec::new(),
+            };
+            if messages.is_empty() && taken.is_empty() {
+                let why = "no destination can take it".to_owned();
+                // A web server that is away may come back.
+                return Ok(match posts.is_empty() {
+                    true => ToldHow::Unwanted { why },
+                    false => ToldHow::Later { why },
+                });
             }
             let sent: Vec<_> = messages.iter().map(|(to, m)| (to.clone(), m.journey)).collect();
             let messages = messages.into_iter().map(|(_, message)| message).collect();
             match self.store.report_sent(observed, messages).await {
                 Ok(true) => {
                     to.extend(sent);
+                    posted.extend(taken);
                     counted += times;
                 }
                 Ok(false) => break,
@@ -205,22 +239,22 @@ impl<R: Resolve, C: Clock> Reporter<R, C> {
                 break;
             }
         }
-        Ok(if to.is_empty() { ToldHow::Overtaken } else { ToldHow::Sent { to, counted } })
+        Ok(match counted {
+            0 => ToldHow::Overtaken,
+            _ => ToldHow::Sent { to, posted, counted },
+        })
     }
 
     /// One message for each destination that can take it.
     async fn messages(
         &self,
         observed: &Observed,
+        written: &Written,
+        sender: &Sender,
         places: &[Place],
         left_out: &mut Vec<String>,
     ) -> Result<Vec<(Address, Acceptance)>, StoreError> {
-        let sender = self.sender().await?;
         let now = self.clock.now();
-        let Some(written) = write(observed, &self.meta(&sender, observed.day, now)) else {
-            left_out.push("what was observed cannot be read any more".to_owned());
-            return Ok(Vec::new());
-        };
         let domain = sender.from.address.domain().to_owned();
         let mut messages = Vec::with_capacity(places.len());
         for place in places {
@@ -303,19 +337,31 @@ impl<R: Resolve, C: Clock> Reporter<R, C> {
         Ok(host_name.to_owned())
     }
 
-    fn meta(&self, sender: &Sender, day: i64, now: Timestamp) -> ReportMeta {
-        let unique = self.dice.sixteen();
+    fn meta(&self, sender: &Sender, observed: &Observed) -> ReportMeta {
+        // A day that has not ended is reported as far as it has come.
+        let end = schedule::end_of(observed.day).min(self.clock.now());
         ReportMeta {
             org_name: sender.organization.clone(),
             email: sender.from.address.to_string(),
             extra_contact_info: None,
             generator: Some(concat!("Waxwing ", env!("CARGO_PKG_VERSION")).to_owned()),
-            unique: unique.iter().map(|octet| format!("{octet:02x}")).collect(),
-            begin: schedule::begin_of(day),
-            // A day that has not ended is reported as far as it has come.
-            end: schedule::end_of(day).min(now),
+            unique: unique(sender, observed, end),
+            begin: schedule::begin_of(observed.day),
+            end,
         }
     }
+}
+
+/// What tells a report from the sender's others. The same observations make the same report, so that one
+/// that was posted twice counts once.
+fn unique(sender: &Sender, observed: &Observed, end: Timestamp) -> String {
+    let Observed { kind, domain, day, seen, .. } = observed;
+    let mut hash = blake3::Hasher::new();
+    hash.update(format!("{kind:?}\n{}\n{domain}\n{day}\n{end}\n", sender.from.address).as_bytes());
+    for (what, times) in seen {
+        hash.update(format!("{times} {what}\n").as_bytes());
+    }
+    hash.finalize().to_hex()[..32].to_owned()
 }
 
 /// The report; `None` when nothing of what was observed can be read.

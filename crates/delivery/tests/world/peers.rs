@@ -4,13 +4,36 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
+use waxwing_delivery::reports::PostReport;
 use waxwing_delivery::{Clock, VirtualClock};
 use waxwing_message::Envelope;
 use waxwing_smtp::reply::Reply;
 use waxwing_smtp::server::{Action, ServerSession, ServerSettings, StartTls};
 
 use super::Peer;
+
+/// Web servers that reports are posted to.
+#[derive(Default)]
+pub struct Posts {
+    /// What they took.
+    pub taken: Mutex<Vec<(String, Vec<u8>)>>,
+    /// URIs that are answered by an error.
+    pub broken: Mutex<Vec<String>>,
+}
+
+impl PostReport for Posts {
+    fn post<'a>(&'a self, uri: &'a str, report: &'a [u8]) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            if self.broken.lock().unwrap().iter().any(|broken| broken == uri) {
+                return Err("500 Internal Server Error".to_owned());
+            }
+            self.taken.lock().unwrap().push((uri.to_owned(), report.to_vec()));
+            Ok(())
+        })
+    }
+}
 
 /// An honest server.
 pub struct Mx {

@@ -166,7 +166,8 @@ pub struct GreylistFacts {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Authenticity {
-    /// The header's From: DMARC passes, or a passing signature or SPF is aligned with it.
+    /// The header's From: DMARC passes, or a passing signature or SPF is aligned with it. Where the domain
+    /// publishes no DMARC record: it or one above it has signed, or SPF passes for just that domain.
     pub from: bool,
     /// `d=` of the signatures that hold, in lower case.
     pub dkim_domains: Vec<String>,
@@ -180,11 +181,29 @@ impl From<&Evidence> for Authenticity {
         let signed = evidence.dkim.iter().filter(|one| one.result == DkimResult::Pass);
         let spf = evidence.spf.as_ref().filter(|spf| spf.result == SpfResult::Pass);
         Authenticity {
-            from: dmarc.is_some_and(|d| d.result == DmarcResult::Pass || d.aligned.is_some()),
+            from: dmarc.is_some_and(|d| match (d.result, &d.aligned) {
+                (DmarcResult::Pass, _) | (_, Some(_)) => true,
+                // The domain may want more than what would do here (`adkim=s`, `aspf=s`).
+                (DmarcResult::Fail, None) => false,
+                _ => vouched_for(&d.domain, evidence),
+            }),
             dkim_domains: signed.map(|one| one.domain.to_ascii_lowercase()).collect(),
             spf_domain: spf.map(|spf| spf.domain.to_ascii_lowercase()),
         }
     }
+}
+
+/// Whether a domain vouches for a message without the help of DMARC.
+fn vouched_for(domain: &str, evidence: &Evidence) -> bool {
+    let domain = domain.to_ascii_lowercase();
+    let is_at_or_below = |above: &str| match domain.strip_suffix(&above.to_ascii_lowercase()) {
+        Some(below) => !above.is_empty() && (below.is_empty() || below.ends_with('.')),
+        None => false,
+    };
+    let signed = |one: &DkimFacts| one.result == DkimResult::Pass && is_at_or_below(&one.domain);
+    let sent =
+        |spf: &SpfFacts| spf.result == SpfResult::Pass && spf.domain.eq_ignore_ascii_case(&domain);
+    evidence.dkim.iter().any(signed) || evidence.spf.as_ref().is_some_and(sent)
 }
 
 /// Signs that a message came through a mailing list or a forwarder, in words; empty for mail that

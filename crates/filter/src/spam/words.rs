@@ -79,6 +79,25 @@
 //! of 830 is less than one of them. More than that needs more mail than 190 spam to learn from, or a
 //! sender that is known.
 //!
+//! Tried since, by fivefold cross-validation inside each half of the bench's five halvings, so that what is
+//! judged here was never looked at; the figures are means of ten training sets of some 415 ham and 190
+//! spam, with no, one, two, four and eight of their ham called spam.
+//!
+//! | method | 0 | 1 | 2 | 4 | 8 |
+//! |---|---|---|---|---|---|
+//! | as it is | 92.0 % | 95.7 % | 96.9 % | 98.2 % | 98.7 % |
+//! | power 0.7 | 92.8 % | 96.0 % | 97.2 % | 98.3 % | 99.0 % |
+//! | pairs, capitals and words of Subject shrunk towards what is known of their words, strength 0.1 | 91.6 % | 95.5 % | 97.1 % | 97.9 % | 98.8 % |
+//! | the same, strength 0.4 | 91.1 % | 95.5 % | 97.0 % | 98.0 % | 98.6 % |
+//! | only what was judged wrongly or narrowly (3) is learned, three times over | 77.2 % | 84.8 % | 90.8 % | 93.5 % | 96.3 % |
+//! | the same, once | 50.5 % | 64.1 % | 72.5 % | 83.8 % | 91.1 % |
+//! | logistic regression (online, messages of length one) | 85.7 % | 90.2 % | 92.1 % | 96.0 % | 98.5 % |
+//! | the same, tokens weighed by their log-odds | 87.2 % | 90.8 % | 92.1 % | 94.0 % | 96.8 % |
+//! | that, a little of it added to ours | 92.6 % | 95.1 % | 97.1 % | 98.0 % | 98.8 % |
+//!
+//! With none wronged, one method gives from 81 % to 98 % on the ten sets: no row is better than the first by
+//! what that leaves to be told, and nothing was changed.
+//!
 //! Counting every token alike ("learn everything") is what is measured. The corpus is old, small and
 //! English: good for catching mistakes, no promise for today's mail.
 

@@ -20,24 +20,26 @@ pub struct Sample {
     pub tokens: Vec<Token>,
 }
 
-/// The whole corpus; `None`, said aloud, when it is not there: the folder named by
-/// `WAXWING_SUITES`, else `../shared/suites` beside the workspace.
-pub fn load() -> Option<Vec<Sample>> {
+/// The whole corpus, from the folder named by `WAXWING_SUITES`, else `../shared/suites` beside the
+/// workspace.
+pub fn load() -> Vec<Sample> {
     let root = std::env::var_os("WAXWING_SUITES")
         .map(PathBuf::from)
         .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/suites"));
     let archive = root.join("spam/spamassassin-train.tar.xz");
-    if !archive.is_file() {
-        eprintln!("SKIPPED: no corpus at {}; set WAXWING_SUITES to where it is", archive.display());
-        return None;
-    }
+    assert!(
+        archive.is_file(),
+        "there is no corpus at {}; set WAXWING_SUITES to the folder that has spam/",
+        archive.display()
+    );
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("spamassassin-train");
     std::fs::create_dir_all(&folder).expect("the target directory is ours");
     let unpacked = Command::new("tar").arg("-xJf").arg(&archive).arg("-C").arg(&folder).status();
-    if !unpacked.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: tar cannot unpack {}", archive.display());
-        return None;
-    }
+    assert!(
+        unpacked.is_ok_and(|status| status.success()),
+        "tar cannot unpack {}",
+        archive.display()
+    );
     let mut samples = Vec::new();
     for (kind, spam) in [("ham", false), ("spam", true)] {
         let entries = std::fs::read_dir(folder.join(kind)).expect("a readable corpus");
@@ -51,7 +53,7 @@ pub fn load() -> Option<Vec<Sample>> {
             samples.push(Sample { spam, name, raw, tokens });
         }
     }
-    Some(samples)
+    samples
 }
 
 /// What was learned.

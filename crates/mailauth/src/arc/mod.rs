@@ -11,7 +11,7 @@
 //! | 2 the newest seal says that the chain failed: *fail* | [`Chain::validate`] |
 //! | 3 the sets are whole: one of each field, 1 to N, `cv=none` first and `cv=pass` after | [`Chain::read`] |
 //! | 4 the newest AMS holds | [`Chain::validate`] |
-//! | 5 how far back the others hold | [`Validation::oldest_pass`] |
+//! | 5 how far back the others hold (optional) | [`Validation::oldest_pass`], where the message was altered |
 //! | 6 every seal holds: *pass* | [`Chain::validate`] |
 //!
 //! A chain that holds says nothing by itself: whether the sealers are believed is the caller's
@@ -85,8 +85,10 @@ pub struct Validation {
     /// Who sealed, the first first. Worth something only when the chain passes.
     pub sealers: Vec<Sealer>,
     /// The lowest instance whose AMS still holds; 0 when all do (RFC 8617 §5.2, step 5). Tells who
-    /// changed the message last: the sealer before.
-    pub oldest_pass: u32,
+    /// changed the message last: the sealer before. The verdict does not rest on it, and so it is
+    /// `None` unless somebody may want to know: of a chain that passes, when a DKIM signature of the
+    /// message was broken.
+    pub oldest_pass: Option<u32>,
     /// What the last sealer saw.
     pub results_of_last: Option<AuthenticationResults>,
     /// A sealer has said that the chain failed (`cv=fail`): it has ended, and nobody seals on
@@ -117,9 +119,10 @@ impl Validation {
         let result = MethodResult::new("arc", self.status.as_str());
         match self.status {
             ChainStatus::None => result,
-            ChainStatus::Pass => {
-                result.with("header", "oldest-pass", &self.oldest_pass.to_string())
-            }
+            ChainStatus::Pass => match self.oldest_pass {
+                Some(oldest) => result.with("header", "oldest-pass", &oldest.to_string()),
+                None => result,
+            },
             ChainStatus::Fail => result.because(&self.reason),
         }
     }

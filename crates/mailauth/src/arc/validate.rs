@@ -12,11 +12,13 @@ use crate::dkim::{
 };
 
 impl Chain {
-    /// Judges the chain; `too_long` when the header was cut.
+    /// Judges the chain; `too_long` when the header was cut. How far back it holds is found out when
+    /// the message is `altered`: it costs as much again as the verdict.
     pub async fn validate<R: Resolve>(
         self,
         header: &HeaderBlock,
         too_long: bool,
+        altered: bool,
         hashes: &BodyHashes,
         keys: &mut Keys<'_, R>,
         now: Timestamp,
@@ -40,7 +42,10 @@ impl Chain {
         };
         let outcome = match fault {
             Some(fault) => Err(fault),
-            None => hold(self.sets, header, hashes, keys, now, &mut found).await,
+            None => {
+                let evidence = Evidence { header, hashes, now };
+                hold(self.sets, &evidence, altered, keys, &mut found).await
+            }
         };
         match outcome {
             Ok(()) => {
@@ -58,21 +63,27 @@ impl Chain {
 
 fn words(found: &Validation) -> String {
     let last = found.sealers.last().map_or("", |sealer| sealer.domain.as_str());
-    let changed = match found.oldest_pass {
-        0 => "the message is as the first sealer sent it".to_owned(),
-        1 => "the first sealer's signature holds".to_owned(),
-        i => format!("the message was changed before sealer {i}"),
-    };
-    format!("the chain of {} holds, last sealed by {last}; {changed}", found.instances)
+    let holds = format!("the chain of {} holds, last sealed by {last}", found.instances);
+    match found.oldest_pass {
+        None => holds,
+        Some(0) => format!("{holds}; the message is as the first sealer sent it"),
+        Some(i) => format!("{holds}; the message was changed before sealer {i}"),
+    }
 }
 
-/// Steps 4 to 6, for sets that are complete.
+/// What signatures are held against.
+struct Evidence<'a> {
+    header: &'a HeaderBlock,
+    hashes: &'a BodyHashes,
+    now: Timestamp,
+}
+
+/// Steps 4 to 6, for sets that are complete. Step 5 comes last, and only for a chain that passes.
 async fn hold<R: Resolve>(
     sets: Vec<Set>,
-    header: &HeaderBlock,
-    hashes: &BodyHashes,
+    evidence: &Evidence<'_>,
+    altered: bool,
     keys: &mut Keys<'_, R>,
-    now: Timestamp,
     found: &mut Validation,
 ) -> Result<(), String> {
     // Every seal covers all that is before it: one hash that grows serves them all.
@@ -84,36 +95,58 @@ async fn hold<R: Resolve>(
         else {
             return Err("a set is not complete".to_owned());
         };
-        let hash = seal_hash(header, results, message.place, &seal, &mut before);
+        let hash = seal_hash(evidence.header, results, message.place, &seal, &mut before);
         seals.push((seal, hash));
         messages.push(message);
     }
-    let count = messages.len();
-    for (before, message) in messages.into_iter().enumerate().rev() {
-        let i = before + 1;
-        // Of an older one only whether it holds matters: no key tells that of a body that was changed.
-        if i < count && !message.body_holds(hashes) {
-            found.oldest_pass = i as u32 + 1;
-            break;
-        }
-        let verified = verify_one(message, header, hashes, keys, now).await;
-        found.lookups.extend(verified.lookups);
-        match verified.result {
-            DkimResult::Pass => {}
-            _ if i == count => {
-                return Err(format!("ARC-Message-Signature {i}: {}", verified.reason));
-            }
-            _ => {
-                found.oldest_pass = i as u32 + 1;
-                break;
-            }
+    if let Some(newest) = messages.pop() {
+        let i = messages.len() + 1;
+        let verified = evidence.verify(newest, keys, found).await;
+        if verified.result != DkimResult::Pass {
+            return Err(format!("ARC-Message-Signature {i}: {}", verified.reason));
         }
     }
     for (before, (seal, hash)) in seals.into_iter().enumerate().rev() {
         let i = before + 1;
         seal_holds(seal, &hash, keys, found).await.map_err(|why| format!("ARC-Seal {i}: {why}"))?;
     }
+    if altered {
+        found.oldest_pass = Some(oldest_pass(messages, evidence, keys, found).await);
+    }
     Ok(())
+}
+
+/// Step 5: the lowest instance whose message signature holds, 0 when all do. `older` are all but the
+/// newest, which does.
+async fn oldest_pass<R: Resolve>(
+    mut older: Vec<Signature>,
+    evidence: &Evidence<'_>,
+    keys: &mut Keys<'_, R>,
+    found: &mut Validation,
+) -> u32 {
+    while let Some(message) = older.pop() {
+        // No key is needed where the body is another one.
+        let holds = message.body_holds(evidence.hashes)
+            && evidence.verify(message, keys, found).await.result == DkimResult::Pass;
+        if !holds {
+            return older.len() as u32 + 2;
+        }
+    }
+    0
+}
+
+impl Evidence<'_> {
+    /// Judges one message signature, and keeps its questions.
+    async fn verify<R: Resolve>(
+        &self,
+        message: Signature,
+        keys: &mut Keys<'_, R>,
+        found: &mut Validation,
+    ) -> Verification {
+        let mut one = verify_one(message, self.header, self.hashes, keys, self.now).await;
+        found.lookups.append(&mut one.lookups);
+        one
+    }
 }
 
 /// What a seal covers: all sets before, and its own with the seal itself last (RFC 8617 §5.1.1).

@@ -208,7 +208,8 @@ impl Message {
             dkim.push(one_more);
         }
         shorten(&mut dkim);
-        let arc = chain.validate(&header, too_long, &hashes, keys, now).await;
+        let altered = dkim.iter().any(|one| one.result == super::DkimResult::Fail);
+        let arc = chain.validate(&header, too_long, altered, &hashes, keys, now).await;
         Verified { dkim, arc }
     }
 }

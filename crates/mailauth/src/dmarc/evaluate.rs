@@ -8,7 +8,7 @@ use waxwing_dns::record::is_at_or_below;
 use waxwing_dns::{LookupError, RecordType, Resolve};
 
 use super::record::{Alignment, Covers, Record};
-use super::walk::{Walk, Walker, canonical};
+use super::walk::{Walker, canonical};
 use super::{DkimInput, DmarcResult, Outcome, Policy, PolicyTags, SpfInput, TemporaryFailure};
 use crate::lookup::Recorder;
 use crate::spf::SpfResult;
@@ -63,14 +63,16 @@ async fn judge(
     if let (true, Some(failure)) = (walk.failed_at_once(), &walk.failed) {
         return temporary(outcome, failure);
     }
-    let Some((record, domain)) = policy_record(&walk, &walker) else {
+    let covering = walk.policy_at().and_then(|at| Some((at, walker.record(at)?)));
+    let Some((at, record)) = covering else {
         outcome.reason = no_record(&author, &walker);
         return;
     };
-    outcome.policy_domain = Some(domain);
+    outcome.policy_domain = Some(walker.domain(at).to_owned());
     if !record.usable() {
-        return unusable(outcome, record);
+        return unusable(outcome, walker.into_record(at));
     }
+    let (aspf, adkim) = (record.aspf, record.adkim);
     // SPF that could not be checked is looked at too: had it passed, it might have been aligned.
     let spf_counts = matches!(spf.result, SpfResult::Pass | SpfResult::TempError);
     // Where the author's own record was found, the rest of the walk only says what is aligned with it:
@@ -83,24 +85,26 @@ async fn judge(
         walks: 0,
         failure: walk.failed.clone().filter(|_| walk_matters),
     };
-    let spf_near = spf_counts && alignments.aligned(spf.domain, record.aspf).await;
+    let spf_near = spf_counts && alignments.aligned(spf.domain, aspf).await;
     outcome.spf_aligned = spf_near && spf.result == SpfResult::Pass;
     let mut signature = None;
     for input in dkim.iter().filter(|input| input.pass) {
-        if alignments.aligned(input.domain, record.adkim).await {
+        if alignments.aligned(input.domain, adkim).await {
             signature = Some(input);
             break;
         }
     }
     outcome.dkim_aligned = signature.is_some();
 
+    let Alignments { walker, failure, .. } = alignments;
+    let Some(record) = walker.into_record(at) else { return };
     let covers = if walk.has_own() { Covers::Itself } else { Covers::Existing };
     outcome.published_policy = record.published(covers);
     outcome.policy = record.applied(outcome.published_policy);
     if outcome.spf_aligned || outcome.dkim_aligned {
         outcome.result = DmarcResult::Pass;
         outcome.reason = passed(outcome, spf, signature);
-    } else if let Some(failure) = &alignments.failure {
+    } else if let Some(failure) = &failure {
         temporary(outcome, failure);
     } else if spf_near {
         outcome.result = DmarcResult::TempError;
@@ -112,12 +116,6 @@ async fn judge(
         failed(resolver, outcome, &record, covers, spf, dkim).await;
     }
     outcome.record = Some(record);
-}
-
-/// The record that covers the author, and where it is.
-fn policy_record<R: Resolve>(walk: &Walk, walker: &Walker<'_, R>) -> Option<(Record, String)> {
-    let at = walk.policy_at()?;
-    Some((walker.record(at)?.clone(), walker.domain(at).to_owned()))
 }
 
 fn no_record<R: Resolve>(author: &str, walker: &Walker<'_, R>) -> String {
@@ -135,10 +133,10 @@ fn temporary(outcome: &mut Outcome, failure: &TemporaryFailure) {
 }
 
 /// §4.10.1: no DMARC processing. A wrong policy is the publisher's error; none at all says nothing.
-fn unusable(outcome: &mut Outcome, record: Record) {
+fn unusable(outcome: &mut Outcome, record: Option<Record>) {
     let domain = outcome.policy_domain.as_deref().unwrap_or_default();
-    (outcome.result, outcome.reason) = match record.policy_tags {
-        PolicyTags::Invalid => (
+    (outcome.result, outcome.reason) = match record.as_ref().map(|record| record.policy_tags) {
+        Some(PolicyTags::Invalid) => (
             DmarcResult::PermError,
             format!("the DMARC record of {domain} has a policy that does not exist"),
         ),
@@ -147,7 +145,7 @@ fn unusable(outcome: &mut Outcome, record: Record) {
             format!("the DMARC record of {domain} has no policy and asks for no reports"),
         ),
     };
-    outcome.record = Some(record);
+    outcome.record = record;
 }
 
 async fn failed(

@@ -76,6 +76,11 @@ impl<'w, R: Resolve> Walker<'w, R> {
         self.seen.get(at)?.record.as_ref()
     }
 
+    /// The record at a place, when no more is asked.
+    pub(super) fn into_record(mut self, at: usize) -> Option<Record> {
+        self.seen.get_mut(at)?.record.take()
+    }
+
     pub(super) fn domain(&self, at: usize) -> &str {
         self.seen.get(at).map_or("", |seen| &seen.domain)
     }

@@ -288,12 +288,16 @@ async fn send(context: &Context, store: &Store, today: bool) -> Result<()> {
         let (kind, domain) = (kind_name(told.kind), &told.domain);
         let day = day_text(told.day);
         match &told.how {
-            ToldHow::Sent { to, counted } => {
+            ToldHow::Sent { to, posted, counted } => {
                 for (to, journey) in to {
                     println!(
                         "{kind}, {domain}, {day}: {counted} counted, sent to {to}; follow it with: \
                          waxwing journey {journey}"
                     );
+                }
+                for uri in posted {
+                    let uri = print::clean(uri);
+                    println!("{kind}, {domain}, {day}: {counted} counted, posted to {uri}");
                 }
             }
             ToldHow::Unwanted { why } => println!("{kind}, {domain}, {day}: not sent, {why}"),
@@ -316,9 +320,10 @@ fn day_text(day: i64) -> String {
 
 fn told_json(told: &Told) -> Value {
     let (how, why, sent, counted) = match &told.how {
-        ToldHow::Sent { to, counted } => {
+        ToldHow::Sent { to, posted, counted } => {
             let sent = to.iter().map(|(to, journey)| json!({ "to": to, "journey": journey }));
-            ("sent", None, sent.collect(), *counted)
+            let posted = posted.iter().map(|uri| json!({ "to": uri }));
+            ("sent", None, sent.chain(posted).collect(), *counted)
         }
         ToldHow::Unwanted { why } => ("unwanted", Some(why), Vec::new(), 0),
         ToldHow::Later { why } => ("later", Some(why), Vec::new(), 0),

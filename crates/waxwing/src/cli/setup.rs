@@ -18,6 +18,7 @@ use waxwing_mailauth::policy::mta_sts;
 
 use crate::config::{Config, HostName};
 use crate::serve::autoconfig::{self, Announced, Protocol};
+use crate::serve::connect::is_public;
 use crate::serve::tls;
 
 /// Makes a server for a domain.
@@ -184,27 +185,6 @@ fn ignore_existing(result: Result<(), AccountError>) -> Result<()> {
 pub fn own_addresses() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     interfaces.iter().map(if_addrs::Interface::ip).filter(|ip| is_public(*ip)).collect()
-}
-
-/// Whether an address can stand in the public DNS: not loopback, link-local, private (RFC 1918,
-/// RFC 6598) or unique local (RFC 4193).
-pub fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-            !(ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_private()
-                || ip.is_unspecified()
-                || shared)
-        }
-        IpAddr::V6(ip) => {
-            !(ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_unicast_link_local()
-                || ip.is_unique_local())
-        }
-    }
 }
 
 fn records(domain: &str, hostname: &str, ips: &[IpAddr]) -> Vec<Record> {

@@ -55,6 +55,27 @@ fn roots(extra: Option<&Path>) -> Result<Arc<RootCertStore>> {
     Ok(Arc::new(store))
 }
 
+/// Whether an address can stand in the public DNS: not loopback, link-local, private (RFC 1918,
+/// RFC 6598) or unique local (RFC 4193).
+pub fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            !(ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_private()
+                || ip.is_unspecified()
+                || shared)
+        }
+        IpAddr::V6(ip) => {
+            !(ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_unicast_link_local()
+                || ip.is_unique_local())
+        }
+    }
+}
+
 /// The network as delivery sees it: TCP, and TLS in every strength.
 pub struct Network {
     strict: TlsConnector,

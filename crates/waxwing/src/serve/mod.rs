@@ -12,6 +12,7 @@ pub mod acme;
 pub mod autoconfig;
 pub mod connect;
 mod http;
+mod https;
 pub mod keys;
 pub mod listen;
 mod oauth;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 use waxwing_delivery::keys::{KeySettings, Keys};
 use waxwing_delivery::outbound::Sts;
-use waxwing_delivery::reports::{Reporter, tls};
+use waxwing_delivery::reports::{PostReport, Reporter, tls};
 use waxwing_delivery::{
     Acceptor, Courier, Dice, Hosts, Judging, Policy, Relay, Runner, Schedule, Signers, SystemClock,
     TlsRules,
@@ -24,6 +24,7 @@ use waxwing_store::Store;
 use zeroize::Zeroizing;
 
 use super::connect::{self, Network};
+use super::https::Https;
 use super::sts;
 use crate::config::{self, Config, Dnssec, HostPort, Smarthost};
 
@@ -89,8 +90,10 @@ impl Road {
             resolver.clone(),
         ));
         let runner = Runner::new(courier);
+        let post = poster(config, &resolver)?;
+        let (of_reports, clock) = (store.clone(), SystemClock);
         let reporter =
-            Reporter::new(store.clone(), policy.clone(), SystemClock, dice, resolver.clone());
+            Reporter::new(of_reports, policy.clone(), clock, dice, resolver.clone(), post);
         Ok(Road { reception, resolver, runner, reporter, tls_recorder, sts, keys, policy, store })
     }
 
@@ -141,7 +144,15 @@ pub fn reception(config: &Config, store: &Store) -> Result<Reception> {
 /// What sends reports, for commands.
 pub fn reporting(config: &Config, store: &Store) -> Result<Reporting> {
     let (policy, resolver) = (Arc::new(policy(config)?), Arc::new(resolver(config)?));
-    Ok(Reporter::new(store.clone(), policy, SystemClock, Arc::new(Dice::new()), resolver))
+    let (post, dice) = (poster(config, &resolver)?, Arc::new(Dice::new()));
+    Ok(Reporter::new(store.clone(), policy, SystemClock, dice, resolver, post))
+}
+
+/// What posts TLS reports to web servers: to public addresses alone, since strangers name them.
+fn poster(config: &Config, resolver: &Arc<Resolver>) -> Result<Arc<dyn PostReport>> {
+    let connector = connect::tls_connector(config.outbound.extra_roots.as_deref())?;
+    let reach = connect::is_public;
+    Ok(Arc::new(Https { resolver: resolver.clone(), connector, reach }))
 }
 
 /// How mail from other servers is taken.

@@ -1,104 +1,56 @@
 //! MTA-STS at both ends (RFC 8461 §3.3): fetching other domains' policies, and showing our own.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
-use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use waxwing_delivery::outbound::{FetchError, FetchPolicy};
 use waxwing_dns::{Resolve, Resolver};
 use waxwing_mailauth::policy::mta_sts::{self, Mode, MxPattern, Policy};
 use waxwing_store::Store;
 
-use super::connect;
+use super::https::{Https, HttpsError};
 use super::router::{self, Answering, Asked, Room};
 use crate::config::{Config, MtaStsMode};
 
-/// For everything from the lookup to the last octet (RFC 8461 §3.3 suggests a minute).
-const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
-/// For each of the host's addresses.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// Addresses that are tried.
-const MAX_ADDRESSES: usize = 4;
-
 /// Fetches policies over HTTPS.
 pub struct Fetcher<R> {
-    resolver: R,
-    connector: TlsConnector,
+    https: Https<R>,
     port: u16,
 }
 
 impl<R: Resolve> Fetcher<R> {
     /// With certificates checked by this connector, at this port.
     pub fn new(resolver: R, connector: TlsConnector, port: u16) -> Fetcher<R> {
-        Fetcher { resolver, connector, port }
+        Fetcher { https: Https { resolver, connector, reach: |_| true }, port }
     }
 
     async fn get(&self, domain: &str) -> Result<Vec<u8>, FetchError> {
         let host = mta_sts::policy_host(domain);
-        let stream = self.connect(&host).await?;
-        let name = ServerName::try_from(host.clone()).map_err(other)?;
-        let stream = self.connector.connect(name, stream).await.map_err(|error| {
-            let text = format!("TLS with {host}: {error}");
-            match connect::is_about_certificate(&error) {
-                true => FetchError::Certificate(text),
-                false => FetchError::Other(text),
-            }
-        })?;
-        let io = TokioIo::new(stream);
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(io).await.map_err(other)?;
-        // It ends with the answer, or when this future is dropped with its sender.
-        let driving = tokio::spawn(connection);
-        let authority =
-            if self.port == 443 { host.clone() } else { format!("{host}:{}", self.port) };
-        let request = Request::get(mta_sts::PATH)
-            .header(HOST, authority)
-            .header(USER_AGENT, "waxwing")
-            .body(Empty::<Bytes>::new())
-            .map_err(other)?;
-        let response = sender.send_request(request).await.map_err(other)?;
+        let request = Request::get(mta_sts::PATH);
+        let most = mta_sts::MAX_FILE_OCTETS;
+        let answer = self.https.ask(&host, self.port, request, Bytes::new(), most).await?;
         // RFC 8461 §3.3: a redirection is an answer like any other that is not the file.
-        if response.status() != StatusCode::OK {
-            return Err(FetchError::Other(format!("{host} answered {}", response.status())));
+        if answer.status != StatusCode::OK {
+            return Err(FetchError::Other(format!("{host} answered {}", answer.status)));
         }
-        let media_type = response.headers().get(CONTENT_TYPE).and_then(|t| t.to_str().ok());
-        if !media_type.is_some_and(is_text_plain) {
-            let shown = media_type.unwrap_or("no media type");
+        if !answer.media_type.as_deref().is_some_and(is_text_plain) {
+            let shown = answer.media_type.as_deref().unwrap_or("no media type");
             return Err(FetchError::Other(format!("{host} answered with {shown}, not text/plain")));
         }
-        let body = Limited::new(response.into_body(), mta_sts::MAX_FILE_OCTETS).collect().await;
-        driving.abort();
-        Ok(body.map_err(|error| FetchError::Other(error.to_string()))?.to_bytes().to_vec())
+        answer.body.map_err(FetchError::Other)
     }
+}
 
-    /// TCP to the first address of the host that answers.
-    async fn connect(&self, host: &str) -> Result<TcpStream, FetchError> {
-        let (v4, v6) = (self.resolver.a(host).await, self.resolver.aaaa(host).await);
-        let mut addresses: Vec<IpAddr> = Vec::new();
-        addresses.extend(v4.iter().flat_map(|answer| &answer.records).map(|&ip| IpAddr::V4(ip)));
-        addresses.extend(v6.iter().flat_map(|answer| &answer.records).map(|&ip| IpAddr::V6(ip)));
-        let mut why = match v4 {
-            Err(error) => format!("{host}: {error}"),
-            Ok(_) => format!("{host} has no address"),
-        };
-        for ip in addresses.into_iter().take(MAX_ADDRESSES) {
-            let connecting = TcpStream::connect(SocketAddr::new(ip, self.port));
-            match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => why = format!("{host} [{ip}]: {error}"),
-                Err(_) => why = format!("{host} [{ip}] did not answer in time"),
-            }
+impl From<HttpsError> for FetchError {
+    fn from(error: HttpsError) -> FetchError {
+        match error {
+            HttpsError::Certificate(why) => FetchError::Certificate(why),
+            HttpsError::Other(why) => FetchError::Other(why),
         }
-        Err(FetchError::Other(why))
     }
 }
 
@@ -107,15 +59,8 @@ impl<R: Resolve> FetchPolicy for Fetcher<R> {
         &'a self,
         domain: &'a str,
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<Vec<u8>, FetchError>> + Send + 'a>> {
-        Box::pin(async move {
-            let late = |_| FetchError::Other("it took longer than a minute".to_owned());
-            tokio::time::timeout(FETCH_TIMEOUT, self.get(domain)).await.map_err(late)?
-        })
+        Box::pin(self.get(domain))
     }
-}
-
-fn other(error: impl std::fmt::Display) -> FetchError {
-    FetchError::Other(error.to_string())
 }
 
 /// `text/plain`, with or without parameters.

@@ -1,6 +1,6 @@
 //! How a check ends, and the words for it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use waxwing_dns::{LookupError, RecordType};
@@ -42,19 +42,26 @@ impl Match {
     pub(super) fn reason(&self, ip: IpAddr, domain: &str) -> String {
         let term = &self.term;
         let record = InRecord { domain, via: &self.via };
-        match &self.how {
+        // Room for most, so that it need not grow piece by piece.
+        let mut reason = String::with_capacity(160);
+        let written = match &self.how {
             How::All if self.qualifier == Qualifier::Pass => {
-                format!("{term} of {record} lets everyone send, and so {ip}")
+                write!(reason, "{term} of {record} lets everyone send, and so {ip}")
             }
-            How::All => format!("{ip} is not listed in {record}, which ends in {term}"),
-            How::InNetwork => format!("{ip} is in {term} of {record}"),
-            How::AddressOf(name) => format!("{ip} is an address of {name}: {term} of {record}"),
-            How::ExchangerOf { host, domain } => format!(
+            How::All => write!(reason, "{ip} is not listed in {record}, which ends in {term}"),
+            How::InNetwork => write!(reason, "{ip} is in {term} of {record}"),
+            How::AddressOf(name) => {
+                write!(reason, "{ip} is an address of {name}: {term} of {record}")
+            }
+            How::ExchangerOf { host, domain } => write!(
+                reason,
                 "{ip} is an address of {host}, a mail exchanger of {domain}: {term} of {record}"
             ),
-            How::Named(name) => format!("{ip} is named {name}: {term} of {record}"),
-            How::Exists(name) => format!("{name} exists: {term} of {record}"),
-        }
+            How::Named(name) => write!(reason, "{ip} is named {name}: {term} of {record}"),
+            How::Exists(name) => write!(reason, "{name} exists: {term} of {record}"),
+        };
+        written.expect("a String takes everything");
+        reason
     }
 }
 

@@ -192,7 +192,7 @@ pub fn count(sections: &[Section], level: Level) -> usize {
 
 /// Whether only machines of the same network reach an address.
 pub fn is_internal(ip: std::net::IpAddr) -> bool {
-    !crate::cli::setup::is_public(ip)
+    !crate::serve::connect::is_public(ip)
 }
 
 #[cfg(test)]

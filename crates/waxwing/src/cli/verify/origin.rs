@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use waxwing_message::parse::Part;
 use waxwing_message::{Address, ReversePath};
 
-use crate::cli::setup::is_public;
+use crate::serve::connect::is_public;
 
 /// Where a message came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
