@@ -34,7 +34,7 @@ pub(super) fn account_row(row: &Row<'_>) -> Result<Account, StoreError> {
     })
 }
 
-pub(super) async fn account_by_key(tx: &Tx, key: &String) -> Result<Option<Account>, StoreError> {
+pub(crate) async fn account_by_key(tx: &Tx, key: &String) -> Result<Option<Account>, StoreError> {
     const SQL: &str = select_accounts!("WHERE a.address_key = ?1");
     tx.row(SQL, params![key], account_row).await
 }

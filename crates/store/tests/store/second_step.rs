@@ -26,7 +26,7 @@ fn page() -> Visitor {
 }
 
 /// RFC 6238 with another library's HMAC.
-fn code_at(secret: &str, at: Timestamp) -> String {
+pub fn code_at(secret: &str, at: Timestamp) -> String {
     let (mut key, mut bits, mut held) = (Vec::new(), 0_u32, 0);
     for letter in secret.bytes() {
         let digit = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".iter().position(|&known| known == letter);
@@ -96,7 +96,7 @@ async fn the_password_alone_opens_pages_no_more_and_programs_never(world: World)
         let refused = store.login(&at, "PLAIN", "bob@wing.test", "wrong").await;
         assert!(matches!(refused, Err(LoginError::Rejected)));
         let (attempt, _) = store.scram(&at, "SCRAM-SHA-256", "bob@wing.test").await.unwrap();
-        let refused = store.settle_scram(attempt, true);
+        let refused = store.settle_scram(attempt, 0).await;
         let Err(LoginError::NotHere(NotHere::PasswordAlone)) = refused else { panic!() };
         store.login(&at, "PLAIN", "eve@wing.test", "secret").await.unwrap();
     }
