@@ -511,6 +511,15 @@ impl Config {
         Ok(config)
     }
 
+    /// Who gives out access tokens (RFC 8414 §2): `https://` and a host, without a slash behind it. `None`:
+    /// nobody does.
+    pub fn issuer(&self) -> Option<String> {
+        let settings = self.oauth.as_ref()?;
+        let own = || format!("https://{}", self.hostname);
+        let issuer = settings.issuer.clone().unwrap_or_else(own);
+        Some(issuer.trim_end_matches('/').to_owned())
+    }
+
     /// What no single value shows: combinations that cannot work.
     fn check(&self) -> Result<(), report::Wrong> {
         let tls = &self.tls;
@@ -662,21 +671,6 @@ mod tests {
     }
 
     #[test]
-    fn mta_sts_brings_https_with_it() {
-        let with = |more: &str| {
-            let text =
-                format!("hostname = 'mail.example.org'\n{more}\n[tls]\nself-signed = true\n");
-            Config::parse(&text, Path::new("x")).unwrap()
-        };
-        assert_eq!(with("").listen.https, None);
-        let config = with("[mta-sts]\nmode = 'enforce'");
-        assert_eq!(config.listen.https.unwrap(), ["[::]:443".parse().unwrap()]);
-        let text =
-            error("hostname = 'a.example'\n[tls]\nself-signed = true\n[mta-sts]\nmode = 'on'\n");
-        assert!(text.contains("waxwing.toml:5"), "{text}");
-    }
-
-    #[test]
     fn what_imap_says_of_the_server_is_checked() {
         let with = |more: &str| {
             let text =
@@ -699,6 +693,21 @@ mod tests {
             let error = with(wrong).unwrap_err();
             assert!(error.contains("waxwing.toml:5"), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn mta_sts_brings_https_with_it() {
+        let with = |more: &str| {
+            let text =
+                format!("hostname = 'mail.example.org'\n{more}\n[tls]\nself-signed = true\n");
+            Config::parse(&text, Path::new("x")).unwrap()
+        };
+        assert_eq!(with("").listen.https, None);
+        let config = with("[mta-sts]\nmode = 'enforce'");
+        assert_eq!(config.listen.https.unwrap(), ["[::]:443".parse().unwrap()]);
+        let text =
+            error("hostname = 'a.example'\n[tls]\nself-signed = true\n[mta-sts]\nmode = 'on'\n");
+        assert!(text.contains("waxwing.toml:5"), "{text}");
     }
 
     #[test]

@@ -64,14 +64,10 @@ pub struct OAuth {
 impl OAuth {
     /// As configured; `None` when no tokens are given out.
     pub fn new(config: &Config, store: &Store) -> Option<OAuth> {
-        let settings = config.oauth.as_ref()?;
-        let host = config.hostname.to_string();
-        let issuer = settings.issuer.clone().unwrap_or_else(|| format!("https://{host}"));
-        let issuer = issuer.trim_end_matches('/').to_owned();
         Some(OAuth {
             store: store.clone(),
-            issuer,
-            host,
+            issuer: config.issuer()?,
+            host: config.hostname.to_string(),
             registrations: Limit::new(REGISTRATIONS_MAX),
             devices: Limit::new(DEVICES_MAX),
         })
