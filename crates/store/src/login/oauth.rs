@@ -25,9 +25,9 @@ const CODE_MICROS: i64 = 60 * 1_000_000;
 /// How long an access token is good for.
 const ACCESS_SECS: u32 = 3_600;
 const REFRESH_MICROS: i64 = 90 * 24 * 3_600 * 1_000_000;
-/// Programs in all; those that nobody gave access go after a day.
+/// Programs in all; where there is no room, those go that nobody has given access within an hour.
 const CLIENTS_MAX: i64 = 10_000;
-const CLIENT_UNUSED_MICROS: i64 = 24 * 3_600 * 1_000_000;
+const CLIENT_UNUSED_MICROS: i64 = 3_600 * 1_000_000;
 /// Consents of one account.
 const CONSENTS_MAX: i64 = 200;
 /// `last_used_at` is written again after so long.
