@@ -124,11 +124,12 @@ pub(super) async fn change_in(
     let id = account.ok_or_else(|| AccountError::NotFound(address.to_string()))?.id;
     match change {
         Change::Password(credentials) => {
-            // Whoever knew the old one may have given programs access.
-            for sql in [GRANTS, CODES, DEVICES] {
+            // Whoever knew the old one may have given programs access, or be about to: first nobody can by
+            // the old one, then what they are on their way with goes, and what came of it last.
+            passwords::save(tx, id, credentials).await?;
+            for sql in [CODES, DEVICES, GRANTS] {
                 tx.run(sql, params![id.0]).await?;
             }
-            passwords::save(tx, id, credentials).await?;
         }
         Change::DisplayName(name) => drop(tx.run(NAME, params![id.0, name]).await?),
         Change::Quota(octets) => drop(tx.run(QUOTA, params![id.0, *octets]).await?),

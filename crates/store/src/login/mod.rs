@@ -375,6 +375,16 @@ impl Store {
     }
 }
 
+/// Whether somebody who has given the password (and a code, where one is wanted) is still let in, and stays so
+/// until this transaction ends: a new password comes before it, or waits for it.
+async fn still_stands(tx: &crate::engine::Tx, pass: &Pass) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT c.account FROM credentials c JOIN accounts a ON a.id = c.account \
+        WHERE c.account = ?1 AND c.version = ?2 AND a.disabled = 0 /*postgres: FOR SHARE OF c*/";
+    let Proof::Password { version } = pass.proof else { return Ok(false) };
+    let found = tx.row(SQL, params![pass.account.0, version], |row| row.int(0)).await?;
+    Ok(found.is_some())
+}
+
 /// The id of an account by its key, for what is only known by name.
 pub(crate) async fn account_of_key(
     tx: &crate::engine::Tx,

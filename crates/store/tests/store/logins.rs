@@ -203,7 +203,7 @@ async fn client(store: &Store) -> OAuthClient {
 
 async fn code(store: &Store, account: &Account, client: &OAuthClient) -> Redeem {
     let new = NewCode {
-        account: account.id,
+        pass: Pass::invented(account.id),
         client: client.clone(),
         redirect_uri: "http://127.0.0.1:9/back".into(),
         challenge: "challenge".into(),
@@ -292,9 +292,14 @@ async fn a_code_or_refresh_token_used_twice_ends_all(world: World) {
 
     // Revoking either token, or a new password, ends the consent.
     let tokens = store.redeem_code(code(store, &bob, &client).await).await.unwrap();
-    store.revoke_token("unknown").await.unwrap();
+    store.revoke_token("unknown", Some(&client.id)).await.unwrap();
+    let others = store.revoke_token(&tokens.refresh, Some("other")).await;
+    assert!(matches!(others, Err(ConsentError::Invalid)));
     assert_eq!(count().await, 1);
-    store.revoke_token(&tokens.refresh).await.unwrap();
+    store.revoke_token(&tokens.refresh, Some(&client.id)).await.unwrap();
+    assert_eq!(count().await, 0);
+    let tokens = store.redeem_code(code(store, &bob, &client).await).await.unwrap();
+    store.revoke_token(&tokens.access, None).await.unwrap();
     assert_eq!(count().await, 0);
     store.redeem_code(code(store, &bob, &client).await).await.unwrap();
     store.set_password(&bob.address, "another").await.unwrap();

@@ -39,7 +39,7 @@ use zeroize::Zeroizing;
 
 use super::router::{Answer, Answering, Asked, Room, typed};
 use crate::config::Config;
-use consent::{Consent, LATER, TOO_OLD, is_ours};
+use consent::{Consent, ENDED, LATER, TOO_OLD, is_ours};
 use limit::Limit;
 
 const METADATA: &str = "/.well-known/oauth-authorization-server";
@@ -184,7 +184,7 @@ impl OAuth {
             Err(answer) => return answer,
         };
         let new = NewCode {
-            account: admitted.account.id,
+            pass: admitted.pass,
             client: client.clone(),
             redirect_uri: request.redirect_uri.clone(),
             challenge: request.challenge.clone(),
@@ -192,6 +192,7 @@ impl OAuth {
         };
         match self.store.make_code(new).await {
             Ok(code) => self.send_back(&form, &[("code", &code)]),
+            Err(ConsentError::Invalid) => again(StatusCode::FORBIDDEN, ENDED),
             Err(error) => {
                 warn!("a consent could not be kept: {error}");
                 again(StatusCode::SERVICE_UNAVAILABLE, LATER)
@@ -233,13 +234,14 @@ impl OAuth {
         }
     }
 
-    /// RFC 7009 §2.2: done is what is answered whether there was such a token or not.
+    /// RFC 7009 §2.2: done is what is answered whether there was such a token or not; but not to a program that
+    /// shows another's (§2.1).
     async fn revoke(&self, asked: &Asked) -> Answer {
         let form = form_of(asked).unwrap_or_default();
         let Some(token) = form.get("token") else { return refused("invalid_request") };
-        match self.store.revoke_token(token).await {
+        match self.store.revoke_token(token, form.get("client_id")).await {
             Ok(()) => json_answer(StatusCode::OK, &json!({})),
-            Err(error) => unavailable(&error),
+            Err(error) => no_tokens(error),
         }
     }
 
