@@ -156,7 +156,7 @@ impl OAuth {
                 let consent = to_program(&client, &request, scopes);
                 self.ask_for_password(StatusCode::OK, &consent, hint, None)
             }
-            Err(code) => self.send_back(&form, &[("error", code)]),
+            Err(code) => self.turn_away(&form, code, StatusCode::BAD_REQUEST, WRONG_REQUEST),
         }
     }
 
@@ -168,7 +168,9 @@ impl OAuth {
         };
         let (request, scopes) = match authorize(&form) {
             Ok(request) => request,
-            Err(code) => return self.send_back(&form, &[("error", code)]),
+            Err(code) => {
+                return self.turn_away(&form, code, StatusCode::BAD_REQUEST, WRONG_REQUEST);
+            }
         };
         let consent = to_program(&client, &request, scopes);
         let address = form.get("address").unwrap_or_default();
@@ -177,7 +179,7 @@ impl OAuth {
             return again(StatusCode::FORBIDDEN, TOO_OLD);
         }
         if form.get("answer") != Some("allow") {
-            return self.send_back(&form, &[("error", "access_denied")]);
+            return self.turn_away(&form, "access_denied", StatusCode::OK, DENIED);
         }
         let admitted = match self.log_in(asked, &form, &consent).await {
             Ok(admitted) => admitted,
@@ -280,14 +282,31 @@ impl OAuth {
         html(StatusCode::BAD_REQUEST, &nonce, "", text)
     }
 
-    /// To the program, whose place has been checked; with `iss` (RFC 9207) and its state.
-    fn send_back(&self, form: &Form, parameters: &[(&str, &str)]) -> Answer {
-        let uri = form.get("redirect_uri").unwrap_or_default();
+    /// Where the program, whose place has been checked, hears of it; with `iss` (RFC 9207) and its state.
+    fn onward(&self, form: &Form, parameters: &[(&str, &str)]) -> String {
         let mut all = parameters.to_vec();
         all.push(("iss", &self.issuer));
         all.extend(form.get("state").map(|state| ("state", state)));
+        with_parameters(form.get("redirect_uri").unwrap_or_default(), &all)
+    }
+
+    /// To the program, without what it asked for. Anybody registers any site on the web, so there the person
+    /// goes by themselves, knowing where: otherwise links to us would lead wherever strangers like (RFC 9700
+    /// §4.11.2). Programs on their own computer are told at once.
+    fn turn_away(&self, form: &Form, code: &str, status: StatusCode, why: &str) -> Answer {
+        let uri = form.get("redirect_uri").unwrap_or_default();
+        if !uri.starts_with("https:") {
+            return self.send_back(form, &[("error", code)]);
+        }
+        let (nonce, onward) = (random(), self.onward(form, &[("error", code)]));
+        let text = page::turned_away(&self.host, &nonce, why, &source_of(uri), &onward);
+        html(status, &nonce, "", text)
+    }
+
+    /// To the program at once.
+    fn send_back(&self, form: &Form, parameters: &[(&str, &str)]) -> Answer {
         let mut answer = typed(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", String::new());
-        match HeaderValue::from_str(&with_parameters(uri, &all)) {
+        match HeaderValue::from_str(&self.onward(form, parameters)) {
             Ok(location) => {
                 let headers = answer.headers_mut();
                 headers.insert(LOCATION, location);
@@ -307,6 +326,8 @@ impl Room for OAuth {
 }
 
 const BROKEN: &str = "The program sent something that cannot be read.";
+const WRONG_REQUEST: &str = "The program asked for something that is not given here";
+const DENIED: &str = "The program was given nothing";
 const SCOPES: [&str; 5] = ["mail", "imap", "pop3", "smtp", "sieve"];
 const GRANTS: [&str; 3] = ["authorization_code", "refresh_token", DEVICE_GRANT];
 
@@ -416,13 +437,4 @@ fn random() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unknown_scopes_are_left_out() {
-        assert_eq!(scopes(None), Some(Scope::MAIL));
-        assert_eq!(scopes(Some("imap offline_access sieve")), Some(Scope::IMAP.and(Scope::SIEVE)));
-        assert_eq!(scopes(Some("root")), None);
-    }
-}
+mod tests;
