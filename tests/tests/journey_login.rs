@@ -206,7 +206,23 @@ fn with_a_second_step_the_password_alone_opens_nothing() {
         );
     }
     let phone = stage.wax.cli_json(&["user", "app-password", "add", ALICE, "phone"]);
-    Imap::inbox(stage.wax.at("imap"), ALICE, phone["password"].as_str().unwrap()).unwrap();
+    let phone = phone["password"].as_str().unwrap();
+    Imap::inbox(stage.wax.at("imap"), ALICE, phone).unwrap();
+    // By proof too, by whatever mail is read and sent; rules were not asked for. (`dj0` is `v=`.)
+    for (protocol, service, not_here) in [
+        ("imap", "imap", false),
+        ("pop3", "pop3", false),
+        ("smtp", "submission", false),
+        ("sieve", "sieve", true),
+    ] {
+        let at = stage.wax.at(service);
+        let (host, port) = (at.ip().to_string(), at.port().to_string());
+        let arguments = [protocol, &host, &port, ALICE, phone];
+        let answered = stage.python("scram.py", &arguments).ok().text();
+        let refused = answered.contains("not for this protocol");
+        assert_eq!(refused, not_here, "{protocol}: {answered}");
+        assert_eq!(answered.contains("dj0"), !not_here, "{protocol}: {answered}");
+    }
 
     // At the page with a code; without a browser, with a recovery code.
     let at = stage.wax.at("https");

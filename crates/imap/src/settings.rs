@@ -29,6 +29,10 @@ pub struct Settings {
     pub wrong_login_delay: Duration,
     /// Commands in a row that are not understood.
     pub max_bad_commands: u32,
+    /// What everybody who logs in may know of this server (RFC 5464 §6.2.1, `/shared/comment`).
+    pub comment: Option<String>,
+    /// Whom to turn to, as a URI (`/shared/admin`); `None`: the postmaster of the account's domain.
+    pub admin: Option<String>,
 }
 
 impl Settings {
@@ -46,6 +50,8 @@ impl Settings {
             max_wrong_logins: 3,
             wrong_login_delay: Duration::from_secs(1),
             max_bad_commands: 10,
+            comment: None,
+            admin: None,
         }
     }
 }

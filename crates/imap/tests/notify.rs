@@ -148,6 +148,34 @@ async fn mailboxes_that_others_share() {
     nothing_more(&mut bob).await;
 }
 
+/// Who shares with everybody is heard of as soon as who shares with one.
+#[tokio::test]
+async fn mailboxes_that_are_shared_with_anyone() {
+    let world = World::new().await;
+    world.account("bob@example.test").await;
+    let mut alice = world.client().await;
+    let mut bob = world.client_of("bob@example.test").await;
+    let work = "\"Other Users/alice@example.test/Work\"";
+    bob.ok("NOTIFY SET (subtree \"Other Users\" (MailboxName MessageNew MessageExpunge))").await;
+    alice.ok("CREATE Work").await;
+    alice.ok("SETACL Work anyone lr").await;
+    assert_eq!(bob.line().await, format!("* LIST (\\HasNoChildren) \"/\" {work}"));
+    alice.append("Work", &message("for all")).await;
+    assert_eq!(bob.line().await, format!("* STATUS {work} (UIDNEXT 2 MESSAGES 1)"));
+    alice.ok("DELETEACL Work anyone").await;
+    assert_eq!(bob.line().await, format!("* LIST (\\NonExistent) \"/\" {work}"));
+
+    // What begins with the grants of the mailbox above it, where that one is not asked about.
+    bob.ok("NOTIFY NONE").await;
+    alice.ok("SETACL Work anyone lr").await;
+    let below = "\"Other Users/alice@example.test/Work/New\"";
+    bob.ok(&format!("NOTIFY SET (mailboxes {below} (MailboxName MessageNew MessageExpunge))"))
+        .await;
+    alice.ok("CREATE Work/New").await;
+    assert_eq!(bob.line().await, format!("* LIST (\\HasNoChildren) \"/\" {below}"));
+    nothing_more(&mut bob).await;
+}
+
 #[tokio::test]
 async fn what_is_refused() {
     let world = World::new().await;

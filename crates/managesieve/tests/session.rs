@@ -105,7 +105,7 @@ fn drive(session: &mut Session, store: &Memory) -> bool {
             }
             Action::CheckToken { .. } => session.answer_token(Ok(None)),
             Action::NeedKeys { .. } => session.answer_keys(Ok(keys())),
-            Action::CheckProof { login } => session.answer_proof(Ok(login == "user")),
+            Action::CheckProof { login, .. } => session.answer_proof(Ok(login == "user")),
             Action::Request(request) => session.answer(now(perform(store, request))),
             Action::Close => return false,
         }

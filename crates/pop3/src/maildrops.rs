@@ -46,8 +46,15 @@ pub trait Maildrops: Send + Sync + 'static {
         login: &str,
     ) -> impl Future<Output = Result<(Self::Attempt, ScramKeys), LoginError>> + Send;
 
-    /// How a SCRAM exchange ended: whether the proof was right.
-    fn settle_scram(&self, attempt: Self::Attempt, right: bool) -> Result<Pass, LoginError>;
+    /// A SCRAM exchange in which the proof fits that pair of the keys: does it let them in?
+    fn settle_scram(
+        &self,
+        attempt: Self::Attempt,
+        pair: usize,
+    ) -> impl Future<Output = Result<Pass, LoginError>> + Send;
+
+    /// One that ended without a right proof.
+    fn refuse_scram(&self, attempt: Self::Attempt);
 
     /// Whether what a client was let in with still opens the door.
     fn holds(&self, pass: &Pass) -> impl Future<Output = Result<bool, StoreError>> + Send;
@@ -159,8 +166,12 @@ impl Maildrops for Store {
         Store::scram(self, visitor, mechanism, login).await
     }
 
-    fn settle_scram(&self, attempt: ScramAttempt, right: bool) -> Result<Pass, LoginError> {
-        Store::settle_scram(self, attempt, right).map(|admitted| admitted.pass)
+    async fn settle_scram(&self, attempt: ScramAttempt, pair: usize) -> Result<Pass, LoginError> {
+        Ok(Store::settle_scram(self, attempt, pair).await?.pass)
+    }
+
+    fn refuse_scram(&self, attempt: ScramAttempt) {
+        Store::refuse_scram(self, attempt);
     }
 
     async fn holds(&self, pass: &Pass) -> Result<bool, StoreError> {

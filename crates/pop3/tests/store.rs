@@ -13,7 +13,7 @@ use waxwing_message::{Address, Message, Summary};
 use waxwing_pop3::{Session, Settings, serve};
 use waxwing_sasl::{ClientExchange, ClientStep, Mechanism};
 use waxwing_store::{
-    Account, Flags, MailboxId, NewAccount, NewMessage, OpenSettings, Store, SystemFlags, Uid,
+    Account, Flags, MailboxId, NewAccount, NewMessage, OpenSettings, Scope, Store, SystemFlags, Uid,
 };
 
 const LOGIN: &str = "ann@wax.test";
@@ -294,6 +294,25 @@ async fn scram_works_with_the_stores_keys() {
         assert_eq!(scram(&mut client, login, PASSWORD).await, "+OK 1 message (8 octets)");
         client.quit().await;
     }
+}
+
+#[tokio::test]
+async fn app_passwords_are_proven_as_well_as_shown() {
+    let world = World::new().await;
+    world.deliver(b"a: 1\r\n\r\n").await;
+    let address = &world.account.address;
+    let secret = async |name, scopes| {
+        world.store.add_app_password(address, name, scopes).await.unwrap().secret
+    };
+    let (phone, rules) = (secret("phone", Scope::POP3).await, secret("rules", Scope::SIEVE).await);
+    for password in [phone.as_str(), PASSWORD] {
+        let mut client = world.connect().await;
+        assert_eq!(scram(&mut client, LOGIN, password).await, "+OK 1 message (8 octets)");
+        client.quit().await;
+    }
+    let mut client = world.connect().await;
+    let reply = scram(&mut client, LOGIN, &rules).await;
+    assert_eq!(reply, "-ERR [SYS/PERM] this app password is not for this protocol");
 }
 
 /// One password in two spellings of Unicode, by every way of logging in: the store hashes the form

@@ -34,7 +34,7 @@ mod scram;
 pub use client::{ClientExchange, ClientStep};
 pub use mechanism::{ChannelBinding, Mechanism};
 pub use prepare::{Prohibited, prepare_login, prepare_password};
-pub use scram::ScramKeys;
+pub use scram::{ScramKeys, ScramPair};
 pub use server::{ServerExchange, ServerStep};
 
 /// The longest message, base64 already undone, that either side accepts from its peer.
@@ -45,7 +45,9 @@ pub const MAX_MESSAGE_OCTETS: usize = 4096;
 /// Entry points for fuzzing: bytes in, no panic out.
 #[doc(hidden)]
 pub mod fuzzing {
-    use crate::{ChannelBinding, ClientExchange, Mechanism, ScramKeys, ServerExchange, ServerStep};
+    use crate::{
+        ChannelBinding, ClientExchange, Mechanism, ScramKeys, ScramPair, ServerExchange, ServerStep,
+    };
 
     /// The first octet picks the mechanism and whether there is channel binding; the rest are
     /// messages between newlines, fed to a server and to a client.
@@ -56,8 +58,7 @@ pub mod fuzzing {
         let keys = ScramKeys {
             salt: vec![1; 16],
             iterations: 4096,
-            stored_key: [2; 32],
-            server_key: [3; 32],
+            pairs: vec![ScramPair::NONE, ScramPair { stored_key: [2; 32], server_key: [3; 32] }],
         };
 
         let mut server = ServerExchange::new(mechanism, binding.clone(), [9; 18]);

@@ -42,11 +42,13 @@ pub enum ServerStep {
         /// By SASLprep; the store decides about upper and lower case.
         login: String,
     },
-    /// The client has proven that it knows what the keys were made of: decide whether that lets it in, then
-    /// call [`ServerExchange::proof_checked`].
+    /// The client has proven that it knows what a pair of keys was made of: decide whether that lets it in,
+    /// then call [`ServerExchange::proof_checked`].
     CheckProof {
         /// As in the step before.
         login: String,
+        /// The place in [`ScramKeys::pairs`] of the first pair that the proof fits.
+        pair: usize,
     },
     /// Logged in. `last` is additional data with success (RFC 4422 §5), to be sent as a challenge
     /// answered by an empty response where the protocol has no place for it.
@@ -68,7 +70,7 @@ impl std::fmt::Debug for ServerStep {
             ServerStep::CheckPassword { login, .. } => write!(f, "CheckPassword({login:?})"),
             ServerStep::CheckToken { login, .. } => write!(f, "CheckToken({login:?})"),
             ServerStep::NeedKeys { login } => write!(f, "NeedKeys({login:?})"),
-            ServerStep::CheckProof { login } => write!(f, "CheckProof({login:?})"),
+            ServerStep::CheckProof { login, pair } => write!(f, "CheckProof({login:?}, {pair})"),
             ServerStep::Done { login, .. } => write!(f, "Done({login:?})"),
             ServerStep::Failed(why) => write!(f, "Failed({why:?})"),
         }

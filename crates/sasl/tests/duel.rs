@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use waxwing_sasl::{
     ChannelBinding, ClientExchange, ClientStep, MAX_MESSAGE_OCTETS, Mechanism, ScramKeys,
-    ServerExchange, ServerStep, prepare_login, prepare_password,
+    ScramPair, ServerExchange, ServerStep, prepare_login, prepare_password,
 };
 
 const SALT: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -75,7 +75,7 @@ impl Duel<'_> {
                         ScramKeys::invented(&login, &[1; 32], 4096)
                     })
                 }
-                ServerStep::CheckProof { login } => {
+                ServerStep::CheckProof { login, .. } => {
                     server.proof_checked(login == prepare_login(self.account.0).unwrap())
                 }
                 ServerStep::Done { login, last } => {
@@ -246,6 +246,46 @@ fn plus_agrees_with_an_independent_computation() {
         signature.escape_ascii().to_string(),
         "v=5pSYlPVx3rKzjRKscecT6FmGbVIQ1a/JnQEj7sEpFHI="
     );
+}
+
+/// The client knows one of several passwords: the server says which, and proves by that one's own key that
+/// it knows it too.
+#[test]
+fn a_proof_finds_its_pair_among_many() {
+    let passwords = ["main", "phone", "laptop", "phone"];
+    let pairs: Vec<_> =
+        passwords.map(|password| ScramPair::derive(password, &SALT, 4096)).into_iter().collect();
+    let mut keys = ScramKeys { salt: SALT.to_vec(), iterations: 4096, pairs };
+    keys.pairs.resize(20, ScramPair::NONE);
+    let converse = |keys: &ScramKeys, password| {
+        let mut client = ClientExchange::new(Mechanism::ScramSha256, "u", password, None, [1; 18]);
+        let mut server = ServerExchange::new(Mechanism::ScramSha256, None, [2; 18]);
+        server.start(client.initial().as_deref());
+        let ServerStep::Challenge(challenge) = server.supply_keys(keys.clone()) else {
+            panic!("no challenge")
+        };
+        let ClientStep::Respond(last) = client.challenge(&challenge) else { panic!("no proof") };
+        let pair = match server.respond(&last) {
+            ServerStep::CheckProof { pair, .. } => pair,
+            ServerStep::Failed(why) => return Err(why),
+            _ => panic!("neither right nor wrong"),
+        };
+        let ServerStep::Done { last: Some(last), .. } = server.proof_checked(true) else {
+            panic!("not logged in")
+        };
+        match client.challenge(&last) {
+            ClientStep::Respond(_) => Ok(pair),
+            _ => Err("the client does not believe it"),
+        }
+    };
+    for (place, password) in [(0, "main"), (1, "phone"), (2, "laptop")] {
+        assert_eq!(converse(&keys, password), Ok(place), "{password}");
+    }
+    assert_eq!(converse(&keys, "tablet"), Err("wrong login or password"));
+    keys.pairs[1] = ScramPair::NONE;
+    assert_eq!(converse(&keys, "phone"), Ok(3));
+    keys.pairs.clear();
+    assert_eq!(converse(&keys, "main"), Err("wrong login or password"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use waxwing_message::{Address, BodyKind, Envelope, ReversePath};
-use waxwing_sasl::ScramKeys;
+use waxwing_sasl::{ScramKeys, ScramPair};
 
 use crate::client::{Credentials, TlsPolicy};
 use crate::command::Command;
@@ -101,8 +101,7 @@ fn answer_action(
             let keys = ScramKeys {
                 salt: vec![1; 16],
                 iterations: 4096,
-                stored_key: [2; 32],
-                server_key: [3; 32],
+                pairs: vec![ScramPair { stored_key: [2; 32], server_key: [3; 32] }],
             };
             session.answer_keys(now, Ok(keys));
         }

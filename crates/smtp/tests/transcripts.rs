@@ -360,7 +360,7 @@ impl ServerDesk {
                         let keys = ScramKeys::derive("secret", b"0123456789abcdef", 4096);
                         self.session.answer_keys(now, Ok(keys));
                     }
-                    Action::CheckProof { login } => {
+                    Action::CheckProof { login, .. } => {
                         self.session.answer_proof(now, Ok(login == "alice"));
                     }
                     Action::CheckSender { envelope, .. } => {

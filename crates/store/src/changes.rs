@@ -27,6 +27,9 @@ impl Watch {
     }
 }
 
+/// No account has this number: its bell rings when what anyone may do somewhere is changed.
+pub(crate) const ANYONE: AccountId = AccountId(0);
+
 /// Hears that the queue has new or due work, or of changes in any account.
 pub struct QueueWatch {
     bell: watch::Receiver<()>,
@@ -58,6 +61,11 @@ impl Store {
     /// Wakes at every change of the account from now on.
     pub fn watch(&self, account: AccountId) -> Watch {
         self.inner.hub.watch(account)
+    }
+    /// Wakes from now on when a right is given to anyone, or taken from them, in a mailbox of whichever
+    /// account. What one account is given wakes that account.
+    pub fn watch_anyone(&self) -> Watch {
+        self.inner.hub.watch(ANYONE)
     }
     /// Wakes whenever the queue may have work from now on. Work that becomes due by the clock alone
     /// wakes nobody: see [`Store::next_due`].

@@ -9,7 +9,8 @@
 //! SCRAM's iterations are paid by the client at every login, telephones among them, and whoever
 //! steals the database guesses at the weaker of the two. 65,536 is far above the floor of RFC 7677
 //! §4 (4,096), takes a fraction of a second on anything in use, and is the most that clients on
-//! Cyrus SASL (mbsync, many builds of mutt) agree to compute; both costs can be set.
+//! Cyrus SASL (mbsync, many builds of mutt) agree to compute; both costs can be set. Salt and count are the
+//! account's, not the password's: its app passwords share them ([`ScramBasis`]).
 //!
 //! A login that succeeded is remembered for some minutes (as a hash under a key of this process,
 //! bound to the stored hash, so that a new password ends it): clients open many connections at
@@ -22,10 +23,10 @@ use std::time::{Duration, Instant};
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
-use waxwing_sasl::{ScramKeys, prepare_password};
+use waxwing_sasl::{ScramKeys, ScramPair, prepare_password};
 use zeroize::Zeroizing;
 
-use crate::engine::{Tx, params};
+use crate::engine::{Row, Tx, params};
 use crate::{AccountError, AccountId, StoreError};
 
 /// Verifications and derivations at one time.
@@ -56,18 +57,28 @@ impl Default for PasswordCost {
     }
 }
 
+/// What all SCRAM keys of an account are made with, since a client is told it before it says which of the
+/// account's passwords it has (RFC 5802 §5.1).
+#[derive(Clone)]
+pub(crate) struct ScramBasis {
+    pub(crate) salt: Vec<u8>,
+    pub(crate) iterations: u32,
+}
+
 /// What is kept instead of a password.
 pub(crate) struct NewCredentials {
     /// PHC string.
     pub(crate) argon2: String,
-    pub(crate) scram: ScramKeys,
+    pub(crate) basis: ScramBasis,
+    pub(crate) pair: ScramPair,
 }
 
 /// What was kept, and what goes with it.
 pub(crate) struct Credentials {
     /// PHC string.
     pub(crate) argon2: String,
-    pub(crate) scram: ScramKeys,
+    pub(crate) basis: ScramBasis,
+    pub(crate) pair: ScramPair,
     /// Counts the passwords that the account has had, and what else ended the sessions that stood on one.
     pub(crate) version: i64,
     /// The password alone is not enough.
@@ -101,20 +112,31 @@ impl Passwords {
         }
     }
 
-    /// What to keep for a new password.
-    pub(crate) async fn derive(&self, password: &str) -> Result<NewCredentials, AccountError> {
+    /// What to keep for a new password of an account with that basis.
+    pub(crate) async fn derive(
+        &self,
+        password: &str,
+        basis: ScramBasis,
+    ) -> Result<NewCredentials, AccountError> {
         if password.is_empty() || password.len() > PASSWORD_OCTETS_MAX {
             return Err(AccountError::Invalid("a password has 1 to 1,024 octets".into()));
         }
         let password = Zeroizing::new(password.to_owned());
         let cost = self.cost;
         let derived = self.work(move || {
-            let salt: [u8; 16] = rand::random();
-            let iterations = cost.scram_iterations.max(4_096);
-            let scram = ScramKeys::derive(&password, &salt, iterations);
-            Ok(NewCredentials { argon2: hash(cost, &prepare_password(&password))?, scram })
+            let pair = ScramPair::derive(&password, &basis.salt, basis.iterations);
+            Ok(NewCredentials { argon2: hash(cost, &prepare_password(&password))?, basis, pair })
         });
         Ok(derived.await?)
+    }
+
+    /// SCRAM keys alone, for a password that needs no Argon2id.
+    pub(crate) async fn derive_pair(
+        &self,
+        password: Zeroizing<String>,
+        basis: ScramBasis,
+    ) -> Result<ScramPair, StoreError> {
+        self.work(move || Ok(ScramPair::derive(&password, &basis.salt, basis.iterations))).await
     }
 
     /// Whether the password is the one that `stored` was made of. `None`: the login does not exist,
@@ -147,9 +169,17 @@ impl Passwords {
         Ok(right)
     }
 
-    /// Keys that no password opens, the same each time.
-    pub(crate) fn invented(&self, login: &str) -> ScramKeys {
-        ScramKeys::invented(login, &self.secret, self.cost.scram_iterations.max(4_096))
+    /// What an account of that name begins with, and what is said of one that does not exist: whoever asks
+    /// again and again does not see it being made.
+    pub(crate) fn basis(&self, login_key: &str) -> ScramBasis {
+        let iterations = self.iterations();
+        let ScramKeys { salt, .. } = ScramKeys::invented(login_key, &self.secret, iterations);
+        ScramBasis { salt, iterations }
+    }
+
+    /// The count for new passwords (RFC 7677 §4).
+    pub(crate) fn iterations(&self) -> u32 {
+        self.cost.scram_iterations.max(4_096)
     }
 
     /// By which the same wrong guess is recognised again, in this process only.
@@ -214,7 +244,7 @@ fn hash(cost: PasswordCost, password: &str) -> Result<String, StoreError> {
 /// What invented keys are made of.
 pub(crate) async fn secret(tx: &Tx) -> Result<[u8; 32], StoreError> {
     const SQL: &str = "SELECT value FROM secrets WHERE name = ?1";
-    let read = |row: &crate::engine::Row<'_>| Ok(row.bytes(0)?.try_into().ok());
+    let read = |row: &Row<'_>| Ok(row.bytes(0)?.try_into().ok());
     let found = tx.row(SQL, params!["invented-keys"], read).await?;
     found.flatten().ok_or_else(|| StoreError::Damaged("the secret is missing".into()))
 }
@@ -228,14 +258,13 @@ pub(crate) async fn save(
         scram_stored_key, scram_server_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
         ON CONFLICT (account) DO UPDATE SET argon2 = ?2, scram_salt = ?3, scram_iterations = ?4, \
         scram_stored_key = ?5, scram_server_key = ?6, version = credentials.version + 1";
-    let scram = &new.scram;
     let values = params![
         account.0,
         &new.argon2,
-        &scram.salt,
-        i64::from(scram.iterations),
-        &scram.stored_key,
-        &scram.server_key,
+        &new.basis.salt,
+        i64::from(new.basis.iterations),
+        &new.pair.stored_key,
+        &new.pair.server_key,
     ];
     tx.run(SQL, values).await.map(drop)
 }
@@ -251,21 +280,42 @@ pub(crate) async fn load(tx: &Tx, account: AccountId) -> Result<Option<Credentia
         scram_server_key, version, (SELECT COUNT(*) FROM totp t \
         WHERE t.account = credentials.account) FROM credentials WHERE account = ?1";
     tx.row(SQL, params![account.0], |row| {
-        let key = |column| -> Result<[u8; 32], StoreError> {
-            let octets = row.bytes(column)?;
-            octets.try_into().map_err(|_| StoreError::Damaged("a SCRAM key is too short".into()))
-        };
-        let iterations = crate::instant::count32(row.int(2)?)?;
-        let scram = ScramKeys {
-            salt: row.bytes(1)?.to_vec(),
-            iterations,
-            stored_key: key(3)?,
-            server_key: key(4)?,
-        };
-        let second_step = row.int(6)? > 0;
-        Ok(Credentials { argon2: row.text(0)?, scram, version: row.int(5)?, second_step })
+        Ok(Credentials {
+            argon2: row.text(0)?,
+            basis: basis_of(row, 1)?,
+            pair: pair_of(row, 3)?,
+            version: row.int(5)?,
+            second_step: row.int(6)? > 0,
+        })
     })
     .await
+}
+
+/// Salt and count, from that column on.
+fn basis_of(row: &Row<'_>, column: usize) -> Result<ScramBasis, StoreError> {
+    let iterations = crate::instant::count32(row.int(column + 1)?)?;
+    Ok(ScramBasis { salt: row.bytes(column)?.to_vec(), iterations })
+}
+
+/// Stored key and server key, from that column on.
+pub(crate) fn pair_of(row: &Row<'_>, column: usize) -> Result<ScramPair, StoreError> {
+    let key = |column| -> Result<[u8; 32], StoreError> {
+        let octets = row.bytes(column)?;
+        octets.try_into().map_err(|_| StoreError::Damaged("a SCRAM key is too short".into()))
+    };
+    Ok(ScramPair { stored_key: key(column)?, server_key: key(column + 1)? })
+}
+
+/// That of an account, and whether app passwords have keys of it; `None`: it has no password.
+pub(crate) async fn basis_in(
+    tx: &Tx,
+    account: AccountId,
+) -> Result<Option<(ScramBasis, bool)>, StoreError> {
+    const SQL: &str = "SELECT scram_salt, scram_iterations, (SELECT COUNT(*) \
+        FROM app_password_keys k JOIN app_passwords p ON p.id = k.app_password \
+        WHERE p.account = c.account AND k.salt = c.scram_salt \
+        AND k.iterations = c.scram_iterations) FROM credentials c WHERE c.account = ?1";
+    tx.row(SQL, params![account.0], |row| Ok((basis_of(row, 0)?, row.int(2)? > 0))).await
 }
 
 #[cfg(test)]

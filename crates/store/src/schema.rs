@@ -33,6 +33,10 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("schema/sqlite-5.sql"),
         postgres: include_str!("schema/postgres-5.sql"),
     },
+    Migration {
+        sqlite: include_str!("schema/sqlite-6.sql"),
+        postgres: include_str!("schema/postgres-6.sql"),
+    },
 ];
 
 /// The newest schema that this program knows.

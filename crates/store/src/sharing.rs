@@ -17,6 +17,7 @@ use std::str::FromStr;
 
 use waxwing_message::Address;
 
+use crate::changes::ANYONE;
 use crate::engine::{Repeat, Row, Tx, params};
 use crate::mailboxes::{by_name, canonical, in_order, mailbox_row, own_mailboxes};
 use crate::messages::next_modseq;
@@ -253,7 +254,8 @@ impl Store {
             .await
     }
 
-    /// Changes one grant. Sessions of the owner and of the grantee are woken.
+    /// Changes one grant. Sessions of the owner and of the grantee are woken; for anyone, those that wait
+    /// by [`Store::watch_anyone`].
     pub async fn change_grant(
         &self,
         mailbox: MailboxId,
@@ -383,7 +385,10 @@ async fn change_in(
     let owner = AccountId(owner.ok_or(GrantError::NotFound)?);
     next_modseq(tx, owner, 0, 0).await?;
     let number = match grantee {
-        Grantee::Anyone => 0,
+        Grantee::Anyone => {
+            tx.touch(ANYONE);
+            0
+        }
         Grantee::Account(account) => {
             let found = tx.row(ACCOUNT, params![account.0], |row| row.int(0)).await?;
             tx.touch(account);
@@ -414,7 +419,8 @@ async fn change_in(
     Ok(())
 }
 
-/// RFC 4314 §4, CREATE: a new mailbox begins with the grants of the one above it.
+/// RFC 4314 §4, CREATE: a new mailbox begins with the grants of the one above it. Those who have them are
+/// woken.
 pub(crate) async fn inherit(
     tx: &Tx,
     account: AccountId,
@@ -424,8 +430,12 @@ pub(crate) async fn inherit(
     const SQL: &str = "INSERT INTO grants (mailbox, grantee, negative, rights) \
         SELECT ?1, g.grantee, g.negative, g.rights FROM grants g \
         JOIN mailboxes m ON m.id = g.mailbox WHERE m.account = ?2 AND m.name = ?3";
+    const GRANTEES: &str = "SELECT DISTINCT grantee FROM grants WHERE mailbox = ?1";
     let Some((above, _)) = name.rsplit_once('/') else { return Ok(()) };
-    tx.run(SQL, params![mailbox.0, account.0, above]).await.map(drop)
+    tx.run(SQL, params![mailbox.0, account.0, above]).await?;
+    let grantees = tx.rows(GRANTEES, params![mailbox.0], |row| row.opt_int(0)).await?;
+    grantees.into_iter().for_each(|grantee| tx.touch(grantee.map_or(ANYONE, AccountId)));
+    Ok(())
 }
 
 #[cfg(test)]

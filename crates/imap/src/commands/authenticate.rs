@@ -39,7 +39,7 @@ pub async fn run(
     let outcome = converse(connection, session, &mut exchange, known, step, &mut attempt).await;
     // An exchange with keys that broke off was a guess like any other.
     if let Some(attempt) = attempt {
-        let _ = session.store.settle_scram(attempt, false);
+        session.store.refuse_scram(attempt);
     }
     match outcome? {
         Outcome::Admitted(admitted) => Ok(login::accepted(connection, session, *admitted)),
@@ -95,11 +95,12 @@ async fn converse(
                 }
                 Err(error) => return Ok(Outcome::Failed(error)),
             },
-            ServerStep::CheckProof { .. } => {
-                match attempt.take().map(|begun| store.settle_scram(begun, true)) {
-                    Some(Ok(known)) => admitted = Some(known),
-                    Some(Err(error)) => return Ok(Outcome::Failed(error)),
-                    None => {}
+            ServerStep::CheckProof { pair, .. } => {
+                if let Some(begun) = attempt.take() {
+                    match store.settle_scram(begun, pair).await {
+                        Ok(known) => admitted = Some(known),
+                        Err(error) => return Ok(Outcome::Failed(error)),
+                    }
                 }
                 exchange.proof_checked(admitted.is_some())
             }

@@ -1,8 +1,9 @@
 //! GETMETADATA and SETMETADATA (RFC 5464).
 //!
-//! The server itself has one shared entry, `/shared/admin` (RFC 5464 §6.2.1): whom to write to. No
-//! client can set it, or another shared entry of the server; private ones of the server are notes of
-//! the account.
+//! The server itself has two shared entries (RFC 5464 §6.2.1): `/shared/admin`, whom to turn to, and
+//! `/shared/comment`, if its operator says something. No client can set them, or another shared entry of the
+//! server; private ones of the server are notes of the account. Those of vendors (§6.2.1) are theirs to define,
+//! and there are none of ours.
 
 use waxwing_store::{METADATA_VALUE_OCTETS_MAX, MetadataEntry, MetadataError};
 
@@ -78,8 +79,11 @@ async fn known(session: &Session, place: Option<&Place>) -> Result<Vec<MetadataE
         && let Some(account) = session.store.account(account).await?
     {
         // RFC 2142 §5: every domain here has one.
-        let admin = format!("mailto:postmaster@{}", account.address.domain());
+        let postmaster = || format!("mailto:postmaster@{}", account.address.domain());
+        let admin = session.settings.admin.clone().unwrap_or_else(postmaster);
         known.push(("/shared/admin".into(), admin.into_bytes()));
+        let comment = session.settings.comment.clone();
+        known.extend(comment.map(|text| ("/shared/comment".into(), text.into_bytes())));
     }
     Ok(known)
 }

@@ -130,7 +130,7 @@ impl Session {
                 self.ask(Action::CheckToken { login, token });
             }
             ServerStep::NeedKeys { login } => self.ask(Action::NeedKeys { login }),
-            ServerStep::CheckProof { login } => self.ask(Action::CheckProof { login }),
+            ServerStep::CheckProof { login, pair } => self.ask(Action::CheckProof { login, pair }),
             ServerStep::Done { login, last } => {
                 self.state = State::Known(login);
                 let code = last.map(|last| Code::Sasl(STANDARD.encode(last)));

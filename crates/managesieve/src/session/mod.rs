@@ -88,11 +88,13 @@ pub enum Action {
         /// By SASLprep.
         login: String,
     },
-    /// The client has proven that it knows what the keys were made of: does that let it in?
+    /// The client has proven that it knows what a pair of keys was made of: does that let it in?
     /// [`Session::answer_proof`].
     CheckProof {
         /// By SASLprep.
         login: String,
+        /// The place of that pair in [`ScramKeys::pairs`](waxwing_sasl::ScramKeys::pairs).
+        pair: usize,
     },
     /// Do that for [`Session::login`]: [`Session::answer`].
     Request(Request),

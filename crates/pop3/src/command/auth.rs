@@ -62,7 +62,7 @@ where
     let outcome = exchange(mechanism, initial, session, conn, &mut attempt).await;
     // An exchange with keys that broke off was a guess like any other.
     if let Some(attempt) = attempt {
-        let _ = session.maildrops.settle_scram(attempt, false);
+        session.maildrops.refuse_scram(attempt);
     }
     match outcome? {
         Outcome::Known(pass) => session.enter(pass, conn).await,
@@ -144,11 +144,12 @@ where
                     Err(error) => return Ok(Outcome::Failed(error)),
                 }
             }
-            ServerStep::CheckProof { .. } => {
-                match attempt.take().map(|begun| session.maildrops.settle_scram(begun, true)) {
-                    Some(Ok(known)) => pass = Some(known),
-                    Some(Err(error)) => return Ok(Outcome::Failed(error)),
-                    None => {}
+            ServerStep::CheckProof { pair, .. } => {
+                if let Some(begun) = attempt.take() {
+                    match session.maildrops.settle_scram(begun, pair).await {
+                        Ok(known) => pass = Some(known),
+                        Err(error) => return Ok(Outcome::Failed(error)),
+                    }
                 }
                 exchange.proof_checked(pass.is_some())
             }

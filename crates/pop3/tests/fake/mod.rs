@@ -131,10 +131,11 @@ impl Maildrops for Fake {
         })
     }
 
-    fn settle_scram(&self, attempt: Option<AccountId>, right: bool) -> Result<Pass, LoginError> {
-        let known = attempt.filter(|_| right).ok_or(LoginError::Rejected)?;
-        Ok(Pass::invented(known))
+    async fn settle_scram(&self, attempt: Option<AccountId>, _: usize) -> Result<Pass, LoginError> {
+        Ok(Pass::invented(attempt.ok_or(LoginError::Rejected)?))
     }
+
+    fn refuse_scram(&self, _: Option<AccountId>) {}
 
     async fn holds(&self, _: &Pass) -> Result<bool, StoreError> {
         Ok(!self.0.lock().unwrap().disabled)

@@ -14,15 +14,26 @@ use zeroize::Zeroizing;
 
 use crate::prepare::prepare_password;
 
-/// What a server keeps instead of a password (RFC 5802 §3).
+/// What a server keeps of a login instead of its passwords (RFC 5802 §3).
 ///
-/// Whoever steals it can pose as this server, but not log in without guessing the password.
+/// The client hears one salt and one count before it proves anything, so several passwords of one login
+/// have to share them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ScramKeys {
-    /// At least 16 random octets; new with every password.
+    /// At least 16 octets, another for each login.
     pub salt: Vec<u8>,
     /// At least 4096 (RFC 7677 §4).
     pub iterations: u32,
+    /// One for each password. A proof is compared with all of them, so that the time it takes tells how
+    /// many there are, and no more: whoever would hide that fills up with [`ScramPair::NONE`].
+    pub pairs: Vec<ScramPair>,
+}
+
+/// What is kept of one password.
+///
+/// Whoever steals it can pose as this server, but not log in without guessing the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ScramPair {
     /// SHA-256 of the client's key.
     pub stored_key: [u8; 32],
     /// The key of the server's own proof.
@@ -32,35 +43,43 @@ pub struct ScramKeys {
 /// Secrets stay out of logs.
 impl std::fmt::Debug for ScramKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ScramKeys({} iterations)", self.iterations)
+        write!(f, "ScramKeys({} of {} iterations)", self.pairs.len(), self.iterations)
+    }
+}
+
+/// Secrets stay out of logs.
+impl std::fmt::Debug for ScramPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ScramPair")
+    }
+}
+
+impl ScramPair {
+    /// Of no password: nobody knows what SHA-256 makes these octets of.
+    pub const NONE: ScramPair = ScramPair { stored_key: [0; 32], server_key: [0; 32] };
+
+    /// What to keep of a password. Takes time in proportion to `iterations` (of which there is at
+    /// least one).
+    pub fn derive(password: &str, salt: &[u8], iterations: u32) -> ScramPair {
+        let salted = salted_password(password, salt, iterations.max(1));
+        ScramPair { stored_key: sha256(&client_key(&salted)[..]), server_key: *server_key(&salted) }
     }
 }
 
 impl ScramKeys {
-    /// The keys of a password. Takes time in proportion to `iterations` (of which there is at
-    /// least one).
+    /// The keys of a login with one password.
     pub fn derive(password: &str, salt: &[u8], iterations: u32) -> ScramKeys {
         let iterations = iterations.max(1);
-        let salted = salted_password(password, salt, iterations);
-        ScramKeys {
-            salt: salt.to_vec(),
-            iterations,
-            stored_key: sha256(&client_key(&salted)[..]),
-            server_key: *server_key(&salted),
-        }
+        let pairs = vec![ScramPair::derive(password, salt, iterations)];
+        ScramKeys { salt: salt.to_vec(), iterations, pairs }
     }
 
     /// Keys for a login that does not exist: the same each time for one login and `secret`, and of
     /// the same shape as real ones, so that asking tells nothing (RFC 5802 §5.1). No password opens
     /// them. `secret` is a lasting secret of the server's; `iterations` what real accounts have.
     pub fn invented(login: &str, secret: &[u8; 32], iterations: u32) -> ScramKeys {
-        let part = |name: &str| *hmac(secret, &[name.as_bytes(), b"\0", login.as_bytes()]);
-        ScramKeys {
-            salt: part("salt")[..16].to_vec(),
-            iterations: iterations.max(1),
-            stored_key: part("stored key"),
-            server_key: part("server key"),
-        }
+        let salt = hmac(secret, &[b"salt\0", login.as_bytes()])[..16].to_vec();
+        ScramKeys { salt, iterations: iterations.max(1), pairs: vec![ScramPair::NONE] }
     }
 }
 

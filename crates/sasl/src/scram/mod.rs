@@ -15,6 +15,8 @@
 //! | `y` | I have it, but you did not offer -PLUS | SCRAM-SHA-256, unless -PLUS *was* offered: somebody removed it from the list |
 //! | `p=tls-exporter` | here it is | SCRAM-SHA-256-PLUS |
 //!
+//! A login may have several passwords with one salt and one count: the proof says which it was made of.
+//!
 //! Not here: `tls-unique` and `tls-server-end-point` bindings. The first is void in TLS 1.3
 //! (RFC 9266 §1), and the second cannot tell two connections to one server apart.
 
@@ -24,7 +26,7 @@ mod server;
 mod wire;
 
 pub(crate) use client::Client;
-pub use keys::ScramKeys;
+pub use keys::{ScramKeys, ScramPair};
 pub(crate) use server::Server;
 
 use base64::Engine;

@@ -46,11 +46,13 @@ pub enum Action<'a> {
         /// Login name as given.
         login: String,
     },
-    /// The client has proven that it knows what the keys were made of: does that let it in? Call
+    /// The client has proven that it knows what a pair of keys was made of: does that let it in? Call
     /// [`ServerSession::answer_proof`].
     CheckProof {
         /// Login name as given.
         login: String,
+        /// The place of that pair in [`ScramKeys::pairs`](waxwing_sasl::ScramKeys::pairs).
+        pair: usize,
     },
     /// A login succeeded or failed: for the log and for counting. Nothing to answer.
     LoginEnded {
@@ -109,7 +111,7 @@ impl fmt::Debug for Action<'_> {
             Action::CheckPassword { login, .. } => write!(f, "CheckPassword({login:?})"),
             Action::CheckToken { login, .. } => write!(f, "CheckToken({login:?})"),
             Action::NeedKeys { login } => write!(f, "NeedKeys({login:?})"),
-            Action::CheckProof { login } => write!(f, "CheckProof({login:?})"),
+            Action::CheckProof { login, pair } => write!(f, "CheckProof({login:?}, {pair})"),
             Action::LoginEnded { login, outcome } => {
                 write!(f, "LoginEnded({login:?}, {outcome:?})")
             }

@@ -315,9 +315,9 @@ impl ServerSession {
                 self.ask_about(&login, Question::Keys);
                 self.pending = Some(Step::NeedKeys(login));
             }
-            ServerStep::CheckProof { login } => {
+            ServerStep::CheckProof { login, pair } => {
                 self.ask_about(&login, Question::Proof);
-                self.pending = Some(Step::CheckProof(login));
+                self.pending = Some(Step::CheckProof(login, pair));
             }
             ServerStep::Done { login, last } => {
                 let auth = self.auth.as_mut().expect("AUTH is under way");

@@ -141,7 +141,7 @@ enum Step {
     CheckPassword(String, Zeroizing<String>),
     CheckToken(Option<String>, Zeroizing<String>),
     NeedKeys(String),
-    CheckProof(String),
+    CheckProof(String, usize),
     LoginEnded(Option<String>, Result<(), &'static str>),
     CheckSender,
     CheckRecipient,
@@ -291,7 +291,7 @@ impl ServerSession {
             Step::CheckPassword(login, password) => Action::CheckPassword { login, password },
             Step::CheckToken(login, token) => Action::CheckToken { login, token },
             Step::NeedKeys(login) => Action::NeedKeys { login },
-            Step::CheckProof(login) => Action::CheckProof { login },
+            Step::CheckProof(login, pair) => Action::CheckProof { login, pair },
             Step::LoginEnded(login, outcome) => Action::LoginEnded { login, outcome },
             Step::CheckSender => {
                 let transaction = self.transaction.as_ref().expect(OPEN);

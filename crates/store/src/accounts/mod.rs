@@ -15,6 +15,7 @@ use waxwing_message::Address;
 
 use crate::engine::{Repeat, params};
 use crate::instant::micros;
+use crate::passwords::{self, ScramBasis};
 use crate::{Store, StoreError};
 
 use aliases::{aliases_in, create_alias_in, remove_alias_in};
@@ -22,12 +23,12 @@ use domains::{create_domain_in, domain_by_name, domain_row, remove_domain_in, se
 use names::{display_name, domain_name, key, quota};
 use resolve::resolve_in;
 use rows::{
-    ACCOUNT_BY_ID, Change, CreateAccount, account_by_key, account_row, accounts_in, change_in,
-    create_account_in, remove_account_in,
+    ACCOUNT_BY_ID, Change, CreateAccount, account_row, accounts_in, change_in, create_account_in,
+    remove_account_in,
 };
 
 pub(crate) use names::{login_key, login_key_of};
-pub(crate) use rows::{account_and_credentials_in, account_by_id_in};
+pub(crate) use rows::{account_and_credentials_in, account_by_id_in, account_by_key};
 
 /// Names a domain for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -203,13 +204,14 @@ impl Store {
 
     /// Also makes INBOX, Drafts, Sent, Junk, Trash and Archive.
     pub async fn create_account(&self, new: NewAccount<'_>) -> Result<Account, AccountError> {
+        let basis = self.inner.passwords.basis(&key(new.address));
         let asked = CreateAccount {
             domain: new.address.domain().to_owned(),
             address: new.address.to_string(),
             key: key(new.address),
             display_name: display_name(new.display_name)?,
             quota_octets: quota(new.quota_octets)?,
-            credentials: self.inner.passwords.derive(new.password).await?,
+            credentials: self.inner.passwords.derive(new.password, basis).await?,
             now: micros(Timestamp::now()),
         };
         if new.address.local_part().contains('+') {
@@ -256,8 +258,31 @@ impl Store {
         address: &Address,
         password: &str,
     ) -> Result<(), AccountError> {
-        let credentials = self.inner.passwords.derive(password).await?;
+        let basis = self.scram_basis(address).await?;
+        let credentials = self.inner.passwords.derive(password, basis).await?;
         self.change(address, Change::Password(credentials)).await
+    }
+
+    /// What the keys of a new main password are made with. The salt stays, so that the keys of app
+    /// passwords do; so does the count, while there are any.
+    async fn scram_basis(&self, address: &Address) -> Result<ScramBasis, StoreError> {
+        let engine = &self.inner.engine;
+        let found = engine
+            .read(key(address), |tx, key| {
+                Box::pin(async move {
+                    match account_by_key(tx, key).await? {
+                        Some(account) => passwords::basis_in(tx, account.id).await,
+                        None => Ok(None),
+                    }
+                })
+            })
+            .await?;
+        let iterations = self.inner.passwords.iterations();
+        Ok(match found {
+            Some((basis, true)) => basis,
+            Some((basis, false)) => ScramBasis { iterations, ..basis },
+            None => self.inner.passwords.basis(&key(address)),
+        })
     }
 
     /// For `From`.

@@ -34,7 +34,7 @@ pub(super) fn account_row(row: &Row<'_>) -> Result<Account, StoreError> {
     })
 }
 
-pub(super) async fn account_by_key(tx: &Tx, key: &String) -> Result<Option<Account>, StoreError> {
+pub(crate) async fn account_by_key(tx: &Tx, key: &String) -> Result<Option<Account>, StoreError> {
     const SQL: &str = select_accounts!("WHERE a.address_key = ?1");
     tx.row(SQL, params![key], account_row).await
 }
@@ -124,11 +124,12 @@ pub(super) async fn change_in(
     let id = account.ok_or_else(|| AccountError::NotFound(address.to_string()))?.id;
     match change {
         Change::Password(credentials) => {
-            // Whoever knew the old one may have given programs access.
-            for sql in [GRANTS, CODES, DEVICES] {
+            // Whoever knew the old one may have given programs access, or be about to: first nobody can by
+            // the old one, then what they are on their way with goes, and what came of it last.
+            passwords::save(tx, id, credentials).await?;
+            for sql in [CODES, DEVICES, GRANTS] {
                 tx.run(sql, params![id.0]).await?;
             }
-            passwords::save(tx, id, credentials).await?;
         }
         Change::DisplayName(name) => drop(tx.run(NAME, params![id.0, name]).await?),
         Change::Quota(octets) => drop(tx.run(QUOTA, params![id.0, *octets]).await?),

@@ -2,23 +2,26 @@
 //!
 //! 25 letters of 32 hold 125 random bits: nobody finds one by guessing, so a fast keyed hash hides them
 //! as well as Argon2id hides what people think of, and a login with one costs next to nothing. The key
-//! is the store's own, bound to the account, so that a row is of no use in another.
+//! is the store's own, bound to the account, so that a row is of no use in another. Beside it stand keys for
+//! SCRAM, which the client makes from the letters as they were shown; those that were made before there were
+//! such keys get them when they next log in by PLAIN.
 
 use jiff::Timestamp;
 use waxwing_message::Address;
 use zeroize::Zeroizing;
 
-use super::letters::{invent, plain};
-use super::visitor::Scope;
+use super::letters::{grouped, invent, plain};
+use super::visitor::{Proof, Scope};
+use super::{LoginError, NotHere};
 use crate::accounts::login_key_of;
 use crate::engine::{Repeat, Row, Tx, params};
 use crate::instant::{micros, timestamp};
-use crate::{AccountError, AccountId, Store, StoreError};
+use crate::{Account, AccountError, AccountId, Store, StoreError};
 
 /// Of five letters.
 const GROUPS: usize = 5;
 /// Per account.
-const APP_PASSWORDS_MAX: i64 = 100;
+pub(super) const APP_PASSWORDS_MAX: i64 = 100;
 const NAME_OCTETS_MAX: usize = 100;
 /// `last_used_at` is written again after so long.
 const USED_AGAIN_MICROS: i64 = 3_600 * 1_000_000;
@@ -42,10 +45,25 @@ pub struct AppPassword {
     pub last_used_at: Option<Timestamp>,
 }
 
+impl AppPassword {
+    /// Whether it lets that account in at a door of that scope; pages take none.
+    pub(super) fn opens(
+        &self,
+        account: &Account,
+        scope: Option<Scope>,
+    ) -> Result<Proof, LoginError> {
+        match scope.is_some_and(|scope| self.scopes.has(scope)) {
+            _ if account.disabled => Err(LoginError::Disabled),
+            true => Ok(Proof::AppPassword(self.id)),
+            false => Err(LoginError::NotHere(NotHere::AppPassword)),
+        }
+    }
+}
+
 /// One that was just made.
 pub struct NewAppPassword {
     /// `xxxxx-xxxxx-xxxxx-xxxxx-xxxxx`, never to be seen again. With or without the hyphens, in upper or
-    /// lower case.
+    /// lower case; by SCRAM as it stands here, since the client makes its proof of what it was given.
     pub secret: Zeroizing<String>,
 }
 
@@ -100,11 +118,14 @@ impl Store {
         let digest = self.digest_of("app password", account, &letters);
         let asked = (account, name.to_owned(), digest, scopes, micros(Timestamp::now()));
         let engine = &self.inner.engine;
-        engine
+        let id = engine
             .write(asked, Repeat::Never, |tx, (account, name, digest, scopes, now)| {
                 Box::pin(add_in(tx, *account, name, digest, *scopes, *now))
             })
             .await?;
+        if let Err(error) = self.keep_keys(account, id, secret.clone()).await {
+            tracing::warn!(%error, "an app password has no SCRAM keys before it logs in by PLAIN");
+        }
         Ok(NewAppPassword { secret })
     }
 
@@ -139,28 +160,43 @@ impl Store {
         account: AccountId,
         password: &str,
     ) -> Result<Option<AppPassword>, StoreError> {
-        const SQL: &str = "SELECT id, name, scopes, created_at, last_used_at FROM app_passwords \
-            WHERE account = ?1 AND digest = ?2";
-        const USED: &str = "UPDATE app_passwords SET last_used_at = ?2 WHERE id = ?1";
+        const SQL: &str = "SELECT p.id, p.name, p.scopes, p.created_at, p.last_used_at, \
+            (SELECT COUNT(*) FROM app_password_keys k JOIN credentials c ON c.account = p.account \
+            AND c.scram_salt = k.salt AND c.scram_iterations = k.iterations \
+            WHERE k.app_password = p.id) FROM app_passwords p \
+            WHERE p.account = ?1 AND p.digest = ?2";
         let Some(letters) = plain(password, GROUPS) else { return Ok(None) };
         let asked = (account, self.digest_of("app password", account, &letters));
         let engine = &self.inner.engine;
         let found = engine
             .read_brief(asked, |tx, (account, digest)| {
-                Box::pin(async move { tx.row(SQL, params![account.0, digest], app_row).await })
+                Box::pin(async move {
+                    let read = |row: &Row<'_>| Ok((app_row(row)?, row.int(5)? > 0));
+                    tx.row(SQL, params![account.0, digest], read).await
+                })
             })
             .await?;
-        let now = micros(Timestamp::now());
-        if let Some(app) = &found
-            && app.last_used_at.is_none_or(|last| now - micros(last) > USED_AGAIN_MICROS)
-        {
-            engine
-                .write((app.id.0, now), Repeat::Harmless, |tx, (id, now)| {
-                    Box::pin(async move { tx.run(USED, params![*id, *now]).await })
-                })
-                .await?;
+        let Some((app, has_keys)) = found else { return Ok(None) };
+        if !has_keys && let Err(error) = self.keep_keys(account, app.id, grouped(&letters)).await {
+            tracing::warn!(%error, "an app password has no SCRAM keys yet");
         }
-        Ok(found)
+        self.note_used(&app).await?;
+        Ok(Some(app))
+    }
+
+    /// That one lets somebody in, to the hour.
+    pub(super) async fn note_used(&self, app: &AppPassword) -> Result<(), StoreError> {
+        const USED: &str = "UPDATE app_passwords SET last_used_at = ?2 WHERE id = ?1";
+        let now = micros(Timestamp::now());
+        if app.last_used_at.is_some_and(|last| now - micros(last) <= USED_AGAIN_MICROS) {
+            return Ok(());
+        }
+        let engine = &self.inner.engine;
+        engine
+            .write((app.id.0, now), Repeat::Harmless, |tx, (id, now)| {
+                Box::pin(async move { tx.run(USED, params![*id, *now]).await.map(drop) })
+            })
+            .await
     }
 
     /// What is kept of a random secret of an account; `what` it is keeps one kind apart from another.
@@ -179,18 +215,20 @@ async fn add_in(
     digest: &[u8; 32],
     scopes: Scope,
     now: i64,
-) -> Result<(), AppPasswordError> {
+) -> Result<AppPasswordId, AppPasswordError> {
+    // Locked, so that two at once do not count the same.
+    const LOCK: &str = "SELECT id FROM accounts WHERE id = ?1 /*postgres: FOR NO KEY UPDATE*/";
     const COUNT: &str = "SELECT COUNT(*) FROM app_passwords WHERE account = ?1";
     const ADD: &str = "INSERT INTO app_passwords (account, name, digest, scopes, created_at) \
-        VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (account, name) DO NOTHING";
+        VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (account, name) DO NOTHING RETURNING id";
+    tx.row(LOCK, params![account.0], |row| row.int(0)).await?;
     let count = tx.row(COUNT, params![account.0], |row| row.int(0)).await?;
     if count.is_none_or(|count| count >= APP_PASSWORDS_MAX) {
         return Err(AppPasswordError::TooMany);
     }
-    match tx.run(ADD, params![account.0, name, digest, scopes.0, now]).await? {
-        0 => Err(AppPasswordError::Exists(name.clone())),
-        _ => Ok(()),
-    }
+    let values = params![account.0, name, digest, scopes.0, now];
+    let id = tx.row(ADD, values, |row| Ok(AppPasswordId(row.int(0)?))).await?;
+    id.ok_or_else(|| AppPasswordError::Exists(name.clone()))
 }
 
 async fn revoke_in(tx: &Tx, key: &str, name: &String) -> Result<(), AppPasswordError> {
@@ -204,7 +242,8 @@ async fn revoke_in(tx: &Tx, key: &str, name: &String) -> Result<(), AppPasswordE
     Ok(())
 }
 
-fn app_row(row: &Row<'_>) -> Result<AppPassword, StoreError> {
+/// From the first column on.
+pub(super) fn app_row(row: &Row<'_>) -> Result<AppPassword, StoreError> {
     Ok(AppPassword {
         id: AppPasswordId(row.int(0)?),
         name: row.text(1)?,

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::oauth::{self, ConsentError, OAuthClient, Pair, Tokens};
-use super::visitor::{Scope, Visitor};
-use super::{AccountId, LoginError};
+use super::visitor::{Pass, Scope, Visitor};
+use super::{LoginError, still_stands};
 use crate::engine::{Repeat, Row, Tx, params};
 use crate::instant::{count32, micros};
 use crate::{Store, StoreError};
@@ -128,12 +128,13 @@ impl Store {
         Ok(found?)
     }
 
-    /// Its owner answers: consent of that account, or no. `false`: nothing waits with that code any more.
+    /// Its owner answers: consent of whoever was let in so, or no. `false`: nothing waits with that code any
+    /// more; [`ConsentError::Invalid`]: what let them in has ended meanwhile.
     pub async fn answer_device(
         &self,
         user_code: &str,
-        consents: Option<AccountId>,
-    ) -> Result<bool, StoreError> {
+        consents: Option<Pass>,
+    ) -> Result<bool, ConsentError> {
         const ANSWER: &str = "UPDATE oauth_devices SET account = ?2, denied = ?3 \
             WHERE user_digest = ?1 AND expires_at > ?4 AND denied = 0 AND account IS NULL";
         let asked = (self.user_digest(user_code), consents, micros(Timestamp::now()));
@@ -141,7 +142,12 @@ impl Store {
         engine
             .write(asked, Repeat::Never, |tx, (digest, consents, now)| {
                 Box::pin(async move {
-                    let account = consents.map(|account| account.0);
+                    if let Some(pass) = consents
+                        && !still_stands(tx, pass).await?
+                    {
+                        return Err(ConsentError::Invalid);
+                    }
+                    let account = consents.map(|pass| pass.account.0);
                     let values = params![digest, account, account.is_none(), *now];
                     Ok(tx.run(ANSWER, values).await? == 1)
                 })

@@ -22,6 +22,18 @@ pub(super) fn invent(groups: usize) -> Zeroizing<String> {
     secret
 }
 
+/// Letters as [`invent`] groups them.
+pub(super) fn grouped(letters: &str) -> Zeroizing<String> {
+    let mut secret = Zeroizing::new(String::with_capacity(letters.len() / GROUP * (GROUP + 1)));
+    for (place, letter) in letters.chars().enumerate() {
+        if place > 0 && place % GROUP == 0 {
+            secret.push('-');
+        }
+        secret.push(letter);
+    }
+    secret
+}
+
 /// The letters alone, with or without hyphens, in upper or lower case; `None` when it cannot be such a
 /// secret.
 pub(super) fn plain(text: &str, groups: usize) -> Option<Zeroizing<String>> {
@@ -54,5 +66,6 @@ mod tests {
             assert!(plain(other, 5).is_none(), "{other}");
         }
         assert!(plain(&secret, 3).is_none());
+        assert_eq!(*grouped(&letters), *secret);
     }
 }

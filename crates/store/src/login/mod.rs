@@ -14,12 +14,12 @@
 //! | `guesses` | the same shared by nodes; those that are being looked at |
 //! | `audit` | what is remembered of logins, for their owners |
 //! | `app_passwords` | passwords for one program each |
+//! | `scram` | proofs of either |
 //! | `totp` | the second step at pages: codes of an authenticator, recovery codes |
 //! | `oauth` | access tokens, and the consents that they rest on |
 //! | `device` | programs that wait for a consent given elsewhere |
 //!
-//! The main password opens everything, unless a second step is on: then it opens pages, with a code. SCRAM proves the main password only: RFC 5802 has one salt for one name, so that a
-//! server cannot offer several passwords to it. App passwords go by PLAIN and LOGIN.
+//! The main password opens everything, unless a second step is on: then it opens pages, with a code.
 //!
 //! A [`Pass`] is what a session was let in with. It ends with the password, app password or account
 //! that it rests on: [`Store::pass_ended`] says when.
@@ -30,6 +30,7 @@ mod device;
 mod guesses;
 mod letters;
 mod oauth;
+mod scram;
 mod throttle;
 mod totp;
 mod visitor;
@@ -38,7 +39,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use waxwing_message::Address;
-use waxwing_sasl::ScramKeys;
 
 use crate::accounts::{account_and_credentials_in, login_key, login_key_of};
 use crate::engine::params;
@@ -49,6 +49,7 @@ pub use app_passwords::{AppPassword, AppPasswordError, AppPasswordId, NewAppPass
 pub use audit::{LoginNote, Outcome};
 pub use device::{DeviceCode, DeviceError, WaitingDevice};
 pub use oauth::{Consent, ConsentError, ConsentId, NewCode, OAuthClient, Redeem, Tokens};
+pub use scram::ScramAttempt;
 pub use totp::{NewTotp, PageLogin, Ticket, TotpError, TotpState};
 pub use visitor::{Admitted, Pass, Protocol, Scope, Visitor};
 
@@ -128,13 +129,6 @@ enum Seen {
     },
 }
 
-/// A SCRAM exchange that has begun: whose, and from where. End it with [`Store::settle_scram`]; dropped, it
-/// counts as a wrong guess.
-pub struct ScramAttempt {
-    attempt: Attempt,
-    found: Option<Box<(Account, Credentials)>>,
-}
-
 impl Store {
     /// Checks a name (the address, in any case) and a password: an app password or the main one.
     /// Argon2id runs off the async threads, and as long for unknown names.
@@ -168,11 +162,7 @@ impl Store {
             None => None,
         };
         if let Some(app) = app {
-            let verdict = match scope.is_some_and(|scope| app.scopes.has(scope)) {
-                _ if account.disabled => Err(LoginError::Disabled),
-                true => Ok(Proof::AppPassword(app.id)),
-                false => Err(LoginError::NotHere(NotHere::AppPassword)),
-            };
+            let verdict = app.opens(&account, scope);
             return Ok(Seen::Somebody { account, client: Some(app.name), verdict });
         }
         let verdict = match self.check_main(&account, &credentials, password).await? {
@@ -241,52 +231,6 @@ impl Store {
             }
             None => Seen::Nobody,
         })
-    }
-
-    /// Keys for SCRAM. Unknown and disabled logins get invented keys, the same each time, so that the
-    /// exchange fails like a wrong password.
-    pub async fn scram(
-        &self,
-        visitor: &Visitor,
-        mechanism: &'static str,
-        login: &str,
-    ) -> Result<(ScramAttempt, ScramKeys), LoginError> {
-        let attempt = self.attempt(visitor, mechanism, login_key(login), None).await?;
-        match self.find(login).await {
-            Ok(Some((account, credentials))) if !account.disabled => {
-                let keys = credentials.scram.clone();
-                let found = Some(Box::new((account, credentials)));
-                Ok((ScramAttempt { attempt, found }, keys))
-            }
-            Ok(_) => {
-                let keys = self.inner.passwords.invented(&attempt.key);
-                Ok((ScramAttempt { attempt, found: None }, keys))
-            }
-            Err(error) => {
-                attempt.guess.take_back();
-                Err(error.into())
-            }
-        }
-    }
-
-    /// How a SCRAM exchange ended: whether the proof was right. An exchange that the client gave up
-    /// counts as a wrong guess.
-    pub fn settle_scram(&self, attempt: ScramAttempt, right: bool) -> Result<Admitted, LoginError> {
-        let ScramAttempt { attempt, found } = attempt;
-        let seen = match found.map(|found| *found) {
-            None => Seen::Nobody,
-            Some((account, credentials)) => {
-                let verdict = match right {
-                    false => Err(LoginError::Rejected),
-                    true if credentials.second_step => {
-                        Err(LoginError::NotHere(NotHere::PasswordAlone))
-                    }
-                    true => Ok(Proof::Password { version: credentials.version }),
-                };
-                Seen::Somebody { account, client: None, verdict }
-            }
-        };
-        self.decide(attempt, Ok(seen))
     }
 
     /// Whether what a session was let in with still opens the door.
@@ -429,6 +373,16 @@ impl Store {
         let Attempt { visitor, mechanism, .. } = attempt;
         self.inner.audit.note(account.id, visitor, mechanism, client, outcome, now);
     }
+}
+
+/// Whether somebody who has given the password (and a code, where one is wanted) is still let in, and stays so
+/// until this transaction ends: a new password comes before it, or waits for it.
+async fn still_stands(tx: &crate::engine::Tx, pass: &Pass) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT c.account FROM credentials c JOIN accounts a ON a.id = c.account \
+        WHERE c.account = ?1 AND c.version = ?2 AND a.disabled = 0 /*postgres: FOR SHARE OF c*/";
+    let Proof::Password { version } = pass.proof else { return Ok(false) };
+    let found = tx.row(SQL, params![pass.account.0, version], |row| row.int(0)).await?;
+    Ok(found.is_some())
 }
 
 /// The id of an account by its key, for what is only known by name.

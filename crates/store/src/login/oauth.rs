@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::device::forget_devices;
-use super::visitor::Scope;
+use super::still_stands;
+use super::visitor::{Pass, Scope};
 use crate::accounts::account_by_id_in;
 use crate::engine::{Repeat, Row, Tx, params};
 use crate::instant::{micros, timestamp};
@@ -25,9 +26,9 @@ const CODE_MICROS: i64 = 60 * 1_000_000;
 /// How long an access token is good for.
 const ACCESS_SECS: u32 = 3_600;
 const REFRESH_MICROS: i64 = 90 * 24 * 3_600 * 1_000_000;
-/// Programs in all; those that nobody gave access go after a day.
+/// Programs in all; where there is no room, those go that nobody has given access within an hour.
 const CLIENTS_MAX: i64 = 10_000;
-const CLIENT_UNUSED_MICROS: i64 = 24 * 3_600 * 1_000_000;
+const CLIENT_UNUSED_MICROS: i64 = 3_600 * 1_000_000;
 /// Consents of one account.
 const CONSENTS_MAX: i64 = 200;
 /// `last_used_at` is written again after so long.
@@ -68,8 +69,8 @@ pub struct Consent {
 
 /// A code to be made.
 pub struct NewCode {
-    /// Who consents.
-    pub account: AccountId,
+    /// Who consents, and how they were let in.
+    pub pass: Pass,
     /// To what.
     pub client: OAuthClient,
     /// Where the code is sent.
@@ -154,8 +155,9 @@ impl Store {
             .await
     }
 
-    /// Somebody consents: the code is for the program alone, and good for a minute.
-    pub async fn make_code(&self, new: NewCode) -> Result<Zeroizing<String>, StoreError> {
+    /// Somebody consents: the code is for the program alone, and good for a minute. An error: what let them
+    /// in has ended meanwhile.
+    pub async fn make_code(&self, new: NewCode) -> Result<Zeroizing<String>, ConsentError> {
         let code = random();
         let asked = (self.token_digest(&code), new, micros(Timestamp::now()));
         let engine = &self.inner.engine;
@@ -196,17 +198,27 @@ impl Store {
         tokens(access, refresh, scopes)
     }
 
-    /// Ends the consent that a token rests on (RFC 7009 §2.1). An unknown one is no error.
-    pub async fn revoke_token(&self, token: &str) -> Result<(), StoreError> {
-        const CONSENT: &str = "SELECT t.of_grant FROM oauth_tokens t WHERE t.digest = ?1";
+    /// Ends the consent that a token rests on (RFC 7009 §2.1). An unknown one is no error; one of another
+    /// program than the one that says who it is, is. Who has it and does not say is believed.
+    pub async fn revoke_token(
+        &self,
+        token: &str,
+        client: Option<&str>,
+    ) -> Result<(), ConsentError> {
+        const CONSENT: &str = "SELECT t.of_grant, g.client FROM oauth_tokens t \
+            JOIN oauth_grants g ON g.id = t.of_grant WHERE t.digest = ?1";
+        let asked = (self.token_digest(token), client.map(str::to_owned));
         let engine = &self.inner.engine;
         engine
-            .write(self.token_digest(token), Repeat::Harmless, |tx, digest| {
+            .write(asked, Repeat::Harmless, |tx, (digest, client)| {
                 Box::pin(async move {
-                    match tx.row(CONSENT, params![digest], |row| row.int(0)).await? {
-                        Some(consent) => end_consent(tx, consent).await,
-                        None => Ok(()),
+                    let read = |row: &Row<'_>| Ok((row.int(0)?, row.text(1)?));
+                    let found = tx.row(CONSENT, params![digest], read).await?;
+                    let Some((consent, owner)) = found else { return Ok(()) };
+                    if client.as_ref().is_some_and(|client| *client != owner) {
+                        return Err(ConsentError::Invalid);
                     }
+                    Ok(end_consent(tx, consent).await?)
                 })
             })
             .await
@@ -336,12 +348,15 @@ async fn make_code_in(
     digest: &[u8; 32],
     new: &NewCode,
     now: i64,
-) -> Result<(), StoreError> {
+) -> Result<(), ConsentError> {
     const ADD: &str = "INSERT INTO oauth_codes (digest, account, client, client_name, \
         redirect_uri, challenge, scopes, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    if !still_stands(tx, &new.pass).await? {
+        return Err(ConsentError::Invalid);
+    }
     let values = params![
         digest,
-        new.account.0,
+        new.pass.account.0,
         &new.client.id,
         &new.client.name,
         &new.redirect_uri,
@@ -349,7 +364,8 @@ async fn make_code_in(
         new.scopes.0,
         now + CODE_MICROS,
     ];
-    tx.run(ADD, values).await.map(drop)
+    tx.run(ADD, values).await?;
+    Ok(())
 }
 
 struct Code {
@@ -410,9 +426,15 @@ pub(super) async fn consent_in(
     scopes: Scope,
     pair: &Pair,
 ) -> Result<i64, ConsentError> {
+    // Locked, so that two at once do not count the same.
+    const ACCOUNT: &str =
+        "SELECT disabled FROM accounts WHERE id = ?1 /*postgres: FOR NO KEY UPDATE*/";
     const CONSENTS: &str = "SELECT COUNT(*) FROM oauth_grants WHERE account = ?1";
     const CONSENT: &str = "INSERT INTO oauth_grants (account, client, client_name, scopes, \
         created_at, last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5) RETURNING id";
+    if tx.row(ACCOUNT, params![account], |row| row.flag(0)).await? != Some(false) {
+        return Err(ConsentError::Invalid);
+    }
     let consents = tx.row(CONSENTS, params![account], |row| row.int(0)).await?;
     if consents.is_none_or(|consents| consents >= CONSENTS_MAX) {
         return Err(ConsentError::TooMany);

@@ -9,7 +9,6 @@ crate::on_both!(
     accounts_begin_with_their_mailboxes,
     names_are_compared_without_case,
     passwords_let_in_and_keep_out,
-    scram_keys_tell_nothing_about_who_exists,
     recipients_resolve,
     loops_of_aliases_end,
     an_alias_reaches_all_its_targets_or_is_an_error,
@@ -115,34 +114,6 @@ async fn passwords_let_in_and_keep_out(world: World) {
     ));
     let kept = world.store.set_password(&bob.address, "").await;
     assert!(matches!(kept, Err(AccountError::Invalid(_))));
-}
-
-async fn scram_keys_tell_nothing_about_who_exists(world: World) {
-    let store = &world.store;
-    let bob = world.account("bob@wing.test").await;
-    let (attempt, keys) = store.scram(&visitor(), "SCRAM-SHA-256", "Bob@wing.test").await.unwrap();
-    let admitted = store.settle_scram(attempt, true).unwrap();
-    assert_eq!(admitted.account.id, bob.id);
-    assert!(keys == waxwing_sasl::ScramKeys::derive("secret", &keys.salt, keys.iterations));
-
-    let (attempt, invented) =
-        store.scram(&visitor(), "SCRAM-SHA-256", "nobody@wing.test").await.unwrap();
-    // Whatever the exchange came to.
-    assert!(store.settle_scram(attempt, true).is_err());
-    assert_eq!((invented.salt.len(), invented.iterations), (keys.salt.len(), keys.iterations));
-    // The same each time, on all nodes.
-    let second = world.second().await;
-    assert!(
-        second.scram(&visitor(), "SCRAM-SHA-256", "NOBODY@wing.test").await.unwrap().1 == invented
-    );
-    let (_, other) = store.scram(&visitor(), "SCRAM-SHA-256", "nobody2@wing.test").await.unwrap();
-    assert!(other.salt != invented.salt && other.stored_key != invented.stored_key);
-
-    store.set_disabled(&bob.address, true).await.unwrap();
-    let (attempt, disabled) =
-        store.scram(&visitor(), "SCRAM-SHA-256", "bob@wing.test").await.unwrap();
-    assert!(store.settle_scram(attempt, true).is_err());
-    assert!(disabled.stored_key != keys.stored_key);
 }
 
 async fn leads_to(world: &World, recipient: &str) -> Vec<String> {

@@ -39,7 +39,7 @@ async fn a_program_waits_until_somebody_consents(world: World) {
 
     let waiting = second.waiting_device(&page(), "BCDFGHJK").await.unwrap().unwrap();
     assert_eq!((waiting.client_name.as_str(), waiting.scopes), ("Television", Scope::IMAP));
-    assert!(second.answer_device("BCDFGHJK", Some(bob.id)).await.unwrap());
+    assert!(second.answer_device("BCDFGHJK", Some(Pass::invented(bob.id))).await.unwrap());
     let tokens = poll(1).await.unwrap();
     assert_eq!(tokens.scopes, Scope::IMAP);
     let admitted = store.login_with_token(&visitor(), "OAUTHBEARER", None, &tokens.access).await;
@@ -87,7 +87,7 @@ async fn an_answer_is_given_once(world: World) {
     let client = client(store).await;
     let denied = store.begin_device(&client, Scope::MAIL, "DDDDDDDD").await.unwrap();
     assert!(store.answer_device("DDDDDDDD", None).await.unwrap());
-    assert!(!store.answer_device("DDDDDDDD", Some(eve.id)).await.unwrap());
+    assert!(!store.answer_device("DDDDDDDD", Some(Pass::invented(eve.id))).await.unwrap());
     assert_eq!(store.waiting_device(&page(), "DDDDDDDD").await.unwrap(), None);
     let told = store.poll_device(&denied.code, &client.id, now()).await;
     assert!(matches!(told, Err(DeviceError::Denied)));
@@ -96,9 +96,9 @@ async fn an_answer_is_given_once(world: World) {
     // Two programs never wait with one code.
     let taken = store.begin_device(&client, Scope::MAIL, "BBBBBBBB").await;
     assert!(matches!(taken, Err(ConsentError::TooMany)));
-    assert!(store.answer_device("BBBBBBBB", Some(bob.id)).await.unwrap());
-    assert!(!store.answer_device("BBBBBBBB", Some(eve.id)).await.unwrap());
-    assert!(!store.answer_device("CCCCCCCC", Some(eve.id)).await.unwrap());
+    assert!(store.answer_device("BBBBBBBB", Some(Pass::invented(bob.id))).await.unwrap());
+    assert!(!store.answer_device("BBBBBBBB", Some(Pass::invented(eve.id))).await.unwrap());
+    assert!(!store.answer_device("CCCCCCCC", Some(Pass::invented(eve.id))).await.unwrap());
     // A new password ends what was allowed with the old one.
     store.set_password(&bob.address, "another").await.unwrap();
     let told = store.poll_device(&allowed.code, &client.id, now()).await;

@@ -17,6 +17,7 @@ crate::on_both!(
     notes_are_bounded,
     tokens_open_what_was_consented_to,
     a_code_or_refresh_token_used_twice_ends_all,
+    programs_that_nobody_wants_make_room,
 );
 
 fn from(address: &str) -> Visitor {
@@ -202,7 +203,7 @@ async fn client(store: &Store) -> OAuthClient {
 
 async fn code(store: &Store, account: &Account, client: &OAuthClient) -> Redeem {
     let new = NewCode {
-        account: account.id,
+        pass: Pass::invented(account.id),
         client: client.clone(),
         redirect_uri: "http://127.0.0.1:9/back".into(),
         challenge: "challenge".into(),
@@ -291,11 +292,40 @@ async fn a_code_or_refresh_token_used_twice_ends_all(world: World) {
 
     // Revoking either token, or a new password, ends the consent.
     let tokens = store.redeem_code(code(store, &bob, &client).await).await.unwrap();
-    store.revoke_token("unknown").await.unwrap();
+    store.revoke_token("unknown", Some(&client.id)).await.unwrap();
+    let others = store.revoke_token(&tokens.refresh, Some("other")).await;
+    assert!(matches!(others, Err(ConsentError::Invalid)));
     assert_eq!(count().await, 1);
-    store.revoke_token(&tokens.refresh).await.unwrap();
+    store.revoke_token(&tokens.refresh, Some(&client.id)).await.unwrap();
+    assert_eq!(count().await, 0);
+    let tokens = store.redeem_code(code(store, &bob, &client).await).await.unwrap();
+    store.revoke_token(&tokens.access, None).await.unwrap();
     assert_eq!(count().await, 0);
     store.redeem_code(code(store, &bob, &client).await).await.unwrap();
     store.set_password(&bob.address, "another").await.unwrap();
     assert_eq!(count().await, 0);
+}
+
+/// Anybody registers programs: a flood of them shuts out others for an hour at most, and none that is used.
+async fn programs_that_nobody_wants_make_room(world: World) {
+    let store = &world.store;
+    let bob = world.account("bob@wing.test").await;
+    let used = client(store).await;
+    let tokens = store.redeem_code(code(store, &bob, &used).await).await.unwrap();
+    let flood = |secs_ago: i64| {
+        let created_at = (jiff::Timestamp::now().as_second() - secs_ago) * 1_000_000;
+        format!(
+            "DELETE FROM oauth_clients WHERE name = 'flood'; \
+             WITH RECURSIVE flood (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM flood WHERE n < 9999) \
+             INSERT INTO oauth_clients (id, name, redirect_uris, created_at) \
+             SELECT 'flood ' || n, 'flood', '[]', {created_at} FROM flood"
+        )
+    };
+    let register = async || store.register_client("Mailer".into(), Vec::new()).await;
+    world.execute(&flood(3_000)).await;
+    assert!(matches!(register().await, Err(ConsentError::TooMany)));
+    world.execute(&flood(3_700)).await;
+    register().await.unwrap();
+    assert_eq!(world.count("SELECT COUNT(*) FROM oauth_clients").await, 2);
+    store.refresh_tokens(&tokens.refresh, &used.id).await.unwrap();
 }

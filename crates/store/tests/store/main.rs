@@ -15,6 +15,7 @@ mod opening;
 mod queue;
 mod rules;
 mod s3;
+mod scram;
 mod search;
 mod second_step;
 mod server;

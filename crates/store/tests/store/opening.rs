@@ -19,7 +19,7 @@ async fn opening_again_finds_everything(world: World) {
     world.store.clone().close().await;
     let again = world.second().await;
     assert_eq!(again.entries(inbox).await.unwrap().0.len(), 1);
-    assert_eq!(world.count("SELECT version FROM schema_version").await, 5);
+    assert_eq!(world.count("SELECT version FROM schema_version").await, 6);
     again.login(&visitor(), "PLAIN", "bob@wing.test", "secret").await.unwrap();
 }
 
@@ -55,7 +55,7 @@ async fn a_newer_schema_is_refused(world: World) {
 }
 
 /// The migrations, from the first, on SQLite and on PostgreSQL.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     (include_str!("../../src/schema/sqlite.sql"), include_str!("../../src/schema/postgres.sql")),
     (
         include_str!("../../src/schema/sqlite-2.sql"),
@@ -72,6 +72,10 @@ const MIGRATIONS: [(&str, &str); 5] = [
     (
         include_str!("../../src/schema/sqlite-5.sql"),
         include_str!("../../src/schema/postgres-5.sql"),
+    ),
+    (
+        include_str!("../../src/schema/sqlite-6.sql"),
+        include_str!("../../src/schema/postgres-6.sql"),
     ),
 ];
 

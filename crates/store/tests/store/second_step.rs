@@ -26,7 +26,7 @@ fn page() -> Visitor {
 }
 
 /// RFC 6238 with another library's HMAC.
-fn code_at(secret: &str, at: Timestamp) -> String {
+pub fn code_at(secret: &str, at: Timestamp) -> String {
     let (mut key, mut bits, mut held) = (Vec::new(), 0_u32, 0);
     for letter in secret.bytes() {
         let digit = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".iter().position(|&known| known == letter);
@@ -96,7 +96,7 @@ async fn the_password_alone_opens_pages_no_more_and_programs_never(world: World)
         let refused = store.login(&at, "PLAIN", "bob@wing.test", "wrong").await;
         assert!(matches!(refused, Err(LoginError::Rejected)));
         let (attempt, _) = store.scram(&at, "SCRAM-SHA-256", "bob@wing.test").await.unwrap();
-        let refused = store.settle_scram(attempt, true);
+        let refused = store.settle_scram(attempt, 0).await;
         let Err(LoginError::NotHere(NotHere::PasswordAlone)) = refused else { panic!() };
         store.login(&at, "PLAIN", "eve@wing.test", "secret").await.unwrap();
     }
@@ -312,20 +312,59 @@ async fn a_new_password_ends_codes_on_their_way(world: World) {
     let bob = world.account("bob@wing.test").await;
     let uris = vec!["http://127.0.0.1/back".to_owned()];
     let client = store.register_client("Mailer".into(), uris).await.unwrap();
-    let new = NewCode {
-        account: bob.id,
+    let second = world.second().await;
+    let log_in = async |password: &str| match store
+        .login_by_page(&page(), "bob@wing.test", password, now())
+        .await
+    {
+        Ok(PageLogin::Admitted(admitted)) => admitted.pass,
+        _ => panic!("not let in"),
+    };
+    let consent = |pass| NewCode {
+        pass,
         client: client.clone(),
         redirect_uri: "http://127.0.0.1/back".into(),
         challenge: "challenge".into(),
         scopes: Scope::MAIL,
     };
-    let code = store.make_code(new).await.unwrap();
-    store.set_password(&bob.address, "another").await.unwrap();
-    let redeem = Redeem {
+    let redeem = |code| Redeem {
         code,
-        client: client.id,
+        client: client.id.clone(),
         redirect_uri: "http://127.0.0.1/back".into(),
         challenge: "challenge".into(),
     };
-    assert!(matches!(store.redeem_code(redeem).await, Err(ConsentError::Invalid)));
+    let pass = log_in("secret").await;
+    let code = store.make_code(consent(pass)).await.unwrap();
+    store.set_password(&bob.address, "another").await.unwrap();
+    assert!(matches!(store.redeem_code(redeem(code)).await, Err(ConsentError::Invalid)));
+
+    // Who was let in by the old one, and says yes only now.
+    store.begin_device(&client, Scope::MAIL, "BCDFGHJK").await.unwrap();
+    let late = store.make_code(consent(pass)).await;
+    assert!(matches!(late, Err(ConsentError::Invalid)));
+    let late = store.answer_device("BCDFGHJK", Some(pass)).await;
+    assert!(matches!(late, Err(ConsentError::Invalid)));
+    let pass = log_in("another").await;
+    assert!(store.answer_device("BCDFGHJK", Some(pass)).await.unwrap());
+    let code = store.make_code(consent(pass)).await.unwrap();
+    store.set_disabled(&bob.address, true).await.unwrap();
+    assert!(matches!(store.make_code(consent(pass)).await, Err(ConsentError::Invalid)));
+    assert!(matches!(store.redeem_code(redeem(code)).await, Err(ConsentError::Invalid)));
+    store.set_disabled(&bob.address, false).await.unwrap();
+
+    // At the same moment, on two nodes: whichever comes first, nothing is left of the old one.
+    let mut password = "another".to_owned();
+    for round in 0..20 {
+        let pass = log_in(&password).await;
+        let code = store.make_code(consent(pass)).await.unwrap();
+        password = format!("password {round}");
+        let (_, set, _) = tokio::join!(
+            store.redeem_code(redeem(code)),
+            second.set_password(&bob.address, &password),
+            store.make_code(consent(pass)),
+        );
+        set.unwrap();
+        assert!(store.consents(bob.id).await.unwrap().is_empty(), "round {round}");
+        assert_eq!(world.count("SELECT COUNT(*) FROM oauth_codes").await, 0, "round {round}");
+    }
 }

@@ -72,6 +72,20 @@ pub struct Config {
     pub autoconfig: Option<Autoconfig>,
     /// Access tokens for mail programs (RFC 6749); given out when this section is there.
     pub oauth: Option<OAuth>,
+    /// What IMAP says of this server.
+    #[serde(default)]
+    pub imap: Imap,
+}
+
+/// `[imap]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Imap {
+    /// For everybody who logs in (RFC 5464 §6.2.1, `/shared/comment`).
+    pub comment: Option<String>,
+    /// Whom to turn to, as a URI (RFC 5464 §6.2.1, `/shared/admin`); by default the postmaster of each
+    /// account's domain.
+    pub admin: Option<String>,
 }
 
 /// `[oauth]`.
@@ -81,6 +95,18 @@ pub struct OAuth {
     /// Where programs and browsers find us: `https://` and a host, perhaps with a port; by default
     /// `hostname`.
     pub issuer: Option<String>,
+}
+
+/// In `comment` of `[imap]`.
+const COMMENT_OCTETS_MAX: usize = 1_000;
+
+/// RFC 3986 §3: a scheme, and something of printable ASCII.
+fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let letter = |octet: u8| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet);
+    let scheme =
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(letter);
+    scheme && !rest.is_empty() && rest.bytes().all(|octet| octet.is_ascii_graphic())
 }
 
 fn default_data() -> PathBuf {
@@ -485,6 +511,15 @@ impl Config {
         Ok(config)
     }
 
+    /// Who gives out access tokens (RFC 8414 §2): `https://` and a host, without a slash behind it. `None`:
+    /// nobody does.
+    pub fn issuer(&self) -> Option<String> {
+        let settings = self.oauth.as_ref()?;
+        let own = || format!("https://{}", self.hostname);
+        let issuer = settings.issuer.clone().unwrap_or_else(own);
+        Some(issuer.trim_end_matches('/').to_owned())
+    }
+
     /// What no single value shows: combinations that cannot work.
     fn check(&self) -> Result<(), report::Wrong> {
         let tls = &self.tls;
@@ -531,6 +566,18 @@ impl Config {
         };
         if self.oauth.as_ref().and_then(|o| o.issuer.as_deref()).is_some_and(|i| !is_origin(i)) {
             return Err(report::Wrong::at("issuer", "write https:// and a host, nothing more"));
+        }
+        if self
+            .imap
+            .comment
+            .as_ref()
+            .is_some_and(|text| !(1..=COMMENT_OCTETS_MAX).contains(&text.len()))
+        {
+            return Err(report::Wrong::at("comment", "write something, of at most 1,000 octets"));
+        }
+        if self.imap.admin.as_deref().is_some_and(|uri| !is_uri(uri)) {
+            let why = "write a URI, such as mailto:help@example.org or https://help.example.org/";
+            return Err(report::Wrong::at("admin", why));
         }
         if self.outbound.retry.is_empty() {
             return Err(report::Wrong::at("retry", "give at least one pause, such as [\"5m\"]"));
@@ -621,6 +668,31 @@ mod tests {
         assert_eq!(config.database_url(), "sqlite:/var/lib/waxwing/waxwing.db");
         assert_eq!(config.listen.smtp, ["[::]:25".parse().unwrap()]);
         assert_eq!(config.limits.message_size.0, 50 << 20);
+    }
+
+    #[test]
+    fn what_imap_says_of_the_server_is_checked() {
+        let with = |more: &str| {
+            let text =
+                format!("hostname = 'a.example'\n[tls]\nself-signed = true\n[imap]\n{more}\n");
+            Config::parse(&text, Path::new("waxwing.toml")).map_err(|error| error.to_string())
+        };
+        let imap = with("comment = 'Ä'\nadmin = 'tel:+1-201-555-0123'").unwrap().imap;
+        assert_eq!(imap.comment.as_deref(), Some("Ä"));
+        assert_eq!(imap.admin.as_deref(), Some("tel:+1-201-555-0123"));
+        let long = format!("comment = '{}'", "x".repeat(1_001));
+        for wrong in [
+            "admin = 'help@example.org'",
+            "admin = 'mailto:'",
+            "admin = ':x'",
+            "admin = '1a:x'",
+            "admin = 'https://a b/'",
+            "comment = ''",
+            long.as_str(),
+        ] {
+            let error = with(wrong).unwrap_err();
+            assert!(error.contains("waxwing.toml:5"), "{wrong}: {error}");
+        }
     }
 
     #[test]

@@ -36,6 +36,8 @@ impl Desk {
             plaintext_login: plaintext_allowed,
             tokens: config.oauth.is_some(),
             max_message_octets: config.limits.message_size.0,
+            comment: config.imap.comment.clone(),
+            admin: config.imap.admin.clone(),
             ..waxwing_imap::Settings::new(&host_name)
         };
         Desk {

@@ -155,7 +155,7 @@ impl Gate {
 }
 
 /// One person has one IPv4 address, but 2^64 IPv6 addresses.
-fn network_of(ip: IpAddr) -> IpAddr {
+pub fn network_of(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(v6) => {
             let s = v6.segments();

@@ -192,10 +192,12 @@ impl Visit<'_> {
                     Err(error) => Err(refusal(&error)),
                 });
             }
-            Action::CheckProof { .. } => {
-                let proven = self.attempt.take();
-                let proven = proven.map(|attempt| self.desk.store.settle_scram(attempt, true));
-                let checked = self.checked(proven.unwrap_or(Err(LoginError::Rejected)));
+            Action::CheckProof { pair, .. } => {
+                let proven = match self.attempt.take() {
+                    Some(attempt) => self.desk.store.settle_scram(attempt, pair).await,
+                    None => Err(LoginError::Rejected),
+                };
+                let checked = self.checked(proven);
                 session.answer_proof(checked.map(|login| login.is_some()));
             }
             Action::Request(request) => {
@@ -238,7 +240,7 @@ impl Visit<'_> {
             return;
         }
         if let Some(attempt) = self.attempt.take() {
-            let _ = self.desk.store.settle_scram(attempt, false);
+            self.desk.store.refuse_scram(attempt);
         }
         if session.login().is_none() {
             self.pass = None; // UNAUTHENTICATE

@@ -78,7 +78,7 @@ enum Task {
     Password { login: String, password: zeroize::Zeroizing<String> },
     Token { login: Option<String>, token: zeroize::Zeroizing<String> },
     Keys { login: String },
-    Proof,
+    Proof(usize),
     Sender(ReversePath),
     Recipient(Recipient, Option<u64>),
     BeginData,
@@ -249,7 +249,7 @@ impl Visit<'_> {
             Action::CheckPassword { login, password } => Task::Password { login, password },
             Action::CheckToken { login, token } => Task::Token { login, token },
             Action::NeedKeys { login } => Task::Keys { login },
-            Action::CheckProof { .. } => Task::Proof,
+            Action::CheckProof { pair, .. } => Task::Proof(pair),
             Action::LoginEnded { outcome, .. } => {
                 self.login_ended(outcome);
                 Task::Nothing
@@ -298,8 +298,8 @@ impl Visit<'_> {
                 let answer = self.find_keys(&login).await;
                 session.answer_keys(Instant::now(), answer);
             }
-            Task::Proof => {
-                let answer = self.check_proof();
+            Task::Proof(pair) => {
+                let answer = self.check_proof(pair).await;
                 session.answer_proof(Instant::now(), answer);
             }
             Task::Sender(reverse_path) => {
@@ -351,7 +351,7 @@ impl Visit<'_> {
     fn login_ended(&mut self, outcome: Result<(), &'static str>) {
         // An exchange that ended without a right proof was a wrong guess.
         if let Some(attempt) = self.attempt.take() {
-            let _ = self.desk.store.settle_scram(attempt, false);
+            self.desk.store.refuse_scram(attempt);
         }
         if let Err(why) = outcome {
             self.wrong_logins += 1;
@@ -391,11 +391,12 @@ impl Visit<'_> {
         self.checked(checked)
     }
 
-    fn check_proof(&mut self) -> Result<bool, Reply> {
-        let proven = self.attempt.take();
-        let proven = proven.map(|attempt| self.desk.store.settle_scram(attempt, true));
-        let checked = self.checked(proven.unwrap_or(Err(LoginError::Rejected)));
-        checked.map(|login| login.is_some())
+    async fn check_proof(&mut self, pair: usize) -> Result<bool, Reply> {
+        let proven = match self.attempt.take() {
+            Some(attempt) => self.desk.store.settle_scram(attempt, pair).await,
+            None => Err(LoginError::Rejected),
+        };
+        self.checked(proven).map(|login| login.is_some())
     }
 
     async fn find_keys(&mut self, login: &str) -> Result<waxwing_sasl::ScramKeys, Reply> {

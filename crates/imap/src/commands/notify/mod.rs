@@ -1,7 +1,8 @@
 //! NOTIFY (RFC 5465): a client hears of what happens, in its mailbox and in others, also while no
 //! command runs.
 //!
-//! The store's bells of the account and of those who share with it wake the session; it then looks
+//! The store's bells of the account, of those who share with it and of what is shared with anyone wake the
+//! session; it then looks
 //! at all mailboxes at once, and tells what is otherwise than at its last look ([`snapshot`]). What
 //! happened in between twice is told once.
 //!
@@ -51,6 +52,8 @@ pub struct Watching {
     known: Snapshot,
     /// One for the account, and one for each that shares with it.
     watches: BTreeMap<AccountId, Watch>,
+    /// Somebody may begin to share with everybody.
+    anyone: Watch,
 }
 
 /// Mailboxes by names as the account has them.
@@ -88,8 +91,13 @@ pub async fn run(connection: &mut Connection<'_>, session: &mut Session, notify:
     let groups = groups(session, &set)?;
     let watches = BTreeMap::from([(account, session.store.watch(account))]);
     let status = set.status;
-    let mut watching =
-        Watching { selected: set.selected, groups, known: Snapshot::default(), watches };
+    let mut watching = Watching {
+        selected: set.selected,
+        groups,
+        known: Snapshot::default(),
+        watches,
+        anyone: session.store.watch_anyone(),
+    };
     watching.known = look(session, &mut watching).await?;
     if watching.known.mailboxes.len() > MAX_MAILBOXES {
         return Err(Fail::no("NOTIFICATIONOVERFLOW", "Those are too many mailboxes"));
@@ -287,7 +295,9 @@ pub async fn rung(state: &mut State, notify: Option<&mut Watching>) {
         State::Selected(_, selected) => Some(&mut selected.watch),
         _ => None,
     };
-    let others = notify.into_iter().flat_map(|watching| watching.watches.values_mut());
+    let others = notify.into_iter().flat_map(|watching| {
+        watching.watches.values_mut().chain(std::iter::once(&mut watching.anyone))
+    });
     let mut bells: Vec<_> =
         selected.into_iter().chain(others).map(|w| Box::pin(w.changed())).collect();
     let any = poll_fn(|context| {

@@ -58,6 +58,8 @@ pub struct Announced {
     pub host: String,
     /// TLS from the first octet comes first (RFC 8314 §3).
     pub services: Vec<Service>,
+    /// Who gives out access tokens (RFC 8414 §2), if anybody does.
+    pub issuer: Option<String>,
 }
 
 impl Announced {
@@ -83,6 +85,7 @@ impl Announced {
         Announced {
             host: config.hostname.to_string(),
             services: all.into_iter().flatten().collect(),
+            issuer: config.issuer(),
         }
     }
 

@@ -2,7 +2,8 @@
 //! digest in the DNS, so that whoever controls the web page alone cannot send people elsewhere.
 //!
 //! The file names hosts, not ports: only a service with TLS from the first octet on its usual port is
-//! told. It is the same octets each time, for the digest.
+//! told. Who gives out access tokens is named where tokens are given out: programs then need no password. It is
+//! the same octets each time, for the digest.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,8 +31,12 @@ pub fn write(announced: &Announced, name: &str) -> String {
             protocols.insert(key.to_owned(), json!({ "host": announced.host }));
         }
     }
+    let mut authentication = Map::from_iter([("password".to_owned(), Value::from(true))]);
+    if let Some(issuer) = &announced.issuer {
+        authentication.insert("oauth-public".to_owned(), json!({ "issuer": issuer }));
+    }
     let file = json!({
-        "authentication": { "password": true },
+        "authentication": Value::Object(authentication),
         "info": { "provider": { "name": name } },
         "protocols": Value::Object(protocols),
     });

@@ -162,6 +162,23 @@ async fn the_digest_in_the_dns_is_that_of_the_file() {
 }
 
 #[tokio::test]
+async fn who_gives_out_tokens_is_named_as_its_metadata_names_it() {
+    let url = "https://ua-auto-config.wax.test/.well-known/user-agent-configuration.json";
+    for (more, issuer) in [
+        ("", None),
+        ("[oauth]\n", Some("https://mx.wax.test")),
+        ("[oauth]\nissuer='https://login.wax.test/'\n", Some("https://login.wax.test")),
+    ] {
+        let (_folder, pages) = pages(more).await;
+        let file: serde_json::Value =
+            serde_json::from_str(&get(&pages, url).await.unwrap()).unwrap();
+        let said = &file["authentication"]["oauth-public"]["issuer"];
+        assert_eq!(said.as_str(), issuer, "{more}: {file}");
+        assert_eq!(file["authentication"]["password"], true);
+    }
+}
+
+#[tokio::test]
 async fn in_clear_only_mozillas_page_is_shown() {
     let (_folder, pages) = pages("").await;
     let clear = async |url: &str| ask(&pages, "GET", url, "", false).await.is_some();

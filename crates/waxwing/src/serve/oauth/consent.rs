@@ -94,9 +94,7 @@ impl OAuth {
                 warn!("a login could not be checked: {error}");
                 again(StatusCode::SERVICE_UNAVAILABLE, LATER)
             }
-            Err(LoginError::Rejected) if ticket.is_some() => {
-                again(StatusCode::FORBIDDEN, "That took too long. Give your password again.")
-            }
+            Err(LoginError::Rejected) if ticket.is_some() => again(StatusCode::FORBIDDEN, ENDED),
             Err(_) => again(StatusCode::FORBIDDEN, "Wrong address or password."),
         })
     }
@@ -125,6 +123,8 @@ impl OAuth {
     }
 }
 
+/// What let somebody in lets them in no more.
+pub const ENDED: &str = "That took too long. Give your password again.";
 const WRONG_CODE: &str = "That code is wrong, or was used before. Wait for the next one.";
 
 /// Whether a form was sent by a page of ours.

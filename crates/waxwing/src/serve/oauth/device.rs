@@ -17,11 +17,9 @@ use jiff::Timestamp;
 use serde_json::json;
 use tracing::warn;
 use waxwing_oauth::{Form, shown, typed, user_code};
-use waxwing_store::{
-    ConsentError, DeviceError, LoginError, Protocol, StoreError, Visitor, WaitingDevice,
-};
+use waxwing_store::{ConsentError, DeviceError, LoginError, Protocol, Visitor, WaitingDevice};
 
-use super::consent::{Consent, LATER, TOO_OLD, is_ours, set_form_cookie};
+use super::consent::{Consent, ENDED, LATER, TOO_OLD, is_ours, set_form_cookie};
 use super::{Answer, OAuth, form_of, given, html, json_answer, page, random, refused, unavailable};
 use super::{scopes, too_many};
 use crate::serve::router::Asked;
@@ -109,10 +107,13 @@ impl OAuth {
         match form.get("answer") {
             None => self.ask_for_password(StatusCode::OK, &consent, "", None),
             Some("allow") => match self.log_in(asked, &form, &consent).await {
-                Ok(admitted) => {
-                    let done = self.store.answer_device(&code, Some(admitted.account.id)).await;
-                    self.answered(done, &shown, ALLOWED)
-                }
+                Ok(admitted) => match self.store.answer_device(&code, Some(admitted.pass)).await {
+                    Err(ConsentError::Invalid) => {
+                        let status = StatusCode::FORBIDDEN;
+                        self.ask_for_password(status, &consent, "", Some(ENDED))
+                    }
+                    done => self.answered(done, &shown, ALLOWED),
+                },
                 Err(answer) => answer,
             },
             Some(_) => {
@@ -122,7 +123,7 @@ impl OAuth {
         }
     }
 
-    fn answered(&self, done: Result<bool, StoreError>, code: &str, text: &str) -> Answer {
+    fn answered(&self, done: Result<bool, ConsentError>, code: &str, text: &str) -> Answer {
         match done {
             Ok(true) => {
                 let nonce = random();

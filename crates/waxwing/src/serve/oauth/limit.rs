@@ -1,9 +1,11 @@
-//! How often strangers may make the store keep something.
+//! How often strangers may make the store keep something. An IPv6 /64 counts as one address, as everywhere.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::serve::listen::network_of;
 
 const WITHIN: Duration = Duration::from_secs(3_600);
 /// Addresses that are counted at one time; others have to wait until some are forgotten.
@@ -30,7 +32,7 @@ impl Limit {
         if counts.len() >= COUNTED_MAX {
             return false;
         }
-        let (count, since) = counts.entry(peer).or_insert((0, now));
+        let (count, since) = counts.entry(network_of(peer)).or_insert((0, now));
         if old(*since) {
             (*count, *since) = (0, now);
         }
@@ -53,6 +55,17 @@ mod tests {
         assert!(!limit.allows(one, now) && limit.allows(other, now));
         assert!(!limit.allows(one, now + WITHIN - Duration::from_secs(1)));
         assert!(limit.allows(one, now + WITHIN));
+    }
+
+    #[test]
+    fn one_ipv6_network_is_one_address() {
+        let (limit, now) = (Limit::new(3), Instant::now());
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        for n in 0..3 {
+            assert!(limit.allows(address(&format!("2001:db8:1:2::{n}")), now));
+        }
+        assert!(!limit.allows(address("2001:db8:1:2:ffff::1"), now));
+        assert!(limit.allows(address("2001:db8:1:3::1"), now));
     }
 
     #[test]

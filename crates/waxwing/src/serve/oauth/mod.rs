@@ -39,7 +39,7 @@ use zeroize::Zeroizing;
 
 use super::router::{Answer, Answering, Asked, Room, typed};
 use crate::config::Config;
-use consent::{Consent, LATER, TOO_OLD, is_ours};
+use consent::{Consent, ENDED, LATER, TOO_OLD, is_ours};
 use limit::Limit;
 
 const METADATA: &str = "/.well-known/oauth-authorization-server";
@@ -64,14 +64,10 @@ pub struct OAuth {
 impl OAuth {
     /// As configured; `None` when no tokens are given out.
     pub fn new(config: &Config, store: &Store) -> Option<OAuth> {
-        let settings = config.oauth.as_ref()?;
-        let host = config.hostname.to_string();
-        let issuer = settings.issuer.clone().unwrap_or_else(|| format!("https://{host}"));
-        let issuer = issuer.trim_end_matches('/').to_owned();
         Some(OAuth {
             store: store.clone(),
-            issuer,
-            host,
+            issuer: config.issuer()?,
+            host: config.hostname.to_string(),
             registrations: Limit::new(REGISTRATIONS_MAX),
             devices: Limit::new(DEVICES_MAX),
         })
@@ -160,7 +156,7 @@ impl OAuth {
                 let consent = to_program(&client, &request, scopes);
                 self.ask_for_password(StatusCode::OK, &consent, hint, None)
             }
-            Err(code) => self.send_back(&form, &[("error", code)]),
+            Err(code) => self.turn_away(&form, code, StatusCode::BAD_REQUEST, WRONG_REQUEST),
         }
     }
 
@@ -172,7 +168,9 @@ impl OAuth {
         };
         let (request, scopes) = match authorize(&form) {
             Ok(request) => request,
-            Err(code) => return self.send_back(&form, &[("error", code)]),
+            Err(code) => {
+                return self.turn_away(&form, code, StatusCode::BAD_REQUEST, WRONG_REQUEST);
+            }
         };
         let consent = to_program(&client, &request, scopes);
         let address = form.get("address").unwrap_or_default();
@@ -181,14 +179,14 @@ impl OAuth {
             return again(StatusCode::FORBIDDEN, TOO_OLD);
         }
         if form.get("answer") != Some("allow") {
-            return self.send_back(&form, &[("error", "access_denied")]);
+            return self.turn_away(&form, "access_denied", StatusCode::OK, DENIED);
         }
         let admitted = match self.log_in(asked, &form, &consent).await {
             Ok(admitted) => admitted,
             Err(answer) => return answer,
         };
         let new = NewCode {
-            account: admitted.account.id,
+            pass: admitted.pass,
             client: client.clone(),
             redirect_uri: request.redirect_uri.clone(),
             challenge: request.challenge.clone(),
@@ -196,6 +194,7 @@ impl OAuth {
         };
         match self.store.make_code(new).await {
             Ok(code) => self.send_back(&form, &[("code", &code)]),
+            Err(ConsentError::Invalid) => again(StatusCode::FORBIDDEN, ENDED),
             Err(error) => {
                 warn!("a consent could not be kept: {error}");
                 again(StatusCode::SERVICE_UNAVAILABLE, LATER)
@@ -237,13 +236,14 @@ impl OAuth {
         }
     }
 
-    /// RFC 7009 §2.2: done is what is answered whether there was such a token or not.
+    /// RFC 7009 §2.2: done is what is answered whether there was such a token or not; but not to a program that
+    /// shows another's (§2.1).
     async fn revoke(&self, asked: &Asked) -> Answer {
         let form = form_of(asked).unwrap_or_default();
         let Some(token) = form.get("token") else { return refused("invalid_request") };
-        match self.store.revoke_token(token).await {
+        match self.store.revoke_token(token, form.get("client_id")).await {
             Ok(()) => json_answer(StatusCode::OK, &json!({})),
-            Err(error) => unavailable(&error),
+            Err(error) => no_tokens(error),
         }
     }
 
@@ -282,14 +282,31 @@ impl OAuth {
         html(StatusCode::BAD_REQUEST, &nonce, "", text)
     }
 
-    /// To the program, whose place has been checked; with `iss` (RFC 9207) and its state.
-    fn send_back(&self, form: &Form, parameters: &[(&str, &str)]) -> Answer {
-        let uri = form.get("redirect_uri").unwrap_or_default();
+    /// Where the program, whose place has been checked, hears of it; with `iss` (RFC 9207) and its state.
+    fn onward(&self, form: &Form, parameters: &[(&str, &str)]) -> String {
         let mut all = parameters.to_vec();
         all.push(("iss", &self.issuer));
         all.extend(form.get("state").map(|state| ("state", state)));
+        with_parameters(form.get("redirect_uri").unwrap_or_default(), &all)
+    }
+
+    /// To the program, without what it asked for. Anybody registers any site on the web, so there the person
+    /// goes by themselves, knowing where: otherwise links to us would lead wherever strangers like (RFC 9700
+    /// §4.11.2). Programs on their own computer are told at once.
+    fn turn_away(&self, form: &Form, code: &str, status: StatusCode, why: &str) -> Answer {
+        let uri = form.get("redirect_uri").unwrap_or_default();
+        if !uri.starts_with("https:") {
+            return self.send_back(form, &[("error", code)]);
+        }
+        let (nonce, onward) = (random(), self.onward(form, &[("error", code)]));
+        let text = page::turned_away(&self.host, &nonce, why, &source_of(uri), &onward);
+        html(status, &nonce, "", text)
+    }
+
+    /// To the program at once.
+    fn send_back(&self, form: &Form, parameters: &[(&str, &str)]) -> Answer {
         let mut answer = typed(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", String::new());
-        match HeaderValue::from_str(&with_parameters(uri, &all)) {
+        match HeaderValue::from_str(&self.onward(form, parameters)) {
             Ok(location) => {
                 let headers = answer.headers_mut();
                 headers.insert(LOCATION, location);
@@ -309,6 +326,8 @@ impl Room for OAuth {
 }
 
 const BROKEN: &str = "The program sent something that cannot be read.";
+const WRONG_REQUEST: &str = "The program asked for something that is not given here";
+const DENIED: &str = "The program was given nothing";
 const SCOPES: [&str; 5] = ["mail", "imap", "pop3", "smtp", "sieve"];
 const GRANTS: [&str; 3] = ["authorization_code", "refresh_token", DEVICE_GRANT];
 
@@ -418,13 +437,4 @@ fn random() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unknown_scopes_are_left_out() {
-        assert_eq!(scopes(None), Some(Scope::MAIL));
-        assert_eq!(scopes(Some("imap offline_access sieve")), Some(Scope::IMAP.and(Scope::SIEVE)));
-        assert_eq!(scopes(Some("root")), None);
-    }
-}
+mod tests;

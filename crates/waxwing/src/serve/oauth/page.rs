@@ -170,6 +170,18 @@ pub fn problem(host: &str, nonce: &str, text: &str) -> String {
     whole(host, nonce, &body)
 }
 
+/// The program was given nothing, and the browser is sent on only if the person wants it.
+pub fn turned_away(host: &str, nonce: &str, why: &str, site: &str, onward: &str) -> String {
+    let body = format!(
+        "<h1>{}</h1><p>It can be told so at its own site, if you know that one. You do not have to go \
+         there.</p><p><a href=\"{}\" rel=\"noreferrer\">Go on to <strong>{}</strong></a></p>",
+        escape(why),
+        escape(onward),
+        escape(site)
+    );
+    whole(host, nonce, &body)
+}
+
 fn whole(host: &str, nonce: &str, body: &str) -> String {
     let host = escape(host);
     format!(
