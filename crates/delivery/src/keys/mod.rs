@@ -76,7 +76,7 @@ impl KeySettings {
     }
 
     /// How long retired keys stay in the DNS.
-    fn keep_retired(&self) -> Duration {
+    pub fn keep_retired(&self) -> Duration {
         KEPT_AFTER_RETIREMENT.max(self.expire_after.saturating_add(AFTER_EXPIRY))
     }
 }

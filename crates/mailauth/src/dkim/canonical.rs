@@ -199,6 +199,15 @@ impl Body {
 fn untouched(input: &[u8], at: usize) -> usize {
     let stays = |octet: Option<&u8>| octet.is_some_and(|b| !matches!(b, b' ' | b'\t' | b'\r'));
     let mut at = at + 1;
+    // Most text is left alone, which is seen of many octets at once. What is skipped ends in an octet
+    // that stays whatever comes after it.
+    while let Some(window) = input[at..].first_chunk::<WINDOW>()
+        && !may_change(window)
+        && let Some(last) =
+            window[..WINDOW - 1].iter().rposition(|b| !matches!(b, b' ' | b'\r' | b'\n'))
+    {
+        at += last + 1;
+    }
     loop {
         match input[at..].iter().position(|b| matches!(b, b' ' | b'\t' | b'\r')) {
             None => return input.len(),
@@ -213,6 +222,22 @@ fn untouched(input: &[u8], at: usize) -> usize {
         }
         at = after + 1;
     }
+}
+
+/// Octets that are looked at at once, and the one after them.
+const WINDOW: usize = 65;
+
+/// Whether there may be something to change among the octets of a window, but for its last: a tab, a
+/// space before white space or a line end, a CR that ends no line. Without a branch, so that it takes
+/// several octets at a time.
+fn may_change(window: &[u8; WINDOW]) -> bool {
+    let pairs = window.iter().zip(&window[1..]);
+    pairs.fold(false, |found, (octet, next)| {
+        let white = (*next == b' ') | (*next == b'\t') | (*next == b'\r');
+        let space = (*octet == b' ') & white;
+        let cr = (*octet == b'\r') & (*next != b'\n');
+        found | (*octet == b'\t') | space | cr
+    })
 }
 
 #[cfg(test)]

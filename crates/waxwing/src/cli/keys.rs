@@ -102,8 +102,25 @@ pub async fn rotate(context: &Context, store: &Store, domain: &str, at_once: boo
         print::json(&step_json(&step));
     } else {
         say(&step, domain, keys.settings.via(domain).is_some());
+        if let Advanced::Made(_) = step {
+            let all = store.signing_keys(Some(domain)).await?;
+            resting(&all, &keys.settings).iter().for_each(|text| println!("{text}"));
+        }
     }
     Ok(())
+}
+
+/// Says of keys of a rotation before that their records must stay, and until when.
+fn resting(keys: &[StoredSigningKey], settings: &KeySettings) -> Option<String> {
+    let old = keys.iter().filter(|key| key.state == SigningKeyState::Retired);
+    let names: Vec<&str> = old.clone().map(|key| key.selector.as_str()).collect();
+    let last = old.map(|key| key.changed_at).max()?;
+    let until = last.saturating_add(settings.keep_retired()).unwrap_or(Timestamp::MAX);
+    Some(format!(
+        "Leave the records of {}, which sign no more, in the DNS until {}.",
+        names.join(", "),
+        print::moment(until)
+    ))
 }
 
 fn step_json(step: &Advanced) -> Value {
@@ -262,6 +279,13 @@ mod tests {
         assert_eq!(said(std::slice::from_ref(&signing), 179), None);
         let text = said(std::slice::from_ref(&signing), 181).unwrap();
         assert!(text.contains("181 days") && text.contains("rotate-keys wax.test"), "{text}");
+        let old = key(SigningKeyState::Retired, since);
+        let stays = resting(&[old, signing.clone()], &settings).unwrap();
+        assert!(
+            stays.contains("of a, which sign no more") && stays.contains("2026-01-"),
+            "{stays}"
+        );
+        assert_eq!(resting(std::slice::from_ref(&signing), &settings), None);
         let fresh = key(SigningKeyState::Published, after(181));
         assert_eq!(said(&[signing, fresh], 181), None, "the next step is under way");
     }

@@ -71,15 +71,19 @@ fn server(text: &str) -> Result<SocketAddr, String> {
 
 /// `example.org=FILE`, or a file called `example.org` or `example.org.zone`.
 fn read_zone(argument: &str) -> Result<Zone> {
-    let (apex, file) = match argument.split_once('=') {
-        Some((apex, file)) => (apex.to_owned(), PathBuf::from(file)),
-        None => {
-            let file = PathBuf::from(argument);
-            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            (name.strip_suffix(".zone").unwrap_or(&name).to_owned(), file)
-        }
-    };
-    zone_of(&apex, &file)
+    if let Some((apex, file)) = argument.split_once('=') {
+        return zone_of(apex, Path::new(file));
+    }
+    let file = PathBuf::from(argument);
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let apex = name.strip_suffix(".zone").unwrap_or(&name);
+    let read = zone_of(apex, &file);
+    read.map_err(|error| match error.to_string().contains("is not in the zone") {
+        true => error.context(format!(
+            "the file's name makes it the zone {apex}; if it is another's, write ZONE={argument}"
+        )),
+        false => error,
+    })
 }
 
 fn zone_of(apex: &str, file: &Path) -> Result<Zone> {
@@ -128,7 +132,11 @@ mod tests {
         assert_eq!(read_zone(path).unwrap().apex(), "example.org");
         assert_eq!(read_zone(&format!("other.test={path}")).unwrap().apex(), "other.test");
         std::fs::write(&file, "@ MX 10 mail\n@ MX ten mail\n").unwrap();
-        let error = read_zone(path).unwrap_err().to_string();
+        let error = format!("{:#}", read_zone(path).unwrap_err());
         assert!(error.contains("example.org.zone:2"), "{error}");
+        std::fs::write(&file, "other.test. MX 10 mail\n").unwrap();
+        let error = format!("{:#}", read_zone(path).unwrap_err());
+        assert!(error.contains("other.test is not in the zone example.org"), "{error}");
+        assert!(error.contains(&format!("write ZONE={path}")), "{error}");
     }
 }
