@@ -408,6 +408,25 @@ fn meta() -> ReportMeta {
     }
 }
 
+/// XML 1.0 §2.3 knows four characters of white space.
+#[test]
+fn what_is_no_white_space_of_xml_is_text() {
+    let report = AggregateReport {
+        version: Some("1.0".into()),
+        org_name: "\u{2000}Org\u{a0}".into(),
+        email: "reports@mx.test".into(),
+        extra_contact_info: None,
+        report_id: "a".into(),
+        begin: Timestamp::UNIX_EPOCH,
+        end: Timestamp::UNIX_EPOCH,
+        errors: Vec::new(),
+        generator: None,
+        policy: PolicyPublished::new("d.test", Policy::None),
+        rows: Vec::new(),
+    };
+    assert_eq!(read_aggregate(&write_aggregate(&report)), Ok(report));
+}
+
 #[test]
 fn sessions_are_counted_by_policy_and_failure() {
     let seen = |failure: Option<ResultType>, policy_type| TlsObservation {

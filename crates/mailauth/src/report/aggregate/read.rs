@@ -43,6 +43,8 @@ pub const ROWS_MAX: usize = 100_000;
 pub const RESULTS_MAX: usize = 300_000;
 /// Errors that are read.
 const ERRORS_MAX: usize = 100;
+/// XML 1.0 §2.3, S. Other white space is text.
+const XML_WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 /// Octets of one text that are kept.
 const TEXT_MAX: usize = 8_192;
 
@@ -233,7 +235,7 @@ impl Draft {
         // The parser refuses an end without its beginning.
         let element = self.open.pop().unwrap_or_default();
         let text = std::mem::take(&mut self.text);
-        let text = text.trim();
+        let text = text.trim_matches(XML_WHITE_SPACE);
         match (self.parent(), element) {
             (_, "feedback") => self.ended = true,
             ("feedback", "version") => self.version = some(text),
