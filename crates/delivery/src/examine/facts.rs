@@ -1,6 +1,5 @@
 //! From what mailauth says to what the filter judges, what is learned by, and what is reported.
 
-use waxwing_filter::spam::Authenticity;
 use waxwing_filter::spam::connection::networks;
 use waxwing_filter::spam::evidence::{ArcFacts, DkimFacts, DmarcFacts, Evidence, SpfFacts};
 use waxwing_mailauth::dkim::{self, Verification, Verified};
@@ -125,9 +124,11 @@ pub(super) fn dmarc_without_answer(domain: &str) -> dmarc::Outcome {
     }
 }
 
-/// By what the sender may be known: only what is proven, and the client's address.
+/// By what the sender may be known: only what is proven (of the author, when `proven`), and the client's
+/// address.
 pub(super) fn identities(
     author: Option<&str>,
+    proven: bool,
     dmarc: Option<&dmarc::Outcome>,
     evidence: &Evidence,
 ) -> Vec<SenderIdentity> {
@@ -141,7 +142,7 @@ pub(super) fn identities(
             all.push(identity);
         }
     };
-    if let Some(author) = author.filter(|_| Authenticity::from(evidence).from) {
+    if let Some(author) = author.filter(|_| proven) {
         add(SenderKind::Address, author);
         if let Some((_, domain)) = author.rsplit_once('@') {
             add(SenderKind::Domain, domain);

@@ -193,13 +193,14 @@ async fn observe<R: Resolve, C: Clock>(
         forwarded: traces_of_forwarding(&message),
         ..Evidence::default()
     };
+    let authenticated = Authenticity::from(&evidence).from;
     evidence.from = examine_from(
         &message,
         &FromFacts {
             own_domains: &own.domains,
             local_names: &own.people,
             contacts: &[],
-            authenticated: Authenticity::from(&evidence).from,
+            authenticated,
         },
     );
     let mut findings: Vec<Finding> = spf.iter().map(spf::Outcome::finding).collect();
@@ -214,7 +215,7 @@ async fn observe<R: Resolve, C: Clock>(
         (Some(client), Some(spf)) => header::received_spf(&policy.host_name, client, spf),
         _ => Vec::new(),
     };
-    let identities = facts::identities(author.as_deref(), dmarc.as_ref(), &evidence);
+    let identities = facts::identities(author.as_deref(), authenticated, dmarc.as_ref(), &evidence);
     let took = clock.instant().saturating_duration_since(started);
     Examination {
         evidence,

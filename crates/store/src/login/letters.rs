@@ -9,20 +9,15 @@ const GROUP: usize = 5;
 
 /// `xxxxx-xxxxx-…`, in so many groups of 25 random bits.
 pub(super) fn invent(groups: usize) -> Zeroizing<String> {
-    let mut secret = Zeroizing::new(String::with_capacity(groups * (GROUP + 1)));
-    for group in 0..groups {
-        if group > 0 {
-            secret.push('-');
-        }
+    let mut letters = Zeroizing::new(String::with_capacity(groups * GROUP));
+    for _ in 0..groups {
         let random: Zeroizing<[u8; GROUP]> = Zeroizing::new(rand::random());
-        for octet in *random {
-            secret.push(char::from(LETTERS[usize::from(octet % 32)]));
-        }
+        letters.extend(random.iter().map(|octet| char::from(LETTERS[usize::from(octet % 32)])));
     }
-    secret
+    grouped(&letters)
 }
 
-/// Letters as [`invent`] groups them.
+/// Letters as people are shown them.
 pub(super) fn grouped(letters: &str) -> Zeroizing<String> {
     let mut secret = Zeroizing::new(String::with_capacity(letters.len() / GROUP * (GROUP + 1)));
     for (place, letter) in letters.chars().enumerate() {
