@@ -17,6 +17,7 @@
 //! | `pattern` | which names a LIST pattern means |
 //! | `threading` | messages as trees of replies, pure |
 //! | `progress` | what long work says meanwhile |
+//! | `limit` | how many messages one command may be about |
 //! | `reply` | tagged responses and how errors become them |
 //!
 //! A further extension has its place: a file in `commands`, a grammar in `wire`, a word in
@@ -26,6 +27,7 @@ mod access;
 mod commands;
 mod connection;
 mod deflate;
+mod limit;
 mod name;
 mod news;
 mod pattern;
@@ -37,6 +39,7 @@ mod settings;
 mod threading;
 pub mod wire;
 
+pub use limit::LEAST as LEAST_MESSAGE_LIMIT;
 pub use session::{Ended, Session, serve};
 pub use settings::{Settings, TlsFacts};
 

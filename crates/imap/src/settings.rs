@@ -17,6 +17,9 @@ pub struct Settings {
     pub starttls: bool,
     /// The largest message that APPEND takes (RFC 7889 APPENDLIMIT).
     pub max_message_octets: u64,
+    /// The most messages that one command may be about, announced and kept (RFC 9738); at least
+    /// [`crate::LEAST_MESSAGE_LIMIT`]. `None`: as many as there are.
+    pub message_limit: Option<u32>,
     /// From the greeting to the login.
     pub login_timeout: Duration,
     /// Silence after the login; at least 30 minutes (RFC 9051 §5.4).
@@ -44,6 +47,7 @@ impl Settings {
             tokens: false,
             starttls: true,
             max_message_octets: 50 * 1024 * 1024,
+            message_limit: None,
             login_timeout: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(30 * 60 + 30),
             write_timeout: Duration::from_secs(300),

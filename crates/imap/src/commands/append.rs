@@ -16,6 +16,7 @@ use super::store::to_flags;
 use super::{catenate, expunge, uid_required};
 use crate::access::{self, Act};
 use crate::connection::{Connection, Lost};
+use crate::limit;
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::Session;
@@ -27,8 +28,6 @@ use crate::wire::parse_append::{self, Replaced};
 
 /// What stands between two messages, or behind the last, is not longer than this.
 const MAX_TAIL_OCTETS: usize = 20 * 1024;
-/// Messages in one APPEND.
-const MAX_MESSAGES: usize = 1000;
 /// Messages up to this size are parsed where they are; larger ones off the async threads.
 const PARSE_HERE_OCTETS: usize = 64 * 1024;
 
@@ -238,8 +237,9 @@ fn may_come(
     if to.replaces.is_some() && before == 1 {
         return Err(Fail::bad("REPLACE takes one message")); // RFC 8508 §4.7
     }
-    if before == MAX_MESSAGES {
-        return Err(Fail::no("LIMIT", "Those are too many messages at once"));
+    let limit = session.settings.message_limit.unwrap_or(limit::LEAST);
+    if before == limit as usize {
+        return Err(limit::refuse(limit)); // RFC 9738 §3.1: all or nothing
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use waxwing_sasl::Mechanism;
 
 use crate::connection::Connection;
+use crate::limit;
 use crate::reply::{Done, Tagged};
 use crate::session::Session;
 use crate::wire::out::Out;
@@ -23,6 +24,7 @@ pub fn write(out: &mut Out, session: &Session) {
     out.raw(ALWAYS);
     if session.is_logged_in() {
         out.raw(LOGGED_IN).raw(" APPENDLIMIT=").number(session.settings.max_message_octets);
+        limit::announce(out, session.settings.message_limit);
         return;
     }
     if session.tls.is_none() {

@@ -5,6 +5,7 @@ use waxwing_store::{Copied, MailboxId, Uid};
 use super::{expunge, pick};
 use crate::access::{self, Act};
 use crate::connection::Connection;
+use crate::limit::{self, Exceeded};
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::Session;
@@ -19,10 +20,13 @@ pub async fn copy(
     set: &SequenceSet,
     name: &[u8],
 ) -> Done {
-    let (from, uids) = source(connection, session, uid, set).await?;
+    let Source { from, uids, exceeded } = source(connection, session, uid, set).await?;
     let to = access::target(session, name).await?;
     if uids.is_empty() {
         return Ok(Tagged::ok("No such messages: nothing copied"));
+    }
+    if let Some(exceeded) = exceeded {
+        return Err(exceeded.refuse());
     }
     let kept = access::alterable(to.rights);
     let copied = session.store.transfer(from, &uids, to.mailbox.id, false, kept).await?;
@@ -42,7 +46,7 @@ pub async fn move_messages(
     name: &[u8],
 ) -> Done {
     session.selected_for(Act::TakeOut)?;
-    let (from, uids) = source(connection, session, uid, set).await?;
+    let Source { from, uids, exceeded } = source(connection, session, uid, set).await?;
     let to = access::target(session, name).await?;
     if from == to.mailbox.id {
         return Err(Fail::no("CANNOT", "The messages are there already"));
@@ -56,7 +60,20 @@ pub async fn move_messages(
         connection.out.raw("* OK [").raw(code).raw("] Moved\r\n");
     }
     let modseq = (!moved.uids.is_empty()).then_some(moved.modseq);
-    Ok(expunge::with_modseq(session, Tagged::ok("Moved"), modseq))
+    let tagged = expunge::with_modseq(session, Tagged::ok("Moved"), modseq);
+    Ok(match exceeded {
+        Some(exceeded) => exceeded.tell(connection, tagged),
+        None => tagged,
+    })
+}
+
+/// What is copied or moved.
+struct Source {
+    from: MailboxId,
+    /// Ascending.
+    uids: Vec<Uid>,
+    /// These are only the last of them.
+    exceeded: Option<Exceeded>,
 }
 
 /// The messages, as they are now. One that is named by its number and is gone keeps the others from
@@ -66,17 +83,19 @@ async fn source(
     session: &mut Session,
     uid: bool,
     set: &SequenceSet,
-) -> Result<(MailboxId, Vec<Uid>), Fail> {
+) -> Result<Source, Fail> {
     news::tell(connection, session, uid).await?;
+    let limit = session.settings.message_limit;
     let picked = pick(session, set, uid)?;
     let selected = session.selected()?;
     let view = &selected.view;
     let rows = picked.iter().filter_map(|place| view.row(place));
-    let uids: Vec<Uid> = rows.map(|row| row.uid()).collect();
+    let mut uids: Vec<Uid> = rows.map(|row| row.uid()).collect();
+    let exceeded = limit::keep_last(&mut uids, limit);
     if uids.iter().any(|&uid| view.is_gone(uid)) {
         return Err(Fail::no("EXPUNGEISSUED", "Some of the messages are gone"));
     }
-    Ok((selected.mailbox, uids))
+    Ok(Source { from: selected.mailbox, uids, exceeded })
 }
 
 /// RFC 4315 §3: both sets in the same order; UIDs are assigned in order, so both ascend.

@@ -5,6 +5,8 @@ use waxwing_store::{ModSeq, Row, SystemFlags, Uid};
 
 use super::pick;
 use crate::access::Act;
+use crate::connection::Connection;
+use crate::limit::{self, Exceeded};
 use crate::reply::{Done, Fail, Tagged};
 use crate::selected::Selected;
 use crate::session::Session;
@@ -14,10 +16,18 @@ use crate::wire::sequence::SequenceSet;
 const SLICE: usize = 4000;
 
 /// Either command.
-pub async fn run(session: &mut Session, set: Option<SequenceSet>) -> Done {
+pub async fn run(
+    connection: &mut Connection<'_>,
+    session: &mut Session,
+    set: Option<SequenceSet>,
+) -> Done {
     session.selected_for(Act::Expunge)?;
-    let modseq = expunge(session, set.as_ref()).await?;
-    Ok(with_modseq(session, Tagged::ok("Expunged"), modseq))
+    let (modseq, exceeded) = expunge(session, set.as_ref()).await?;
+    let tagged = with_modseq(session, Tagged::ok("Expunged"), modseq);
+    Ok(match exceeded {
+        Some(exceeded) => exceeded.tell(connection, tagged),
+        None => tagged,
+    })
 }
 
 /// RFC 7162 §3.2.7, §3.2.9: after the news, the client is up to date to here.
@@ -29,29 +39,33 @@ pub fn with_modseq(session: &Session, tagged: Tagged, modseq: Option<ModSeq>) ->
 }
 
 /// Removes the messages with \Deleted, of a set of UIDs or of all. Gives the modseq of the last
-/// removal, if there was one.
+/// removal, if there was one. Only a set has a limit (RFC 9738 §3.1).
 pub async fn expunge(
     session: &mut Session,
     set: Option<&SequenceSet>,
-) -> Result<Option<ModSeq>, Fail> {
+) -> Result<(Option<ModSeq>, Option<Exceeded>), Fail> {
     let picked = set.map(|set| pick(session, set, true)).transpose()?;
     let store = session.store.clone();
+    let limit = session.settings.message_limit.filter(|_| set.is_some());
     let Selected { mailbox, view, .. } = session.selected()?;
     // Not the flags that the client was told last: another session may have set \Deleted since.
     // Where one takes it back from here on, the store sees that when it comes to the removal.
-    let Some(roll) = store.roll(*mailbox).await? else { return Ok(None) };
+    let Some(roll) = store.roll(*mailbox).await? else {
+        return Ok((None, None));
+    };
     let deleted = roll.rows().filter(|row| row.system().contains(SystemFlags::DELETED));
     let wanted = deleted.map(Row::uid).filter(|&uid| {
         let place = view.place_of(uid);
         place.is_some_and(|at| picked.as_ref().is_none_or(|picked| picked.contains(at)))
     });
-    let uids: Vec<Uid> = wanted.collect();
+    let mut uids: Vec<Uid> = wanted.collect();
+    let exceeded = limit::keep_last(&mut uids, limit);
     let mut last = None;
-    for uids in uids.chunks(SLICE) {
+    for uids in limit::slices(&uids, SLICE, exceeded) {
         let (gone, modseq) = store.expunge_if_deleted(*mailbox, uids).await?;
         if !gone.is_empty() {
             last = Some(modseq);
         }
     }
-    Ok(last)
+    Ok((last, exceeded))
 }

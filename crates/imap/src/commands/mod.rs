@@ -155,7 +155,7 @@ async fn act(
         Command::Idle => Err(Fail::bad("IDLE is not for here")), // `idle` runs on its own
         Command::Close => close::close(session).await,
         Command::Unselect => close::unselect(session),
-        Command::Expunge(set) => expunge::run(session, set).await,
+        Command::Expunge(set) => expunge::run(connection, session, set).await,
         Command::Search { uid, search } => {
             search::run(connection, session, tag, uid, &search).await
         }

@@ -25,8 +25,9 @@ pub async fn run(
     session.enabled.condstore |= search.keys.iter().any(SearchKey::mentions_modseq);
     let renumber = uid && !search.keys.iter().any(SearchKey::mentions_numbers);
     news::tell(connection, session, renumber).await?;
-    let places = search::find(connection, session, tag, search).await?;
-    let places = sorted(session, criteria, places).await?;
+    // No limit: see `crate::limit`.
+    let found = search::find(connection, session, tag, search, None).await?;
+    let places = sorted(session, criteria, found.places).await?;
     search::answer(connection, session, tag, "SORT", uid, search, &places).await?;
     Ok(Tagged::ok("Sorted"))
 }

@@ -7,6 +7,7 @@ use waxwing_store::{FlagChange, FlagMask, Flags, ModSeq, Roll, SystemFlags, Uid}
 
 use super::pick;
 use crate::connection::Connection;
+use crate::limit;
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
 use crate::selected::View;
@@ -28,24 +29,30 @@ pub async fn run(
     session.enabled.condstore |= store.unchanged_since.is_some();
     let picked = pick(session, &store.set, uid)?;
     let view = &session.selected()?.view;
-    let uids: Vec<Uid> =
+    let mut uids: Vec<Uid> =
         picked.iter().filter_map(|place| view.row(place)).map(|row| row.uid()).collect();
+    let exceeded = limit::keep_last(&mut uids, session.settings.message_limit);
     let mut modified = Vec::new();
     let mut missing = false;
-    for slice in uids.chunks(SLICE) {
+    for slice in limit::slices(&uids, SLICE, exceeded) {
         let outcome = alter(connection, session, store, mask, slice).await?;
         missing |= outcome.missing;
         modified.extend(outcome.modified);
     }
-    if !modified.is_empty() {
-        return Ok(Tagged::ok("Some were altered by others first")
-            .with(modified_code(session, uid, &modified)?));
-    }
-    if missing && !uid {
+    let tagged = if !modified.is_empty() {
+        modified.sort_unstable();
+        Tagged::ok("Some were altered by others first")
+            .with(modified_code(session, uid, &modified)?)
+    } else if missing && !uid {
         // RFC 2180 §4.2.1
-        return Err(Fail::no("EXPUNGEISSUED", "Some of the messages are gone"));
-    }
-    Ok(Tagged::ok("Stored"))
+        Tagged::no("EXPUNGEISSUED", "Some of the messages are gone")
+    } else {
+        Tagged::ok("Stored")
+    };
+    Ok(match exceeded {
+        Some(exceeded) => exceeded.tell(connection, tagged),
+        None => tagged,
+    })
 }
 
 /// RFC 4314 §4: flags are altered as far as the rights go; it is refused when none of those given

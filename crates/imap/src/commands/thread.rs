@@ -24,7 +24,8 @@ pub async fn run(
     session.enabled.condstore |= search.keys.iter().any(SearchKey::mentions_modseq);
     let renumber = uid && !search.keys.iter().any(SearchKey::mentions_numbers);
     news::tell(connection, session, renumber).await?;
-    let places = search::find(connection, session, tag, search).await?;
+    // No limit: see `crate::limit`.
+    let found = search::find(connection, session, tag, search, None).await?;
     let store = session.store.clone();
     let selected = session.selected()?;
     let view = &selected.view;
@@ -43,7 +44,7 @@ pub async fn run(
             sent_secs: sort::sent_secs(Some(line), row),
         })
     };
-    let items: Vec<Item<'_>> = places.into_iter().filter_map(item).collect();
+    let items: Vec<Item<'_>> = found.places.into_iter().filter_map(item).collect();
     let threads = match algorithm {
         Algorithm::OrderedSubject => threading::by_subject(&items),
         Algorithm::References => threading::by_references(&items),

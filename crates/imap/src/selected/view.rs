@@ -215,6 +215,11 @@ impl View {
         self.shown.places_before(Uid(first))..end
     }
 
+    /// The messages whose UIDs are from `first` to `last`.
+    pub fn between(&self, first: Uid, last: Uid) -> Picked {
+        Picked::from_ranges(vec![self.places_of(first.0, last.0)])
+    }
+
     /// UID ranges of places, for remembering a search result.
     pub fn uid_ranges(&self, places: impl IntoIterator<Item = u32>) -> Vec<(u32, u32)> {
         let mut ranges: Vec<(u32, u32)> = Vec::new();
@@ -246,10 +251,14 @@ impl Picked {
         Picked { ranges }
     }
 
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.ranges.iter().map(|range| range.len()).sum()
+    }
+
     /// That part of it.
     pub fn part(&self, part: PartialRange) -> Picked {
-        let length = self.ranges.iter().map(|range| range.len()).sum();
-        let Range { mut start, mut end } = part.of(length);
+        let Range { mut start, mut end } = part.of(self.len());
         let mut ranges = Vec::new();
         for range in &self.ranges {
             let (from, to) = (start.min(range.len()), end.min(range.len()));
@@ -260,7 +269,7 @@ impl Picked {
     }
 
     /// The places, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = u32> + '_ {
         self.ranges.iter().flat_map(|range| range.clone())
     }
 

@@ -1,5 +1,5 @@
 //! SEARCH: keys, return options, charset (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 5032 WITHIN,
-//! RFC 7162 §3.1.5 MODSEQ, RFC 8474 §6, RFC 8514 §4.3).
+//! RFC 7162 §3.1.5 MODSEQ, RFC 8474 §6, RFC 8514 §4.3, RFC 9738 §3.2).
 
 use jiff::civil::Date;
 use waxwing_store::SystemFlags;
@@ -88,6 +88,10 @@ pub enum SearchKey {
     Sequence(SequenceSet),
     /// UID.
     Uid(SequenceSet),
+    /// UIDAFTER (RFC 9738 §3.2): a higher UID than this.
+    UidAfter(u32),
+    /// UIDBEFORE: a lower one.
+    UidBefore(u32),
     /// NOT.
     Not(Box<SearchKey>),
     /// OR.
@@ -274,6 +278,8 @@ impl Keys<'_, '_> {
                 SearchKey::Not(Box::new(SearchKey::Keyword(self.cursor.atom()?.to_owned())))
             }
             "UID" => SearchKey::Uid(SequenceSet::parse(self.cursor)?),
+            "UIDAFTER" => SearchKey::UidAfter(self.cursor.nz_number()?),
+            "UIDBEFORE" => SearchKey::UidBefore(self.cursor.nz_number()?),
             "MODSEQ" => self.modseq()?,
             _ => return Err(Bad("No such search key")),
         })

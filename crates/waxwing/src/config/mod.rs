@@ -86,6 +86,9 @@ pub struct Imap {
     /// Whom to turn to, as a URI (RFC 5464 §6.2.1, `/shared/admin`); by default the postmaster of each
     /// account's domain.
     pub admin: Option<String>,
+    /// The most messages that one command may be about (RFC 9738); at least 1,000. By default there is
+    /// no such limit.
+    pub message_limit: Option<u32>,
 }
 
 /// `[oauth]`.
@@ -579,6 +582,10 @@ impl Config {
             let why = "write a URI, such as mailto:help@example.org or https://help.example.org/";
             return Err(report::Wrong::at("admin", why));
         }
+        let least = waxwing_imap::LEAST_MESSAGE_LIMIT;
+        if self.imap.message_limit.is_some_and(|limit| limit < least) {
+            return Err(report::Wrong::at("message-limit", "write 1000 or more"));
+        }
         if self.outbound.retry.is_empty() {
             return Err(report::Wrong::at("retry", "give at least one pause, such as [\"5m\"]"));
         }
@@ -682,6 +689,7 @@ mod tests {
         assert_eq!(imap.admin.as_deref(), Some("tel:+1-201-555-0123"));
         let long = format!("comment = '{}'", "x".repeat(1_001));
         for wrong in [
+            "message-limit = 999",
             "admin = 'help@example.org'",
             "admin = 'mailto:'",
             "admin = ':x'",

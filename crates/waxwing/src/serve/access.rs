@@ -38,6 +38,7 @@ impl Desk {
             max_message_octets: config.limits.message_size.0,
             comment: config.imap.comment.clone(),
             admin: config.imap.admin.clone(),
+            message_limit: config.imap.message_limit,
             ..waxwing_imap::Settings::new(&host_name)
         };
         Desk {

@@ -17,9 +17,10 @@ use waxwing_store::{
 
 use super::{pick, resync};
 use crate::connection::Connection;
+use crate::limit::{self, Exceeded};
 use crate::news;
 use crate::reply::{Done, Fail, Tagged};
-use crate::selected::View;
+use crate::selected::{Picked, View};
 use crate::session::Session;
 use crate::wire::command::{Fetch, FetchItem, SectionText};
 use crate::wire::parse_fetch::Modifiers;
@@ -39,6 +40,8 @@ struct Plan {
     /// What the view has not kept of the store's entries.
     entry: bool,
     sets_seen: bool,
+    /// From the highest UID down (RFC 9738 §3.1).
+    highest_first: bool,
 }
 
 /// What was left out.
@@ -64,16 +67,29 @@ pub async fn run(
     if vanished {
         tell_vanished(connection, session, fetch).await?;
     }
+    let limit = session.settings.message_limit;
     let mut picked = pick(session, &fetch.set, uid)?;
     if let Some(partial) = partial {
         picked = picked.part(partial);
+        if let Some(limit) = limit.filter(|&limit| picked.len() > limit as usize) {
+            return Err(limit::refuse(limit)); // RFC 9738 §3.1
+        }
     }
+    let last = match limit {
+        Some(limit) => last_within(&picked, &session.selected()?.view, since, limit),
+        None => None,
+    };
     // RFC 9586 §3.3: with UIDFETCH it is told already.
-    let plan = Plan::new(uid && !session.enabled.uid_only, fetch);
+    let mut plan = Plan::new(uid && !session.enabled.uid_only, fetch);
+    plan.highest_first = last.is_some();
     // RFC 7162 §3.1; CHANGEDSINCE asks for it too.
     session.enabled.condstore |= plan.items.contains(&FetchItem::ModSeq);
     let mut shortfall = Shortfall::default();
-    let mut slices = Slices { plan: &plan, places: picked.iter(), since };
+    let places: Box<dyn Iterator<Item = u32> + Send> = match &last {
+        None => Box::new(picked.iter()),
+        Some((places, _)) => Box::new(places.iter().rev().copied()),
+    };
+    let mut slices = Slices { plan: &plan, places, since };
     let store = session.store.clone();
     let mailbox = session.selected()?.mailbox;
     let mut slice = slices.next(&session.selected()?.view);
@@ -88,14 +104,42 @@ pub async fn run(
         written?;
         (slice, brought) = (next, ahead?);
     }
-    if shortfall.unknown_encoding {
-        return Err(Fail::no("UNKNOWN-CTE", "A part has an unknown transfer encoding"));
-    }
-    if shortfall.gone && !uid {
+    let tagged = if shortfall.unknown_encoding {
+        Tagged::no("UNKNOWN-CTE", "A part has an unknown transfer encoding")
+    } else if shortfall.gone && !uid {
         // RFC 2180 §4.1.2; UID FETCH passes over UIDs that are not there.
-        return Err(Fail::no("EXPUNGEISSUED", "Some of the messages are gone"));
+        Tagged::no("EXPUNGEISSUED", "Some of the messages are gone")
+    } else {
+        Tagged::ok("Fetched")
+    };
+    Ok(match last {
+        Some((_, exceeded)) => exceeded.tell(connection, tagged),
+        None => tagged,
+    })
+}
+
+/// The last of the messages, when there are more than the limit: those that CHANGEDSINCE leaves out do not
+/// count.
+fn last_within(
+    picked: &Picked,
+    view: &View,
+    since: Option<u64>,
+    limit: u32,
+) -> Option<(Vec<u32>, Exceeded)> {
+    let asked = picked.iter().rev().filter(|&place| changed(view.row(place), since));
+    let mut places: Vec<u32> = asked.take(limit as usize + 1).collect();
+    if places.len() <= limit as usize {
+        return None;
     }
-    Ok(Tagged::ok("Fetched"))
+    places.pop();
+    places.reverse();
+    let lowest = view.row(*places.first()?)?.uid();
+    Some((places, Exceeded::new(limit, lowest)))
+}
+
+/// RFC 7162 §3.1.4.1: whether a message is fetched, for its modseq is higher.
+fn changed(row: Option<&Row>, since: Option<u64>) -> bool {
+    row.is_some_and(|row| since.is_none_or(|since| row.modseq().0 > since))
 }
 
 /// What NOTIFY tells of new messages (RFC 5465 §5.2): nothing is marked as seen by it.
@@ -121,7 +165,7 @@ pub async fn tell_new(
     }
 }
 
-/// Some messages in the order of the mailbox.
+/// Some messages, in the order of the mailbox.
 #[derive(Default)]
 struct Slice {
     places: Vec<u32>,
@@ -132,7 +176,7 @@ struct Slice {
 struct Slices<'p, P> {
     plan: &'p Plan,
     places: P,
-    /// RFC 7162 §3.1.4.1: only those with a higher modseq.
+    /// See [`changed`].
     since: Option<u64>,
 }
 
@@ -143,14 +187,17 @@ impl<P: Iterator<Item = u32>> Slices<'_, P> {
         let mut octets = 0;
         while slice.places.len() < SLICE && octets < SLICE_OCTETS {
             let Some(place) = self.places.next() else { break };
-            let row = view.row(place);
-            let changed = |row: &&Row| self.since.is_none_or(|since| row.modseq().0 > since);
-            let Some(row) = row.filter(changed) else { continue };
+            let row = view.row(place).filter(|&row| changed(Some(row), self.since));
+            let Some(row) = row else { continue };
             slice.places.push(place);
             slice.uids.push(row.uid());
             if self.plan.content {
                 octets += row.size_octets();
             }
+        }
+        if self.plan.highest_first {
+            slice.places.reverse();
+            slice.uids.reverse();
         }
         slice
     }
@@ -225,6 +272,7 @@ impl Plan {
                 .iter()
                 .any(|item| matches!(item, FetchItem::EmailId | FetchItem::SaveDate)),
             sets_seen: items.iter().any(FetchItem::sets_seen),
+            highest_first: false,
             items,
         }
     }
@@ -274,6 +322,13 @@ async fn write_slice(
     let newly_seen = mark_seen(connection, session, plan, &slice.places).await?;
     let enabled = session.enabled;
     let view = &session.selected()?.view;
+    let (mut slice, mut read) = (slice, read);
+    if plan.highest_first {
+        slice.places.reverse();
+        slice.uids.reverse();
+        read.messages.reverse();
+        read.entries.reverse();
+    }
     let (mut messages, mut entries) =
         (read.messages.iter().peekable(), read.entries.iter().peekable());
     for (&place, &uid) in slice.places.iter().zip(&slice.uids) {

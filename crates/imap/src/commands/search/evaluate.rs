@@ -42,6 +42,17 @@ pub enum Test {
     And(Vec<Test>),
 }
 
+impl Test {
+    /// Whether that place is in each set of messages that the search is confined to.
+    pub fn asks_of(&self, place: u32) -> bool {
+        match self {
+            Test::Places(picked) => picked.contains(place),
+            Test::And(tests) => tests.iter().all(|test| test.asks_of(place)),
+            _ => true,
+        }
+    }
+}
+
 /// A header field to look in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Field {

@@ -18,6 +18,7 @@ use self::answer::{Answer, what_is_saved};
 use self::evaluate::{Candidate, Fields, Test, Texts, decide};
 use crate::commands::fetch::header_of;
 use crate::connection::Connection;
+use crate::limit::Exceeded;
 use crate::news;
 use crate::progress::Progress;
 use crate::reply::{Done, Fail, Status, Tagged};
@@ -45,15 +46,20 @@ pub async fn run(
     // What is found should be what is there; but numbers in the keys are to mean what they did.
     let renumber = uid && !search.keys.iter().any(SearchKey::mentions_numbers);
     news::tell(connection, session, renumber).await?;
-    let places = match find(connection, session, tag, search).await {
-        Ok(places) => places,
+    let limit = session.settings.message_limit;
+    let Found { places, exceeded } = match find(connection, session, tag, search, limit).await {
+        Ok(found) => found,
         Err(fail) => {
             forget_saved(session, search, &fail);
             return Err(fail);
         }
     };
     answer(connection, session, tag, "SEARCH", uid, search, &places).await?;
-    Ok(Tagged::ok("Searched"))
+    let tagged = Tagged::ok("Searched");
+    Ok(match exceeded {
+        Some(exceeded) => exceeded.tell(connection, tagged),
+        None => tagged,
+    })
 }
 
 /// Writes the answer of SEARCH, or of SORT, whose places are in the order of its criteria.
@@ -101,13 +107,23 @@ fn forget_saved(session: &mut Session, search: &Search, fail: &Fail) {
     }
 }
 
-/// The places of the messages that fit, ascending.
+/// What a search comes to.
+pub struct Found {
+    /// Of the messages that fit, ascending.
+    pub places: Vec<u32>,
+    /// Only the last messages were looked at.
+    pub exceeded: Option<Exceeded>,
+}
+
+/// Looks at the messages of the mailbox, at most at so many as `limit` says: those that the search's own
+/// sets have, from the last up.
 pub async fn find(
     connection: &mut Connection<'_>,
     session: &mut Session,
     tag: &str,
     search: &Search,
-) -> Result<Vec<u32>, Fail> {
+    limit: Option<u32>,
+) -> Result<Found, Fail> {
     check_charset(session, search)?;
     let store = session.store.clone();
     let selected = session.selected()?;
@@ -125,18 +141,29 @@ pub async fn find(
     let entries = search.keys.iter().any(SearchKey::needs_entries);
     let lines = gist.as_ref().map(|gist| gist.finder());
     let mut finder = Finder { store: &store, mailbox, view, test, fields, entries, lines };
-    let mut found = Vec::new();
+    let beyond = limit.and_then(|limit| first_within(&finder.test, view, limit));
+    let first = beyond.map_or(0, |(first, _)| first);
+    let mut places = Vec::new();
     let mut slice = Vec::with_capacity(SLICE);
     let mut progress = Progress::new(tag, view.exists());
-    for place in 0..view.exists() {
+    for place in first..view.exists() {
         slice.push(place);
         if slice.len() == SLICE || place + 1 == view.exists() {
-            finder.find_in(connection, &slice, &mut found).await?;
+            finder.find_in(connection, &slice, &mut places).await?;
             progress.tell(connection, place + 1).await?;
             slice.clear();
         }
     }
-    Ok(found)
+    Ok(Found { places, exceeded: beyond.map(|(_, exceeded)| exceeded) })
+}
+
+/// Where to begin, when the search asks of more messages than the limit (RFC 9738 §3.1: looked at, not
+/// found).
+fn first_within(test: &Test, view: &View, limit: u32) -> Option<(u32, Exceeded)> {
+    let mut asked = (0..view.exists()).rev().filter(|&place| test.asks_of(place));
+    let lowest = asked.nth(limit as usize - 1)?;
+    asked.next()?; // there is one more
+    Some((lowest, Exceeded::new(limit, view.row(lowest)?.uid())))
 }
 
 /// RFC 9051 §6.4.4: UTF-8 and US-ASCII are all that need be known, and all that clients send.

@@ -111,6 +111,14 @@ impl Preparing<'_> {
             SearchKey::ModSeq(modseq) => Test::ModSeq(*modseq),
             SearchKey::Sequence(set) => self.set(set, false)?,
             SearchKey::Uid(set) => self.set(set, true)?,
+            // Unlike in "UID <uid>+1:*", `*` never brings in the last message of lower UID.
+            SearchKey::UidAfter(uid) => match uid.checked_add(1) {
+                Some(first) => Test::Places(self.asked.view.between(Uid(first), Uid(u32::MAX))),
+                None => Test::Always(false),
+            },
+            SearchKey::UidBefore(uid) => {
+                Test::Places(self.asked.view.between(Uid(1), Uid(uid - 1)))
+            }
             SearchKey::Not(key) => Test::Not(Box::new(self.one(key)?)),
             SearchKey::Or(a, b) => Test::Or(Box::new(self.one(a)?), Box::new(self.one(b)?)),
             SearchKey::And(keys) => self.all(keys)?,
