@@ -14,7 +14,7 @@ use waxwing_filter::spam::tokens;
 use waxwing_message::Message;
 
 fn main() {
-    let samples = load();
+    let Some(samples) = load() else { return };
     let ham = samples.iter().filter(|sample| !sample.spam).count();
     println!(
         "{ham} ham, {} spam; half learned, half judged, swapped, five seeds",

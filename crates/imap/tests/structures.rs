@@ -1,9 +1,7 @@
 //! ENVELOPE and BODYSTRUCTURE of real and of broken mail: read back by a reader that knows only the
 //! grammar of RFC 3501 §9, and compared with the sections that FETCH would give.
 //!
-//! The corpus is read from the folder that `WAXWING_SUITES` names (by default `../shared/suites`
-//! beside the workspace); where it is absent, the test says so and only the messages of this
-//! repository are read.
+//! Where the suites are absent, only the messages of this repository are read.
 
 use std::path::{Path, PathBuf};
 
@@ -209,15 +207,12 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn mail_as_it_is_found() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let suites = std::env::var_os("WAXWING_SUITES").map(PathBuf::from);
-    let suites = suites.unwrap_or_else(|| here.join("../../../shared/suites")).join("mime");
     let mut found = Vec::new();
     files(&here.join("tests/messages"), &mut found);
     let own = found.len();
     assert!(own >= 3);
-    files(&suites, &mut found);
-    if found.len() == own {
-        println!("no corpus in {}: only {own} messages of our own", suites.display());
+    if let Some(suite) = waxwing_suites::find("mime") {
+        files(&suite, &mut found);
     }
     for file in &found {
         check(&std::fs::read(file).expect("a message"));

@@ -1,8 +1,7 @@
 //! Reports as they arrive, from the samples of parsedmarc: each gives the numbers that stand in its file.
 
-mod suites;
-
 use std::path::{Path, PathBuf};
+use waxwing_suites as suites;
 
 use waxwing_mailauth::report::aggregate::{Aligned, AlignmentMode, DiscoveryMethod, Disposition};
 use waxwing_mailauth::report::aggregate::{DkimResult, OverrideType, Policy, SpfResult, SpfScope};
@@ -15,7 +14,7 @@ use waxwing_mailauth::report::{
 use waxwing_message::Message;
 
 fn samples() -> PathBuf {
-    suites::folder("reports").join("parsedmarc")
+    suites::path("reports/parsedmarc")
 }
 
 fn octets(path: &Path) -> Vec<u8> {
@@ -75,6 +74,9 @@ const AGGREGATE: &[Expected] = &[
 
 #[test]
 fn aggregate_reports_give_the_numbers_of_their_files() {
+    if !suites::has("reports") {
+        return;
+    }
     for (path, org, id, begin, end, domain, rows, messages, source) in AGGREGATE {
         let report = aggregate(path);
         assert_eq!(report.org_name, *org, "{path}");
@@ -91,6 +93,9 @@ fn aggregate_reports_give_the_numbers_of_their_files() {
 /// No sample is forgotten: each is in the list above or named here with what becomes of it.
 #[test]
 fn every_aggregate_sample_is_spoken_of() {
+    if !suites::has("reports") {
+        return;
+    }
     for folder in ["aggregate", "aggregate_invalid"] {
         for entry in std::fs::read_dir(samples().join(folder)).expect("a readable suite") {
             let name = entry.expect("a readable suite").file_name().into_string().expect("UTF-8");
@@ -103,6 +108,9 @@ fn every_aggregate_sample_is_spoken_of() {
 
 #[test]
 fn what_is_no_report_is_refused() {
+    if !suites::has("reports") {
+        return;
+    }
     let xml = octets(&samples().join("aggregate/invalid_xml.xml"));
     assert!(matches!(read_aggregate(&xml), Err(ReportError::Xml { .. })));
     let empty = octets(&samples().join("empty.xml"));
@@ -111,6 +119,9 @@ fn what_is_no_report_is_refused() {
 
 #[test]
 fn the_sample_of_rfc_9990_is_read_whole() {
+    if !suites::has("reports") {
+        return;
+    }
     let report = aggregate("aggregate/rfc9990-sample.xml");
     assert_eq!(report.version.as_deref(), Some("1.0"));
     assert_eq!(report.email, "report_sender@example-reporter.com");
@@ -136,6 +147,9 @@ fn the_sample_of_rfc_9990_is_read_whole() {
 
 #[test]
 fn what_reporters_get_wrong_is_forgiven() {
+    if !suites::has("reports") {
+        return;
+    }
     // Upper case.
     let report = aggregate("aggregate_invalid/report_with_upper_cased_pass.xml");
     let row = &report.rows[0];
@@ -165,6 +179,9 @@ fn tls(path: &str) -> TlsReport {
 
 #[test]
 fn tls_reports_give_the_numbers_of_their_files() {
+    if !suites::has("reports") {
+        return;
+    }
     let report = tls("smtp_tls/rfc8460.json");
     assert_eq!(report.organization_name, "Company-X");
     assert_eq!(report.contact_info, "sts-reporting@company-x.example");
@@ -214,6 +231,9 @@ fn tls_reports_give_the_numbers_of_their_files() {
 
 #[test]
 fn failure_reports_give_what_their_files_say() {
+    if !suites::has("reports") {
+        return;
+    }
     let report = failure(
         "failure/DMARC Failure Report for domain.de (mail-from=sharepoint@domain.de, ip=10.10.10.10).eml",
     );
@@ -271,6 +291,9 @@ fn failure_reports_give_what_their_files_say() {
 /// Samples with an octet changed, taken out or everything after it gone: as good a corpus as there is.
 #[test]
 fn broken_samples_are_read_without_panic() {
+    if !suites::has("reports") {
+        return;
+    }
     use waxwing_mailauth::report::fuzzing;
 
     for folder in ["aggregate", "failure", "smtp_tls", "extract_report"] {

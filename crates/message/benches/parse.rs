@@ -10,8 +10,7 @@
 //! Run: `cargo bench -p waxwing-message --bench parse`
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use waxwing_message::parse::{Body, Message, PartId, addresses, content, date, words};
@@ -155,17 +154,11 @@ fn inputs() -> Vec<(String, Vec<Vec<u8>>)> {
 
 /// The messages of the outside suites, and the ham and spam among them.
 fn corpora() -> Vec<Vec<u8>> {
-    let root = std::env::var_os("WAXWING_SUITES")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/suites"));
-    let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench");
-    std::fs::create_dir_all(&unpacked).expect("the target directory is ours");
-    for archive in ["mime/mime4j-testmsgs", "spam/spamassassin-train"] {
-        let archive = root.join(archive).with_extension("tar.xz");
-        // Without tar there are fewer messages, and the count says so.
-        let _ = Command::new("tar").arg("-xJf").arg(&archive).arg("-C").arg(&unpacked).status();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench");
+    let mut folders = Vec::from_iter(waxwing_suites::find("mime"));
+    for archive in ["mime/mime4j-testmsgs.tar.xz", "spam/spamassassin-train.tar.xz"] {
+        folders.extend(waxwing_suites::unpacked(archive, &target));
     }
-    let mut folders = vec![root.join("mime"), unpacked];
     let mut messages = Vec::new();
     while let Some(folder) = folders.pop() {
         let Ok(entries) = std::fs::read_dir(&folder) else { continue };

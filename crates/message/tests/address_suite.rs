@@ -1,8 +1,7 @@
 //! The isemail addresses: each says whether RFC 5321 allows it.
 
-mod suites;
-
 use waxwing_message::Address;
+use waxwing_suites as suites;
 
 struct Case {
     id: String,
@@ -62,7 +61,7 @@ const JUDGED: &[(&str, bool, &str)] = &[
 
 #[test]
 fn rfc_5321_decides() {
-    let Some(folder) = suites::folder("address") else { return };
+    let Some(folder) = suites::find("address") else { return };
     let xml = std::fs::read_to_string(folder.join("tests.xml")).expect("tests.xml");
     let cases = cases(&xml);
     assert_eq!(cases.len(), 164);

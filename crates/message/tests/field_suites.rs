@@ -1,15 +1,14 @@
 //! Header field values of another project, with the reading it expects. Its answers are turned into
 //! ours where they say the same in another shape; where they do not, [`JUDGED`] says why.
 
-mod suites;
-
 use std::collections::BTreeMap;
+use waxwing_suites as suites;
 
 use serde_json::Value;
 use waxwing_message::parse::{AddressItem, addresses, content, date, words};
 
 fn cases(name: &str) -> Vec<(String, Value)> {
-    let Some(folder) = suites::folder("mime/fields") else { return Vec::new() };
+    let Some(folder) = suites::find("mime/fields") else { return Vec::new() };
     let text = std::fs::read(folder.join(name)).expect("the suite is whole");
     let all: Vec<Value> = serde_json::from_slice(&text).expect("JSON");
     all.into_iter()

@@ -1,9 +1,8 @@
 //! The MIME-tools torture messages and mime4j's own: the shape of the tree and the decoded parts as
 //! mime4j reads them. Where the input is broken its reading is a judgement, and [`JUDGED`] has ours.
 
-mod suites;
-
 use std::path::{Path, PathBuf};
+use waxwing_suites as suites;
 
 use waxwing_message::parse::{Body, Message, PartId};
 
@@ -55,7 +54,10 @@ const JUDGED: &[(&str, &str)] = &[
 
 #[test]
 fn trees_and_parts() {
-    let Some(folder) = suites::unpacked("mime", "mime4j-testmsgs.tar.xz") else { return };
+    let Some(folder) = suites::unpacked("mime/mime4j-testmsgs.tar.xz", env!("CARGO_TARGET_TMPDIR"))
+    else {
+        return;
+    };
     let mut compared = 0;
     let mut wrong = Vec::new();
     for file in suites::files(&folder, &[".msg"]) {

@@ -1,9 +1,8 @@
 //! Whole messages of other projects: trees, offsets, texts and headers against the answers that come
 //! with them, and a look at every other message for sense.
 
-mod suites;
-
 use std::path::Path;
+use waxwing_suites as suites;
 
 use base64::Engine;
 use serde_json::Value;
@@ -32,9 +31,12 @@ const JUDGED: &[(&str, &str)] = &[
 
 #[test]
 fn answers_of_mail_parser() {
-    let Some(rfc) = suites::folder("mime/mail-parser-rfc") else { return };
+    let Some(rfc) = suites::find("mime/mail-parser-rfc") else { return };
     let mut folders = vec![rfc];
-    folders.extend(suites::unpacked("mime", "mail-parser-legacy-half.tar.xz"));
+    folders.extend(suites::unpacked(
+        "mime/mail-parser-legacy-half.tar.xz",
+        env!("CARGO_TARGET_TMPDIR"),
+    ));
     let mut compared = 0;
     let mut wrong = Vec::new();
     for file in folders.iter().flat_map(|folder| suites::files(folder, &[".eml"])) {
@@ -268,9 +270,9 @@ fn check_sense(file: &Path, raw: &[u8]) {
 
 #[test]
 fn every_message_is_read_with_sense() {
-    let Some(mime) = suites::folder("mime") else { return };
+    let Some(mime) = suites::find("mime") else { return };
     let mut folders = vec![mime];
-    folders.extend(suites::unpacked("mime", "mime4j-testmsgs.tar.xz"));
+    folders.extend(suites::unpacked("mime/mime4j-testmsgs.tar.xz", env!("CARGO_TARGET_TMPDIR")));
     let mut seen = 0;
     for file in folders.iter().flat_map(|folder| suites::files(folder, &[".eml", ".msg"])) {
         let raw = std::fs::read(&file).expect("a message");

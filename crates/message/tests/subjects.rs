@@ -4,20 +4,12 @@
 //! are ours where all that it removes are tokens that the RFC has; the others say here that nothing
 //! of a translation is removed.
 
-use std::path::{Path, PathBuf};
-
 use waxwing_message::keys::subject::{base_subject, collapsed};
 
 /// The outside test data: see CONTRIBUTING. `None`, said aloud, when it is not there.
 fn suite(name: &str) -> Option<Vec<(String, String)>> {
-    let root = std::env::var_os("WAXWING_SUITES")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/suites"));
-    let file = root.join("mime/fields").join(name);
-    let Ok(text) = std::fs::read(&file) else {
-        eprintln!("SKIPPED: no suite at {}; set WAXWING_SUITES to where it is", file.display());
-        return None;
-    };
+    let file = waxwing_suites::find(&format!("mime/fields/{name}"))?;
+    let text = std::fs::read(file).expect("a readable suite");
     let cases: Vec<serde_json::Value> = serde_json::from_slice(&text).expect("JSON");
     let text = |case: &serde_json::Value, key: &str| case[key].as_str().expect("text").to_owned();
     Some(cases.iter().map(|case| (text(case, "input"), text(case, "expected"))).collect())

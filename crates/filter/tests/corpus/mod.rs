@@ -1,8 +1,7 @@
-//! The corpus of ham and spam beside the checkout, and halves of it: to learn from, to be judged.
+//! The corpus of ham and spam, and halves of it: to learn from, to be judged.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use waxwing_filter::spam::{Corpus, Counts, Token, WordsOutcome, judge_words, tokens};
 use waxwing_message::Message;
@@ -20,26 +19,10 @@ pub struct Sample {
     pub tokens: Vec<Token>,
 }
 
-/// The whole corpus, from the folder named by `WAXWING_SUITES`, else `../shared/suites` beside the
-/// workspace.
-pub fn load() -> Vec<Sample> {
-    let root = std::env::var_os("WAXWING_SUITES")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/suites"));
-    let archive = root.join("spam/spamassassin-train.tar.xz");
-    assert!(
-        archive.is_file(),
-        "there is no corpus at {}; set WAXWING_SUITES to the folder that has spam/",
-        archive.display()
-    );
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("spamassassin-train");
-    std::fs::create_dir_all(&folder).expect("the target directory is ours");
-    let unpacked = Command::new("tar").arg("-xJf").arg(&archive).arg("-C").arg(&folder).status();
-    assert!(
-        unpacked.is_ok_and(|status| status.success()),
-        "tar cannot unpack {}",
-        archive.display()
-    );
+/// The whole corpus; `None` where it is absent.
+pub fn load() -> Option<Vec<Sample>> {
+    let target = env!("CARGO_TARGET_TMPDIR");
+    let folder = waxwing_suites::unpacked("spam/spamassassin-train.tar.xz", target)?;
     let mut samples = Vec::new();
     for (kind, spam) in [("ham", false), ("spam", true)] {
         let entries = std::fs::read_dir(folder.join(kind)).expect("a readable corpus");
@@ -53,7 +36,7 @@ pub fn load() -> Vec<Sample> {
             samples.push(Sample { spam, name, raw, tokens });
         }
     }
-    samples
+    Some(samples)
 }
 
 /// What was learned.

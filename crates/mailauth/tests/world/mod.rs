@@ -2,7 +2,7 @@
 #![allow(dead_code)] // Not every test file uses everything.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -79,20 +79,6 @@ pub fn body_hash(kind: Canonicalization, body: &[u8]) -> [u8; 32] {
     let mut hasher = BodyHasher::new(kind, None);
     hasher.write(body);
     hasher.finish()
-}
-
-/// The folder of outside data: named by `WAXWING_SUITES`, else `../shared/suites` beside the workspace.
-pub fn suite(name: &str) -> PathBuf {
-    let root = std::env::var_os("WAXWING_SUITES")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/suites"));
-    let folder = root.join(name);
-    assert!(
-        folder.is_dir(),
-        "there is no suite at {}; set WAXWING_SUITES to the folder that has it",
-        folder.display()
-    );
-    folder
 }
 
 pub fn read(path: &Path) -> Vec<u8> {
