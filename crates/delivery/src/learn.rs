@@ -3,8 +3,9 @@
 //!
 //! One lesson at a time: the message is read (its beginning, as when it was judged), its words are
 //! cut, and words, senders and the lesson's end are one transaction. Of several nodes one learns.
+//! Between two lessons there is a rest that is longer than the lesson was: mail goes first.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use waxwing_filter::spam::tokens;
 use waxwing_message::Message;
@@ -15,20 +16,21 @@ use crate::clock::Clock;
 use crate::examine::{CONTENT_OCTETS, identity_of, word_key};
 use crate::policy::Policy;
 
-/// Lessons taken up at a time.
-const BATCH: usize = 16;
 /// How often there is a look for lessons that nobody told us of.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// After a failure, and between batches of many.
+/// After news: more may come.
 const REST: Duration = Duration::from_secs(1);
+/// After one of many lessons, at most.
+const REST_MAX: Duration = Duration::from_secs(5);
 
 /// Learns for ever.
 pub async fn run<C: Clock>(store: &Store, policy: &Policy, clock: &C) {
     let mut changes = store.watch_all();
     loop {
-        let wait = match learn_some(store, policy).await {
+        let started = Instant::now();
+        let wait = match learn_some(store, policy, 1).await {
             Ok(0) => LOOK_EVERY,
-            Ok(_) => REST,
+            Ok(_) => (started.elapsed() * 3).min(REST_MAX),
             Err(error) => {
                 tracing::warn!(%error, "could not learn from what readers judged");
                 LOOK_EVERY
@@ -41,9 +43,9 @@ pub async fn run<C: Clock>(store: &Store, policy: &Policy, clock: &C) {
     }
 }
 
-/// Learns what there is to learn now, up to a batch; gives how much that was.
-pub async fn learn_some(store: &Store, policy: &Policy) -> Result<usize, StoreError> {
-    let lessons = store.lessons(BATCH).await?;
+/// Learns what there is to learn now, up to a limit; gives how much that was.
+pub async fn learn_some(store: &Store, policy: &Policy, limit: usize) -> Result<usize, StoreError> {
+    let lessons = store.lessons(limit).await?;
     for lesson in &lessons {
         learn(store, policy, *lesson).await?;
     }

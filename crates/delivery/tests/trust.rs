@@ -335,8 +335,8 @@ async fn a_sender_whose_mail_was_called_spam_goes_there_from_then_on() {
     let uid = world.store.entries(inbox).await.unwrap().0[0].uid;
     world.store.move_entries(inbox, &[uid], junk_box).await.unwrap();
     let policy = waxwing_delivery::Policy::new("mx.wax.test");
-    assert_eq!(learn_some(&world.store, &policy).await.unwrap(), 1);
-    assert_eq!(learn_some(&world.store, &policy).await.unwrap(), 0, "learned once");
+    assert_eq!(learn_some(&world.store, &policy, 16).await.unwrap(), 1);
+    assert_eq!(learn_some(&world.store, &policy, 16).await.unwrap(), 0, "learned once");
     let journey = send().await;
     assert_eq!(judged(&world, journey).await, Verdict::SpamFolder);
     let steps = world.events(journey).await;
@@ -504,7 +504,7 @@ async fn words_that_a_reader_called_spam_are_named_when_they_come_from_a_strange
         entries.chunks(2).map(|two| (two[0].uid, two[1].uid)).unzip();
     world.store.move_entries(inbox, &spam, by_role(Role::Junk)).await.unwrap();
     world.store.move_entries(inbox, &ham, by_role(Role::Archive)).await.unwrap();
-    while learn_some(&world.store, &policy).await.unwrap() > 0 {}
+    while learn_some(&world.store, &policy, 16).await.unwrap() > 0 {}
     let bad = send("new@three.example", "Cheap tonics restore hair.").await;
     assert_eq!(judged(&world, bad).await, Verdict::SpamFolder);
     let (told, _) = reasons(&world, bad).await;

@@ -16,7 +16,7 @@ use crate::wire::command::{FlagList, StoreFlags, StoreHow};
 use crate::wire::out::set_text;
 
 /// So many messages are altered in one transaction, so that the store's other users get their turn.
-const SLICE: usize = 4000;
+const SLICE: usize = 10_000;
 
 /// The command.
 pub async fn run(

@@ -139,7 +139,7 @@ async fn within(
         params![from.0, &selected.uids, to.0, before, modseq, now, mask, kept.keywords, none];
     tx.run(COPY, values).await?;
     add_mailbox_keywords(tx, to.0, &selected.keywords).await?;
-    if let Some(judged) = Judged::by_move(source.role, target.role) {
+    if let Some(judged) = Judged::by_move(source.role, target.role, selected.messages.len()) {
         note_lessons(tx, target.account, &selected.messages, judged).await?;
     }
     if moved {

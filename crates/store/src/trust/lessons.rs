@@ -7,7 +7,7 @@
 //!
 //! A message is learned once. Judged again it is first unlearned, so that counts stay true.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use waxwing_message::JourneyId;
@@ -21,6 +21,9 @@ use crate::{AccountId, MessageId, Role, Store, StoreError};
 
 /// The account whose counts are everybody's.
 const SHARED: i64 = 0;
+
+/// Filing more messages at once than this says nothing of them.
+const FILED_MAX: usize = 50;
 
 /// A judgement that is still to be learned from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +67,16 @@ pub(crate) enum Judged {
 
 impl Judged {
     /// What a move or copy from one mailbox to another says: into Junk is a judgement, out of it
-    /// (but not to be thrown away) too, and so is filing what came into INBOX.
-    pub(crate) fn by_move(from: Option<Role>, to: Option<Role>) -> Option<Judged> {
+    /// (but not to be thrown away) too, and so is filing what came into INBOX, unless it is done with so
+    /// many messages at once that nobody can have looked at each.
+    pub(crate) fn by_move(from: Option<Role>, to: Option<Role>, messages: usize) -> Option<Judged> {
         match (from, to) {
             (Some(Role::Junk), Some(Role::Junk | Role::Trash)) => None,
             (_, Some(Role::Junk)) => Some(Judged::Spam),
             (Some(Role::Junk), _) => Some(Judged::Ham),
-            (Some(Role::Inbox), None | Some(Role::Archive)) => Some(Judged::Ham),
+            (Some(Role::Inbox), None | Some(Role::Archive)) if messages <= FILED_MAX => {
+                Some(Judged::Ham)
+            }
             _ => None,
         }
     }
@@ -259,9 +265,7 @@ async fn count_message(tx: &Tx, asked: &Learning, spam: bool, by: i64) -> Result
     let whose = [Some(account), asked.shared.then_some(SHARED)];
     for whose in whose.into_iter().flatten() {
         count_corpus(tx, whose, ham, spam).await?;
-        for word in &asked.words {
-            count_word(tx, whose, *word, ham, spam).await?;
-        }
+        count_words(tx, whose, &asked.words, ham, spam).await?;
     }
     for identity in &asked.identities {
         let growth = Growth { ham, spam, ..Growth::default() };
@@ -278,18 +282,29 @@ async fn count_corpus(tx: &Tx, account: i64, ham: i64, spam: i64) -> Result<(), 
     tx.run(SQL, params![account, ham, spam, ham.max(0), spam.max(0)]).await.map(drop)
 }
 
-async fn count_word(
+/// Those that are known are counted in one statement; the others are written one by one.
+async fn count_words(
     tx: &Tx,
     account: i64,
-    word: i64,
+    words: &Vec<i64>,
     ham: i64,
     spam: i64,
 ) -> Result<(), StoreError> {
-    const SQL: &str = "INSERT INTO words (account, word, ham, spam) VALUES (?1, ?2, ?5, ?6) \
+    const KNOWN: &str = "UPDATE words SET \
+        ham = CASE WHEN ham + ?3 > 0 THEN ham + ?3 ELSE 0 END, \
+        spam = CASE WHEN spam + ?4 > 0 THEN spam + ?4 ELSE 0 END \
+        WHERE account = ?1 AND word IN LIST(?2) RETURNING word";
+    // Another lesson of the same account may be learned at the same time by another node.
+    const NEW: &str = "INSERT INTO words (account, word, ham, spam) VALUES (?1, ?2, ?5, ?6) \
         ON CONFLICT (account, word) DO UPDATE SET \
         ham = CASE WHEN words.ham + ?3 > 0 THEN words.ham + ?3 ELSE 0 END, \
         spam = CASE WHEN words.spam + ?4 > 0 THEN words.spam + ?4 ELSE 0 END";
-    tx.run(SQL, params![account, word, ham, spam, ham.max(0), spam.max(0)]).await.map(drop)
+    let known = tx.rows(KNOWN, params![account, words, ham, spam], |row| row.int(0)).await?;
+    let known: HashSet<i64> = known.into_iter().collect();
+    for word in words.iter().filter(|word| !known.contains(word)) {
+        tx.run(NEW, params![account, *word, ham, spam, ham.max(0), spam.max(0)]).await?;
+    }
+    Ok(())
 }
 
 /// Whether words can be judged for this account.
@@ -319,4 +334,20 @@ async fn word_counts_in(tx: &Tx, account: i64, words: &Vec<i64>) -> Result<WordC
 
 fn ham_spam(row: &Row<'_>, column: usize) -> Result<HamSpam, StoreError> {
     Ok(HamSpam { ham: count32(row.int(column)?)?, spam: count32(row.int(column + 1)?)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_filed_by_the_hundred_was_not_looked_at() {
+        let (inbox, junk) = (Some(Role::Inbox), Some(Role::Junk));
+        assert_eq!(Judged::by_move(inbox, None, FILED_MAX), Some(Judged::Ham));
+        assert_eq!(Judged::by_move(inbox, None, FILED_MAX + 1), None);
+        // Spam is seen at a glance, and what was wrongly called so is picked out.
+        assert_eq!(Judged::by_move(inbox, junk, 5_000), Some(Judged::Spam));
+        assert_eq!(Judged::by_move(junk, inbox, 5_000), Some(Judged::Ham));
+        assert_eq!(Judged::by_move(junk, Some(Role::Trash), 1), None);
+    }
 }

@@ -1,7 +1,10 @@
 //! Entries: flags, copies, moves, expunges, what changed, and what many tasks at once leave behind.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use waxwing_store::*;
 
 use crate::world::*;
@@ -9,6 +12,7 @@ use crate::world::*;
 crate::on_both!(
     appending_several_is_one_change,
     flags_change_only_what_they_say,
+    flags_of_any_set,
     keywords_keep_their_first_spelling,
     unchanged_since_refuses_newer_entries,
     copies_share_content_until_the_last_goes,
@@ -387,4 +391,66 @@ async fn only_one_session_locks_a_maildrop(world: World) {
     lock.release().await.unwrap();
     assert!(second.lock_maildrop(bob.id).await.unwrap().is_none());
     drop(mine);
+}
+
+/// Any set of UIDs, close together or scattered, in any order, each altered as a list of flags would be.
+async fn flags_of_any_set(world: World) {
+    let bob = world.account("bob@wing.test").await;
+    let inbox = world.inbox(&bob).await.id;
+    const MESSAGES: u32 = 60;
+    for n in 0..MESSAGES {
+        append(&world.store, inbox, &mail(&format!("number {n}"), "x")).await;
+    }
+    // Gaps, so that runs are bridged over what is gone.
+    let gone: Vec<Uid> = [3, 10, 11, 12, 30, 59].map(Uid).to_vec();
+    world.store.expunge(inbox, &gone).await.unwrap();
+    let mut model: BTreeMap<u32, (u8, bool)> = (1..=MESSAGES)
+        .filter(|uid| !gone.contains(&Uid(*uid)))
+        .map(|uid| (uid, (0, false)))
+        .collect();
+    let mut random = StdRng::seed_from_u64(7);
+    for step in 0..120 {
+        let density = [0.03, 0.3, 0.7, 0.97, 1.0][step % 5];
+        let from = random.random_range(1..=MESSAGES);
+        let to = random.random_range(from..=MESSAGES + 2);
+        let mut uids: Vec<Uid> =
+            (from..=to).filter(|_| random.random_bool(density)).map(Uid).collect();
+        if step % 7 == 0 {
+            uids.reverse();
+        }
+        let system = random.random_range(0..32u8);
+        let keyword = random.random_bool(0.3);
+        let keywords: &[&str] = if keyword { &["k"] } else { &[] };
+        let given = flags(SystemFlags(system), keywords);
+        let how = random.random_range(0..3);
+        let change = match how {
+            0 => FlagChange::Set(given),
+            1 => FlagChange::Add(given),
+            _ => FlagChange::Remove(given),
+        };
+        let before = model.clone();
+        for uid in &uids {
+            let Some((has, labelled)) = model.get_mut(&uid.0) else { continue };
+            (*has, *labelled) = match how {
+                0 => (system, keyword),
+                1 => (*has | system, *labelled || keyword),
+                _ => (*has & !system, *labelled && !keyword),
+            };
+        }
+        let (entries, modseq) = world.store.entries(inbox).await.unwrap();
+        let results = world.store.store_flags(inbox, &uids, change, None).await.unwrap();
+        let there = uids.iter().filter(|uid| model.contains_key(&uid.0)).count();
+        assert_eq!(results.entries.len(), there);
+        assert!(results.entries.is_sorted_by_key(|entry| entry.uid));
+        let (after, _) = world.store.entries(inbox).await.unwrap();
+        for (entry, old) in after.iter().zip(entries) {
+            let (has, labelled) = model[&entry.uid.0];
+            assert_eq!(entry.flags.system.0, has, "step {step}, UID {}", entry.uid.0);
+            assert_eq!(entry.flags.keywords.is_some(), labelled, "step {step}");
+            let altered = before[&entry.uid.0] != (has, labelled);
+            assert_eq!(entry.modseq > modseq, altered, "step {step}, UID {}", entry.uid.0);
+            assert!(altered || entry.modseq == old.modseq);
+        }
+    }
+    world.check_invariants().await;
 }

@@ -12,6 +12,9 @@ use super::domain::done;
 use super::{Context, print};
 use crate::serve::road;
 
+/// Lessons learned between two looks at how many are left.
+const AT_ONCE: usize = 16;
+
 /// Filter commands.
 #[derive(Subcommand)]
 pub enum Filter {
@@ -81,7 +84,7 @@ async fn learn(
     };
     for entry in &entries {
         store.judge(entry.message, spam).await?;
-        while learn_some(store, &policy).await? > 0 {}
+        while learn_some(store, &policy, AT_ONCE).await? > 0 {}
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -1,13 +1,15 @@
 //! FETCH (RFC 9051 §6.4.5, §7.5.2).
 //!
 //! Messages are fetched in slices: the store is asked once per slice for summaries and contents, and
-//! once to mark as seen. While a slice is written, the next is read. What does not need the store
+//! once to mark as seen. While a slice is written, the next ones are read, side by side. What does not need the store
 //! (FLAGS, UID, INTERNALDATE, RFC822.SIZE, MODSEQ) comes from the view. Responses are written straight
 //! into the output buffer, which is sent whenever it is full, so that memory stays flat however much
 //! is fetched.
 
 pub mod body;
 mod message;
+
+use std::collections::VecDeque;
 
 use waxwing_message::Summary;
 use waxwing_store::{
@@ -29,6 +31,9 @@ use crate::wire::sequence::{SequenceSet, merged};
 /// How many messages at a time, and how many octets of them, or one.
 const SLICE: usize = 200;
 const SLICE_OCTETS: u64 = 1024 * 1024;
+/// Slices that are being read while one is written. Contents are decompressed: one alone would not keep
+/// the connection busy.
+const SLICES_AHEAD: usize = 2;
 
 /// What a FETCH takes.
 struct Plan {
@@ -42,6 +47,13 @@ struct Plan {
     sets_seen: bool,
     /// From the highest UID down (RFC 9738 §3.1).
     highest_first: bool,
+}
+
+/// What the store is asked for.
+#[derive(Debug, Clone, Copy)]
+struct Wants {
+    messages: Option<Bring>,
+    entries: bool,
 }
 
 /// What was left out.
@@ -93,16 +105,25 @@ pub async fn run(
     let store = session.store.clone();
     let mailbox = session.selected()?.mailbox;
     let mut slice = slices.next(&session.selected()?.view);
-    let mut brought = bring(&store, mailbox, &plan, &slice).await?;
+    let mut brought = bring(&store, mailbox, plan.wants(), &slice).await?;
+    let mut ahead = VecDeque::new();
     while !slice.places.is_empty() {
-        let next = slices.next(&session.selected()?.view);
-        // Reading begins first: it goes on beside.
-        let (ahead, written) = tokio::join!(
-            bring(&store, mailbox, &plan, &next),
-            write_slice(connection, session, &plan, slice, brought, &mut shortfall),
-        );
-        written?;
-        (slice, brought) = (next, ahead?);
+        while ahead.len() < SLICES_AHEAD {
+            let next = slices.next(&session.selected()?.view);
+            if next.places.is_empty() {
+                break;
+            }
+            let (store, wants) = (store.clone(), plan.wants());
+            ahead.push_back(tokio::spawn(async move {
+                let read = bring(&store, mailbox, wants, &next).await?;
+                Ok::<_, Fail>((next, read))
+            }));
+        }
+        write_slice(connection, session, &plan, slice, brought, &mut shortfall).await?;
+        (slice, brought) = match ahead.pop_front() {
+            Some(next) => next.await.map_err(broken_off)??,
+            None => Default::default(),
+        };
     }
     let tagged = if shortfall.unknown_encoding {
         Tagged::no("UNKNOWN-CTE", "A part has an unknown transfer encoding")
@@ -158,7 +179,7 @@ pub async fn tell_new(
         if slice.places.is_empty() {
             return Ok(());
         }
-        let brought = bring(&store, mailbox, &plan, &slice).await?;
+        let brought = bring(&store, mailbox, plan.wants(), &slice).await?;
         // One that is gone again is not told of.
         let shortfall = &mut Shortfall::default();
         write_slice(connection, session, &plan, slice, brought, shortfall).await?;
@@ -213,20 +234,26 @@ struct Read {
 async fn bring(
     store: &Store,
     mailbox: MailboxId,
-    plan: &Plan,
+    wants: Wants,
     slice: &Slice,
 ) -> Result<Read, Fail> {
     let mut read = Read::default();
     if slice.uids.is_empty() {
         return Ok(read);
     }
-    if let Some(what) = plan.reads_messages() {
+    if let Some(what) = wants.messages {
         read.messages = store.bring(mailbox, &slice.uids, what).await?;
     }
-    if plan.entry {
+    if wants.entries {
         read.entries = store.entries_of(mailbox, &slice.uids).await?;
     }
     Ok(read)
+}
+
+/// Reading ahead panicked, or the server ends.
+fn broken_off(error: tokio::task::JoinError) -> Fail {
+    tracing::error!(%error, "reading for FETCH broke off");
+    Fail::no("SERVERBUG", "The messages could not be read")
 }
 
 /// RFC 7162 §3.2.6.
@@ -275,6 +302,10 @@ impl Plan {
             highest_first: false,
             items,
         }
+    }
+
+    fn wants(&self) -> Wants {
+        Wants { messages: self.reads_messages(), entries: self.entry }
     }
 
     fn reads_messages(&self) -> Option<Bring> {
