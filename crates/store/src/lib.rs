@@ -15,8 +15,10 @@
 //! | `mailboxes`, `messages`, `keywords` | what readers see |
 //! | `roll/` | a mailbox's entries at one moment, packed and shared |
 //! | `gist/` | what its messages are sorted, threaded and searched by |
+//! | `happened` | where messages are; what happened in an account since a modseq |
+//! | `threads` | which messages belong together |
 //! | `sharing`, `metadata` | who may do what in whose mailbox; notes kept with mailboxes |
-//! | `blob`, `objects`, `spool` | octets: stored, outside the database, being received |
+//! | `blob`, `objects`, `spool`, `uploads` | octets: stored, outside the database, being received, to be used soon |
 //! | `imports` | moving in: each message once |
 //! | `queue`, `journeys`, `maildrop` | the road; what happened on it; the POP3 lock |
 //! | `rules` | readers' Sieve scripts, and what these remember |
@@ -31,6 +33,7 @@ mod changes;
 mod engine;
 mod error;
 mod gist;
+mod happened;
 mod imports;
 mod instant;
 mod journeys;
@@ -49,7 +52,9 @@ mod schema;
 mod search;
 mod sharing;
 mod spool;
+mod threads;
 mod trust;
+mod uploads;
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -64,6 +69,7 @@ pub use blob::*;
 pub use changes::{QueueWatch, Watch};
 pub use error::*;
 pub use gist::{Column, Finder, Gist, Having, Line};
+pub use happened::*;
 pub use imports::*;
 pub use journeys::*;
 pub use login::*;
@@ -77,7 +83,9 @@ pub use roll::{Altered, KeywordSet, Roll, RollNews, Row};
 pub use rules::*;
 pub use sharing::*;
 pub use spool::*;
+pub use threads::ThreadId;
 pub use trust::*;
+pub use uploads::*;
 
 use engine::Engine;
 
@@ -193,6 +201,7 @@ impl Store {
                 for_ever("listening", listen),
                 for_ever("sweeping", || self.sweep_now_and_then()),
                 for_ever("indexing", || self.index_for_ever()),
+                for_ever("threading", || self.thread_old_mail()),
                 for_ever("noting logins", || self.note_logins()),
             )
         };
@@ -260,6 +269,21 @@ impl Store {
                 && let Err(error) = self.forget_tombstones(KEPT_TOMBSTONES).await
             {
                 tracing::warn!(%error, "could not forget old tombstones");
+            }
+            if minutes % (24 * 60) == 25
+                && let Err(error) = self.forget_departures().await
+            {
+                tracing::warn!(%error, "could not forget old departures");
+            }
+            if minutes % (24 * 60) == 35
+                && let Err(error) = self.forget_thread_keys().await
+            {
+                tracing::warn!(%error, "could not forget the keys of threads that are gone");
+            }
+            if minutes % 60 == 50
+                && let Err(error) = self.forget_uploads(now).await
+            {
+                tracing::warn!(%error, "could not forget old uploads");
             }
             if minutes % (24 * 60) == 30
                 && let Err(error) = self.forget_seen(now).await

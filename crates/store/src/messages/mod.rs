@@ -22,13 +22,13 @@ use crate::accept::encode_summary;
 use crate::blob::{BlobRow, Content};
 use crate::engine::{Param, Repeat, Row};
 use crate::instant::micros;
-use crate::{Inner, MailboxId, StagedBlob, Store, StoreError};
+use crate::{AccountId, Inner, MailboxId, StagedBlob, Store, StoreError};
 
 pub use bring::{Bring, Brought, StoredSummary};
 pub(crate) use expunge::drop_places;
 use expunge::{expunge_in, forget_in, long_lists};
 use flags::{StoreFlags, store_flags_in};
-pub(crate) use listing::{changes_in, mailbox_state, modseq, system};
+pub(crate) use listing::{changes_in, entry as entry_row, mailbox_state, modseq, system};
 use listing::{deleted_octets_in, entries_after_in, entries_in, entries_of_in, outlines_in};
 use transfer::Which;
 pub(crate) use transfer::{Transfer, transfer_in};
@@ -448,6 +448,24 @@ impl Store {
                 .await?;
         }
         Ok(forgotten)
+    }
+
+    /// The content of a message of an account; `None` when it is gone.
+    pub async fn content_of(
+        &self,
+        account: AccountId,
+        message: MessageId,
+    ) -> Result<Option<Content>, StoreError> {
+        const SQL: &str = "SELECT b.id, b.size_octets, b.object, b.chunk_ends FROM messages m \
+            JOIN blobs b ON b.id = m.blob WHERE m.id = ?2 AND m.account = ?1";
+        let engine = &self.inner.engine;
+        let found = engine
+            .read((account, message), |tx, (account, message)| {
+                let values = [Param::Int(account.0), Param::Int(message.0)];
+                Box::pin(async move { tx.row(SQL, &values, BlobRow::read).await })
+            })
+            .await?;
+        found.map(|row: BlobRow| row.content(self)).transpose()
     }
 
     /// The journey that brought a message, if it came by one.

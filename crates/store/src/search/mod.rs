@@ -153,6 +153,7 @@ impl Store {
         let engine = &self.inner.engine;
         let waiting = engine.read(limit, |tx, limit| Box::pin(waiting(tx, *limit))).await?;
         let count = waiting.len();
+        self.thread_before_indexing(waiting.iter().map(|one| one.account).collect()).await?;
         let cut = futures_util::stream::iter(waiting)
             .map(|waiting| self.cut_safely(waiting))
             .buffer_unordered(READ_AT_ONCE);

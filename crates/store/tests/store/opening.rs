@@ -19,7 +19,7 @@ async fn opening_again_finds_everything(world: World) {
     world.store.clone().close().await;
     let again = world.second().await;
     assert_eq!(again.entries(inbox).await.unwrap().0.len(), 1);
-    assert_eq!(world.count("SELECT version FROM schema_version").await, 6);
+    assert_eq!(world.count("SELECT version FROM schema_version").await, 7);
     again.login(&visitor(), "PLAIN", "bob@wing.test", "secret").await.unwrap();
 }
 

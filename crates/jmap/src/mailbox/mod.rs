@@ -1,0 +1,5 @@
+//! Mailboxes (RFC 8621 §2).
+
+use crate::dispatch::Method;
+
+pub(crate) const METHODS: &[Method] = &[];

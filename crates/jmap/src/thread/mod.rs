@@ -1,0 +1,5 @@
+//! Threads (RFC 8621 §3).
+
+use crate::dispatch::Method;
+
+pub(crate) const METHODS: &[Method] = &[];
