@@ -3,7 +3,7 @@
 use waxwing_message::parse::transfer::{Decoder, TransferEncoding};
 use waxwing_message::summary::PartInfo;
 use waxwing_message::{Summary, parse::Message};
-use waxwing_store::{Content, StagedBlob, Store, StoreError};
+use waxwing_store::{Content, Place, StagedBlob, Store, StoreError, SystemFlags};
 
 use super::part;
 use crate::caller::{Account, Caller};
@@ -54,7 +54,11 @@ pub async fn open(
             let readable = account.mailboxes.readable();
             let wants_part = !blob.path.is_empty();
             let found = store.locate(account.id, &[id], &readable, wants_part).await?;
-            let Some(located) = found.messages.into_iter().next() else { return Ok(None) };
+            let is_there = |place: &Place| !place.entry.flags.system.contains(SystemFlags::DELETED);
+            let found = found.messages.into_iter().next();
+            // RFC 8621 §4.1.1: what has \Deleted is not here.
+            let found = found.filter(|located| located.places.iter().any(is_there));
+            let Some(located) = found else { return Ok(None) };
             let content = store.content_of(account.id, id).await?;
             let Some((content, staged)) = content else { return Ok(None) };
             match located.summary {
