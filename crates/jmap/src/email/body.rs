@@ -81,7 +81,8 @@ pub fn all_fields(header: &[u8]) -> Value {
 
 /// In lower case: types are compared without regard to case (RFC 2045 §5.1), and clients compare strings.
 pub fn media_type(info: &PartInfo) -> String {
-    let [main, sub] = [&info.media_type, &info.subtype].map(|word| lossy(word).to_ascii_lowercase());
+    let [main, sub] =
+        [&info.media_type, &info.subtype].map(|word| lossy(word).to_ascii_lowercase());
     format!("{main}/{sub}")
 }
 

@@ -125,7 +125,8 @@ async fn all_ids(context: &Context, account: &Account) -> Result<Vec<String>, Me
     let mut ids = Vec::new();
     for mailbox in readable {
         let (entries, _) = context.store.entries(mailbox).await?;
-        let visible = entries.iter().filter(|entry| super::keywords::is_visible(entry.flags.system));
+        let visible =
+            entries.iter().filter(|entry| super::keywords::is_visible(entry.flags.system));
         ids.extend(visible.map(|entry| id::text(entry.message)));
     }
     ids.sort_unstable();

@@ -9,16 +9,20 @@
 //! | `keywords` | keywords and flags; pure |
 //! | `source` | the octets of blobs, wherever they are |
 //! | `show` | one object |
-//! | `get`, `changes`, `query/`, … | the methods |
+//! | `get`, `changes`, `query/`, `set/`, … | the methods |
 
 pub mod body;
 mod changes;
 pub mod compose;
+mod copy;
 mod get;
 pub mod header;
+mod import;
 pub mod keywords;
+mod parse;
 pub mod part;
 pub mod query;
+mod set;
 mod show;
 pub mod source;
 pub mod value;
@@ -40,6 +44,10 @@ pub(crate) const METHODS: &[Method] = methods! {
     "Email/changes" changes,
     "Email/query" query,
     "Email/queryChanges" query_changes,
+    "Email/set" set,
+    "Email/copy" copy,
+    "Email/import" import,
+    "Email/parse" parse,
 };
 
 /// What `Email/query` can sort by (RFC 8621 §1.3.1 `emailQuerySortOptions`).

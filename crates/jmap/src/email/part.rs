@@ -190,7 +190,9 @@ mod tests {
         for no in [&[4][..], &[], &[5], &[0], &[3, 3], &[4, 2, 2]] {
             assert_eq!(find(&summary, no), None, "{no:?}");
         }
-        let Some(Found::Within(_, [1])) = find(&summary, &[4, 3, 1]) else { panic!("a closed part") };
+        let Some(Found::Within(_, [1])) = find(&summary, &[4, 3, 1]) else {
+            panic!("a closed part")
+        };
         let single = Summary::of(&Message::parse(b"Subject: x\r\n\r\nbody"));
         assert_eq!(find(&single, &[1]), Some(Found::Part(PartId::ROOT)));
         assert_eq!(find(&single, &[2]), None);

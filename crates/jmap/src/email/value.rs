@@ -117,7 +117,10 @@ mod tests {
         let bad = b"Content-Type: text/plain; charset=utf-8\r\n\r\ncaf\xe9";
         assert_eq!(of(bad, 0), is("caf\u{fffd}", true, false));
         assert_eq!(of(b"Content-Transfer-Encoding: x\r\n\r\na", 0), is("a", true, false));
-        assert_eq!(of(b"Content-Type: text/plain; charset=x-none\r\n\r\na", 0), is("a", true, false));
+        assert_eq!(
+            of(b"Content-Type: text/plain; charset=x-none\r\n\r\na", 0),
+            is("a", true, false)
+        );
     }
 
     #[test]

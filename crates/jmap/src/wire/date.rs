@@ -34,7 +34,13 @@ pub fn read_with_offset(text: &str) -> Option<(Timestamp, Offset)> {
     let start = text.len().checked_sub("+08:00".len())?;
     let (local, offset) = (text.get(..start)?, text.get(start..)?);
     let sign = match offset.as_bytes() {
-        [sign @ (b'+' | b'-'), _, _, b':', _, _] => if *sign == b'-' { -1 } else { 1 },
+        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+            if *sign == b'-' {
+                -1
+            } else {
+                1
+            }
+        }
         _ => return None,
     };
     let two = |digits: &str| -> Option<i32> {
@@ -83,7 +89,14 @@ mod tests {
         assert_eq!(with_offset(utc.0, utc.1), "2014-10-30T06:12:00Z");
         let west = read_with_offset("1969-12-31T23:00:00-03:30").unwrap();
         assert_eq!(with_offset(west.0, west.1), "1969-12-31T23:00:00-03:30");
-        for no in ["2014-10-30T14:12:00+0800", "2014-10-30 14:12:00+08:00", "2014-10-30T14:12:00+24:00", "+08:00", "é", "2014-10-30T14:12:00++8:00"] {
+        for no in [
+            "2014-10-30T14:12:00+0800",
+            "2014-10-30 14:12:00+08:00",
+            "2014-10-30T14:12:00+24:00",
+            "+08:00",
+            "é",
+            "2014-10-30T14:12:00++8:00",
+        ] {
             assert_eq!(read_with_offset(no), None, "{no}");
         }
     }

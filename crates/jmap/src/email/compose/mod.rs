@@ -177,7 +177,9 @@ fn body_values<'v>(value: Option<&'v Value>, faults: &mut Faults) -> BTreeMap<&'
                 ("value", _) => faults.add(path(), "it is a string"),
                 // RFC 8621 §4.6.
                 ("isEncodingProblem" | "isTruncated", Value::Bool(false)) => {}
-                ("isEncodingProblem" | "isTruncated", _) => faults.add(path(), "it can only be false"),
+                ("isEncodingProblem" | "isTruncated", _) => {
+                    faults.add(path(), "it can only be false")
+                }
                 _ => faults.add(path(), "there is no such property"),
             }
         }

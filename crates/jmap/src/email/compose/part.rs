@@ -192,7 +192,9 @@ impl<'r, 'v> Reader<'r, 'v> {
                 match text {
                     Some(text) => node.content = Content::Text((*text).to_owned()),
                     // RFC 8621 §4.6.
-                    None => self.faults.add(at(path, "partId"), "bodyValues has nothing of that name"),
+                    None => {
+                        self.faults.add(at(path, "partId"), "bodyValues has nothing of that name")
+                    }
                 }
                 if !node.media_type.starts_with("text/") {
                     self.faults.add(at(path, "type"), "what bodyValues has is text");
@@ -217,7 +219,8 @@ impl<'r, 'v> Reader<'r, 'v> {
                 node.content = Content::Parts(parts.collect());
             }
             (None, None, Some(_)) => {
-                self.faults.add(at(path, "subParts"), "it is a list, of a multipart, and not empty");
+                self.faults
+                    .add(at(path, "subParts"), "it is a list, of a multipart, and not empty");
             }
             (None, None, None) if is_multipart => {
                 self.faults.add(at(path, "subParts"), "a multipart has some");

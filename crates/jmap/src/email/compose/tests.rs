@@ -146,14 +146,18 @@ fn the_second_draft_of_the_rfc() {
         "subParts": [part("text/html"), part("text/plain")],
     });
     assert_eq!(tree, expected);
-    assert_eq!((shown.text(PartId(1)), shown.text(PartId(2))), ("<b>plan</b>\n".into(), "plan".into()));
+    assert_eq!(
+        (shown.text(PartId(1)), shown.text(PartId(2))),
+        ("<b>plan</b>\n".into(), "plan".into())
+    );
 }
 
 #[test]
 fn lists_become_a_tree() {
     let text = json!([{"partId": "t"}]);
     let html = json!([{"partId": "h", "type": "text/html"}]);
-    let image = json!({"blobId": "Bimage", "type": "image/png", "cid": "a@b", "disposition": "inline"});
+    let image =
+        json!({"blobId": "Bimage", "type": "image/png", "cid": "a@b", "disposition": "inline"});
     let file = json!({"blobId": "Bfile", "type": "application/pdf", "name": "Größe.pdf"});
     let mail = json!({"blobId": "Bmail", "type": "message/rfc822"});
     let values = json!({"t": {"value": "t"}, "h": {"value": "h"}});
@@ -177,13 +181,19 @@ fn lists_become_a_tree() {
     };
     assert_eq!(types(&[]), "text/plain");
     assert_eq!(types(&[("textBody", &text)]), "text/plain");
-    assert_eq!(types(&[("textBody", &text), ("htmlBody", &html)]), "alternative[text/plain text/html]");
+    assert_eq!(
+        types(&[("textBody", &text), ("htmlBody", &html)]),
+        "alternative[text/plain text/html]"
+    );
     let all = json!([image, file, mail]);
     assert_eq!(
         types(&[("textBody", &text), ("htmlBody", &html), ("attachments", &all)]),
         "mixed[alternative[text/plain related[text/html image/png]] application/pdf message/rfc822]"
     );
-    assert_eq!(types(&[("textBody", &text), ("attachments", &json!([image]))]), "mixed[text/plain image/png]");
+    assert_eq!(
+        types(&[("textBody", &text), ("attachments", &json!([image]))]),
+        "mixed[text/plain image/png]"
+    );
     assert_eq!(types(&[("attachments", &json!([file]))]), "mixed[application/pdf]");
 }
 
@@ -202,8 +212,16 @@ fn attachments_keep_what_they_are() {
     })));
     let view = shown.parts().view();
     assert_eq!((view.text.len(), view.attachments.len()), (1, 3));
-    let properties =
-        ["type", "name", "disposition", "charset", "cid", "language", "location", "header:X-Y:asText"];
+    let properties = [
+        "type",
+        "name",
+        "disposition",
+        "charset",
+        "cid",
+        "language",
+        "location",
+        "header:X-Y:asText",
+    ];
     let tree = shown.structure(&properties);
     let parts = tree["subParts"].as_array().unwrap();
     let none = Value::Null;
@@ -260,7 +278,10 @@ fn what_the_rfc_forbids_is_refused() {
         // RFC 8621 §4.6, in its order.
         (json!({"headers": []}), vec!["headers"]),
         (body(json!({"partId": "t", "headers": []})), vec!["bodyStructure/headers"]),
-        (json!({"from": [], "header:from": "a@b", "subject": "x", "header:Subject:asText": "y"}), vec!["subject"]),
+        (
+            json!({"from": [], "header:from": "a@b", "subject": "x", "header:Subject:asText": "y"}),
+            vec!["subject"],
+        ),
         (json!({"header:X": "a", "header:x:asText": "b"}), vec!["header:x:asText"]),
         (
             body(json!({"partId": "t", "cid": "a@b", "header:Content-ID": "<c@d>"})),
@@ -281,8 +302,14 @@ fn what_the_rfc_forbids_is_refused() {
             vec!["bodyStructure"],
         ),
         (json!({"textBody": [], "bodyValues": values}), vec!["textBody"]),
-        (json!({"textBody": [{"partId": "t", "type": "text/html"}], "bodyValues": values}), vec!["textBody/0/type"]),
-        (json!({"htmlBody": [{"partId": "t", "type": "text/plain"}], "bodyValues": values}), vec!["htmlBody/0/type"]),
+        (
+            json!({"textBody": [{"partId": "t", "type": "text/html"}], "bodyValues": values}),
+            vec!["textBody/0/type"],
+        ),
+        (
+            json!({"htmlBody": [{"partId": "t", "type": "text/plain"}], "bodyValues": values}),
+            vec!["htmlBody/0/type"],
+        ),
         (body(json!({"partId": "t", "blobId": "B1"})), vec!["bodyStructure"]),
         (body(json!({"partId": "u"})), vec!["bodyStructure/partId"]),
         (body(json!({"partId": "t", "charset": "utf-8"})), vec!["bodyStructure/charset"]),
@@ -291,7 +318,10 @@ fn what_the_rfc_forbids_is_refused() {
             body(json!({"partId": "t", "header:Content-Transfer-Encoding": "8bit"})),
             vec!["bodyStructure/header:Content-Transfer-Encoding"],
         ),
-        (json!({"bodyValues": {"t": {"value": "", "isTruncated": true}}}), vec!["bodyValues/t/isTruncated"]),
+        (
+            json!({"bodyValues": {"t": {"value": "", "isTruncated": true}}}),
+            vec!["bodyValues/t/isTruncated"],
+        ),
         (
             json!({"bodyValues": {"t": {"value": "", "isEncodingProblem": true}}}),
             vec!["bodyValues/t/isEncodingProblem"],
@@ -304,13 +334,16 @@ fn what_the_rfc_forbids_is_refused() {
         (json!({"bodyValues": {"t": {}}}), vec!["bodyValues/t/value"]),
         (json!({"attachments": [{"blobId": "B1"}, {}]}), vec!["attachments/1"]),
         (json!({"attachments": [{"blobId": 1}]}), vec!["attachments/0/blobId"]),
-        (json!({"attachments": [{"blobId": "B1", "type": "multipart/mixed"}]}), vec!["attachments/0/blobId"]),
-        (json!({"attachments": [{"blobId": "B1", "cid": "<a@b>"}]}), vec!["attachments/0/cid"]),
-        (json!({"attachments": [{"blobId": "B1", "disposition": "a b"}]}), vec!["attachments/0/disposition"]),
         (
-            body(json!({"type": "multipart/mixed", "subParts": []})),
-            vec!["bodyStructure/subParts"],
+            json!({"attachments": [{"blobId": "B1", "type": "multipart/mixed"}]}),
+            vec!["attachments/0/blobId"],
         ),
+        (json!({"attachments": [{"blobId": "B1", "cid": "<a@b>"}]}), vec!["attachments/0/cid"]),
+        (
+            json!({"attachments": [{"blobId": "B1", "disposition": "a b"}]}),
+            vec!["attachments/0/disposition"],
+        ),
+        (body(json!({"type": "multipart/mixed", "subParts": []})), vec!["bodyStructure/subParts"]),
         (
             body(json!({"type": "text/plain", "subParts": [{"partId": "t"}]})),
             vec!["bodyStructure/subParts"],
@@ -330,7 +363,10 @@ fn parts_do_not_nest_for_ever() {
     for _ in 0..40 {
         part = json!({"subParts": [part]});
     }
-    assert_eq!(refused(json!({"bodyStructure": part, "bodyValues": {"t": {"value": ""}}})).len(), 1);
+    assert_eq!(
+        refused(json!({"bodyStructure": part, "bodyValues": {"t": {"value": ""}}})).len(),
+        1
+    );
     let many = vec![json!({"partId": "t"}); 9_999];
     let many = json!({"bodyStructure": {"subParts": many}, "bodyValues": {"t": {"value": ""}}});
     assert_eq!(refused(many).len(), FAULTS_MAX);
@@ -338,14 +374,22 @@ fn parts_do_not_nest_for_ever() {
 
 /// A name, a subject, a file's name: what people type on one line.
 fn line() -> impl Strategy<Value = String> {
-    let line = prop_oneof!["[A-Za-z][a-z]{0,20}", "[!-~]([ -~]{0,90}[!-~])?", "[a-zé日]([ a-zé日]{0,60}[a-zé日])?"];
+    let line = prop_oneof![
+        "[A-Za-z][a-z]{0,20}",
+        "[!-~]([ -~]{0,90}[!-~])?",
+        "[a-zé日]([ a-zé日]{0,60}[a-zé日])?"
+    ];
     // What looks like an encoded word is one for whoever reads it.
     line.prop_filter("no encoded word", |line| !line.contains("=?"))
 }
 
 /// A text in lines, of any kind of characters.
 fn text() -> impl Strategy<Value = String> {
-    prop_oneof!["([ -~]{0,90}\n){0,5}[ -~]{0,20}", "([ -~é日\u{1f600}]{0,60}\n?){0,6}", "(From x\n|\\.\n|x{1200}\n?){0,3}"]
+    prop_oneof![
+        "([ -~]{0,90}\n){0,5}[ -~]{0,20}",
+        "([ -~é日\u{1f600}]{0,60}\n?){0,6}",
+        "(From x\n|\\.\n|x{1200}\n?){0,3}"
+    ]
 }
 
 proptest! {

@@ -162,7 +162,10 @@ mod tests {
     #[test]
     fn names_of_properties() {
         assert_eq!(read("header:subject"), is("subject", Form::Raw, false));
-        assert_eq!(read("header:Resent-To:asAddresses:all"), is("Resent-To", Form::Addresses, true));
+        assert_eq!(
+            read("header:Resent-To:asAddresses:all"),
+            is("Resent-To", Form::Addresses, true)
+        );
         assert_eq!(read("header:X-A:all"), is("X-A", Form::Raw, true));
         assert_eq!(read("header:List-POST:asURLs"), is("List-POST", Form::Urls, false));
         assert_eq!(HeaderProperty::read("subject"), None);

@@ -213,7 +213,9 @@ mod tests {
         );
         let message = Message::parse(raw.as_bytes());
         let overview = Overview::of(message.root());
-        for name in ["from", "to", "cc", "subject", "sentAt", "messageId", "references", "inReplyTo"] {
+        for name in
+            ["from", "to", "cc", "subject", "sentAt", "messageId", "references", "inReplyTo"]
+        {
             let property = HeaderProperty::of_convenience(name).unwrap();
             let parsed = of_fields(&property, message.root().headers.iter());
             assert_eq!(of_overview(name, &overview), Some(parsed), "{name}");
@@ -228,7 +230,10 @@ mod tests {
     fn raw_is_raw() {
         let message = Message::parse(b"A: x\r\nX:  a\xff\0b\r\n\tc \r\nx: 2\r\n\r\n");
         let fields = || message.root().headers.iter();
-        assert_eq!(of_fields(&property("header:X:all"), fields()), json!(["  a\u{fffd}b\r\n\tc ", " 2"]));
+        assert_eq!(
+            of_fields(&property("header:X:all"), fields()),
+            json!(["  a\u{fffd}b\r\n\tc ", " 2"])
+        );
         assert_eq!(of_fields(&property("header:x"), fields()), json!(" 2"));
         assert_eq!(of_fields(&property("header:Y"), fields()), Value::Null);
         assert_eq!(of_fields(&property("header:Y:asText:all"), fields()), json!([]));

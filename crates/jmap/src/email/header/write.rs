@@ -133,7 +133,9 @@ fn words(value: &Value, refused: impl Fn(char) -> bool) -> Result<Vec<String>, U
     for word in list(value)? {
         let word = string(word)?;
         if word.is_empty() || word.len() > WORD_OCTETS_MAX || word.contains(&refused) {
-            return no("one of these is empty, too long, or has a character that may not stand there");
+            return no(
+                "one of these is empty, too long, or has a character that may not stand there",
+            );
         }
         words.push(word.to_owned());
     }

@@ -35,8 +35,7 @@ pub async fn run(context: &Context, arguments: Map<String, Value>) -> Result<Ans
         let threads: HashSet<ThreadId> =
             happened.messages.iter().filter_map(|change| change.thread).collect();
         let threads: Vec<ThreadId> = threads.into_iter().collect();
-        let (members, _) =
-            context.store.thread_members(account.id, &threads, &readable).await?;
+        let (members, _) = context.store.thread_members(account.id, &threads, &readable).await?;
         touched.extend(members.iter().map(|member| member.message));
     }
     let now: Vec<MessageId> = results.iter().map(|(message, _)| *message).collect();

@@ -136,8 +136,11 @@ fn test(name: &str, value: Value) -> Result<Tests, MethodError> {
         }
         ("header", _) => no("a list of a field's name, and perhaps a text"),
         (
-            "allInThreadHaveKeyword" | "someInThreadHaveKeyword" | "noneInThreadHaveKeyword"
-            | "hasKeyword" | "notKeyword",
+            "allInThreadHaveKeyword"
+            | "someInThreadHaveKeyword"
+            | "noneInThreadHaveKeyword"
+            | "hasKeyword"
+            | "notKeyword",
             value,
         ) => {
             let Some(keyword) = value.as_str().filter(|name| is_keyword(name)) else {

@@ -66,8 +66,12 @@ pub async fn passing(
     universe: &Universe,
     filter: &Tests,
 ) -> Result<Vec<u32>, MethodError> {
-    let mut evaluation =
-        Evaluation { filter, threads: HashMap::new(), texts: HashMap::new(), having: HashMap::new() };
+    let mut evaluation = Evaluation {
+        filter,
+        threads: HashMap::new(),
+        texts: HashMap::new(),
+        having: HashMap::new(),
+    };
     evaluation.prepare(universe);
     let (mut passing, mut open) = evaluation.decided(universe, 0..universe.len() as u32);
     if has_test(filter, |test| matches!(test, Test::Text { .. })) && !open.is_empty() {
@@ -169,8 +173,12 @@ impl<'f> Evaluation<'f> {
                 mailbox.is_some_and(|mailbox| subject.mailboxes().any(|own| own == mailbox))
             }
             Test::InOther(others) => subject.mailboxes().any(|own| !others.contains(&own)),
-            Test::Before(at) => i128::from(subject.received_secs()) * 1_000_000_000 < at.as_nanosecond(),
-            Test::After(at) => i128::from(subject.received_secs()) * 1_000_000_000 >= at.as_nanosecond(),
+            Test::Before(at) => {
+                i128::from(subject.received_secs()) * 1_000_000_000 < at.as_nanosecond()
+            }
+            Test::After(at) => {
+                i128::from(subject.received_secs()) * 1_000_000_000 >= at.as_nanosecond()
+            }
             Test::MinSize(octets) => subject.size_octets() >= *octets,
             Test::MaxSize(octets) => subject.size_octets() < *octets,
             Test::Has(keyword) => subject.has(keyword),
@@ -255,9 +263,10 @@ impl<'f> Evaluation<'f> {
             let (_, mailbox, uid) = universe.subject(index).home();
             by_mailbox.entry(mailbox).or_default().push((uid, index));
         }
-        let needs_header = has_test(self.filter, |test| {
-            matches!(test, Test::Field { name, .. } if overview_texts::<Vec<u8>>(&Overview::default(), name).is_none())
-        });
+        let needs_header = has_test(
+            self.filter,
+            |test| matches!(test, Test::Field { name, .. } if overview_texts::<Vec<u8>>(&Overview::default(), name).is_none()),
+        );
         let what = if needs_header { Bring::Both } else { Bring::Summaries };
         for (mailbox, mut asked) in by_mailbox {
             asked.sort_unstable();
@@ -300,7 +309,8 @@ pub struct Lines<'u> {
 impl<'u> Lines<'u> {
     /// Of a universe that has gists, or of one that has none.
     pub fn of(universe: &'u Universe) -> Lines<'u> {
-        let lines = |gist: &'u waxwing_store::Gist| gist.lines().map(|line| (line.uid(), line)).collect();
+        let lines =
+            |gist: &'u waxwing_store::Gist| gist.lines().map(|line| (line.uid(), line)).collect();
         Lines { gists: universe.gists().map(|gist| gist.map(lines)).collect() }
     }
 

@@ -123,7 +123,8 @@ impl Query {
         let of_threads = self.depends_on_threads();
         let mut tests_of_mailboxes = 0;
         self.filter.conditions(&mut |test| {
-            tests_of_mailboxes += usize::from(matches!(test, Test::InMailbox(_) | Test::InOther(_)));
+            tests_of_mailboxes +=
+                usize::from(matches!(test, Test::InMailbox(_) | Test::InOther(_)));
         });
         let keywords = has_test(&self.filter, |test| matches!(test, Test::Has(_)))
             || self.order.iter().any(|(by, _)| matches!(by, By::Has(_)));
