@@ -15,6 +15,7 @@
 //! | [`context`] | what a method is given: store, caller, limits, time |
 //! | [`caller`] | who asks, and which accounts they may see |
 //! | [`session`] | the Session object |
+//! | [`push`] | what a client that waits is told |
 //! | [`standard`] | what `/get`, `/changes`, `/set`, `/query` have in common |
 //! | `core`, `blob`, `mailbox`, `thread`, `email`, … | one file per method |
 //!
@@ -28,6 +29,7 @@ mod core;
 pub mod dispatch;
 pub mod email;
 mod mailbox;
+pub mod push;
 pub mod session;
 pub mod standard;
 mod thread;

@@ -168,7 +168,7 @@ pub struct VisibleMailbox {
 pub struct VisibleAccount {
     /// Its address.
     pub address: Address,
-    /// Of its last change.
+    /// Of its last change; for another than its owner, in those mailboxes.
     pub modseq: ModSeq,
     /// When it was last changed what others may do in it.
     pub shared_modseq: ModSeq,
@@ -419,7 +419,14 @@ pub(crate) async fn visible_account_in(
         let rights = effective(owner.is_none(), concerning);
         VisibleMailbox { mailbox, owner: owner.cloned(), rights }
     });
-    let mailboxes = all.filter(|visible| !visible.rights.is_empty()).collect();
+    let mailboxes: Vec<_> = all.filter(|visible| !visible.rights.is_empty()).collect();
+    // What happens where another may not look is not for them to know.
+    let seen =
+        mailboxes.iter().map(|one| one.mailbox.highest_modseq.max(one.mailbox.changed_modseq));
+    let modseq = match owner {
+        None => modseq,
+        Some(_) => seen.max().unwrap_or(shared_modseq).max(shared_modseq),
+    };
     Ok(Some(VisibleAccount { address, modseq, shared_modseq, mailboxes }))
 }
 

@@ -452,22 +452,29 @@ impl Store {
         Ok(forgotten)
     }
 
-    /// The content of a message of an account; `None` when it is gone.
+    /// The content of a message of an account, and the same to be named by another message; `None` when
+    /// it is gone.
     pub async fn content_of(
         &self,
         account: AccountId,
         message: MessageId,
-    ) -> Result<Option<Content>, StoreError> {
-        const SQL: &str = "SELECT b.id, b.size_octets, b.object, b.chunk_ends FROM messages m \
+    ) -> Result<Option<(Content, StagedBlob)>, StoreError> {
+        const SQL: &str = "SELECT b.id, b.size_octets, b.object, b.chunk_ends, b.hash FROM messages m \
             JOIN blobs b ON b.id = m.blob WHERE m.id = ?2 AND m.account = ?1";
         let engine = &self.inner.engine;
         let found = engine
             .read((account, message), |tx, (account, message)| {
                 let values = [Param::Int(account.0), Param::Int(message.0)];
-                Box::pin(async move { tx.row(SQL, &values, BlobRow::read).await })
+                Box::pin(async move {
+                    let read = |row: &Row<'_>| Ok((BlobRow::read(row)?, row.bytes(4)?.to_vec()));
+                    tx.row(SQL, &values, read).await
+                })
             })
             .await?;
-        found.map(|row: BlobRow| row.content(self)).transpose()
+        let Some((row, hash)) = found else { return Ok(None) };
+        let content = row.content(self)?;
+        let blob = StagedBlob::stored(&hash, content.size_octets)?;
+        Ok(Some((content, blob)))
     }
 
     /// The journey that brought a message, if it came by one.

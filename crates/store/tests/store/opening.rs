@@ -55,7 +55,7 @@ async fn a_newer_schema_is_refused(world: World) {
 }
 
 /// The migrations, from the first, on SQLite and on PostgreSQL.
-const MIGRATIONS: [(&str, &str); 6] = [
+const MIGRATIONS: [(&str, &str); 7] = [
     (include_str!("../../src/schema/sqlite.sql"), include_str!("../../src/schema/postgres.sql")),
     (
         include_str!("../../src/schema/sqlite-2.sql"),
@@ -76,6 +76,10 @@ const MIGRATIONS: [(&str, &str); 6] = [
     (
         include_str!("../../src/schema/sqlite-6.sql"),
         include_str!("../../src/schema/postgres-6.sql"),
+    ),
+    (
+        include_str!("../../src/schema/sqlite-7.sql"),
+        include_str!("../../src/schema/postgres-7.sql"),
     ),
 ];
 

@@ -72,6 +72,8 @@ pub struct Config {
     pub autoconfig: Option<Autoconfig>,
     /// Access tokens for mail programs (RFC 6749); given out when this section is there.
     pub oauth: Option<OAuth>,
+    /// JMAP (RFC 8620); spoken when this section is there.
+    pub jmap: Option<Jmap>,
     /// What IMAP says of this server.
     #[serde(default)]
     pub imap: Imap,
@@ -95,6 +97,15 @@ pub struct OAuth {
     /// Where programs and browsers find us: `https://` and a host, perhaps with a port; by default
     /// `hostname`.
     pub issuer: Option<String>,
+}
+
+/// `[jmap]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Jmap {
+    /// Where programs and browsers find us: `https://` and a host, perhaps with a port; by default the
+    /// host that they ask for.
+    pub url: Option<String>,
 }
 
 /// In `comment` of `[imap]`.
@@ -149,8 +160,8 @@ pub struct Listen {
     pub lmtp: Vec<SocketAddr>,
     /// HTTP, to answer ACME's challenges (RFC 8555 §8.3). Only with ACME; then port 80 by default.
     pub http: Option<Vec<SocketAddr>>,
-    /// HTTPS, for our MTA-STS policy, how accounts are set up, and the login pages. With `[mta-sts]`,
-    /// `[autoconfig]` or `[oauth]` port 443 by default.
+    /// HTTPS, for our MTA-STS policy, how accounts are set up, the login pages, and JMAP. With `[mta-sts]`,
+    /// `[autoconfig]`, `[oauth]` or `[jmap]` port 443 by default.
     pub https: Option<Vec<SocketAddr>>,
 }
 
@@ -504,6 +515,7 @@ impl Config {
         }
         let pages =
             config.mta_sts.is_some() || config.autoconfig.is_some() || config.oauth.is_some();
+        let pages = pages || config.jmap.is_some();
         if pages && config.listen.https.is_none() {
             config.listen.https = Some(vec![SocketAddr::new(IpAddr::from([0u16; 8]), 443)]);
         }
@@ -566,6 +578,9 @@ impl Config {
         };
         if self.oauth.as_ref().and_then(|o| o.issuer.as_deref()).is_some_and(|i| !is_origin(i)) {
             return Err(report::Wrong::at("issuer", "write https:// and a host, nothing more"));
+        }
+        if self.jmap.as_ref().and_then(|j| j.url.as_deref()).is_some_and(|url| !is_origin(url)) {
+            return Err(report::Wrong::at("url", "write https:// and a host, nothing more"));
         }
         if self
             .imap

@@ -13,6 +13,7 @@ pub mod autoconfig;
 pub mod connect;
 mod http;
 mod https;
+mod jmap;
 pub mod keys;
 pub mod listen;
 mod oauth;
@@ -80,7 +81,7 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     let listening = announce(&ports);
     let connections = process::connections_within(files, config.limits.connections);
     let gate = Gate::new(connections, config.limits.connections_per_address);
-    let desks = Desks::new(&config, &store, &road.reception, &acceptor, &tokens);
+    let desks = Desks::new(&config, &store, &road.reception, &acceptor, &tokens, &stopped);
     for port in ports {
         tasks.spawn(attend(port, desks.clone(), gate.clone(), stopped.clone()));
     }
@@ -282,6 +283,7 @@ impl Desks {
         reception: &Arc<road::Reception>,
         acceptor: &TlsAcceptor,
         tokens: &acme::Tokens,
+        stopped: &watch::Receiver<bool>,
     ) -> Desks {
         let desk = |settings| {
             Arc::new(smtp::Desk::new(settings, reception.clone(), store.clone(), acceptor.clone()))
@@ -290,7 +292,8 @@ impl Desks {
             .with(Some(tokens.clone()))
             .with(sts::Hosted::new(config, store))
             .with(autoconfig::Pages::new(config, store))
-            .with(oauth::OAuth::new(config, store));
+            .with(oauth::OAuth::new(config, store))
+            .with_hall(jmap::Jmap::new(config, store, stopped));
         Desks {
             mx: desk(road::mx_settings(config)),
             submission: desk(road::submission_settings(config)),
@@ -353,7 +356,7 @@ async fn serve_one(
         }
         Service::Sieve => Box::pin(desks.sieve.serve(stream, peer, stop)),
         Service::Http | Service::Https => {
-            Box::pin(desks.http.serve(stream, peer.ip(), service.implicit_tls()))
+            Box::pin(desks.http.serve(stream, peer.ip(), service.implicit_tls(), stop))
         }
     };
     session.await;
