@@ -84,7 +84,7 @@ pub use metadata::*;
 pub use passwords::PasswordCost;
 pub use queue::*;
 pub use rearrange::*;
-pub use roll::{Altered, KeywordSet, Roll, RollNews, Row};
+pub use roll::{Altered, KeywordSet, Roll, RollNews, Row, Tie, Ties};
 pub use rules::*;
 pub use sharing::*;
 pub use spool::*;

@@ -199,12 +199,13 @@ impl Entity {
     pub fn with_description(self, text: &str) -> Entity {
         let mut fields = FieldWriter::default();
         fields.text("Content-Description", text);
-        self.with_fields(fields)
+        self.with_written_fields(&fields.into_bytes())
     }
 
-    /// Adds fields that are written already; none of them Content-Type or Content-Transfer-Encoding.
-    pub fn with_fields(mut self, fields: FieldWriter) -> Entity {
-        self.fields.extend_from_slice(&fields.into_bytes());
+    /// Adds fields that a [`FieldWriter`] has written; none of them Content-Type or
+    /// Content-Transfer-Encoding.
+    pub fn with_written_fields(mut self, fields: &[u8]) -> Entity {
+        self.fields.extend_from_slice(fields);
         self
     }
 

@@ -11,6 +11,7 @@ mod expunge;
 mod flags;
 mod listing;
 mod transfer;
+mod whole;
 mod writing;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub(crate) use listing::{changes_in, entry as entry_row, mailbox_state, modseq, 
 use listing::{deleted_octets_in, entries_after_in, entries_in, entries_of_in, outlines_in};
 use transfer::Which;
 pub(crate) use transfer::{Transfer, transfer_in};
+pub use whole::{RearrangeError, Rearrangement};
 pub(crate) use writing::{
     Append, NewEntry, add_mailbox_keywords, append_chosen, check_uid, insert_entry, insert_message,
     lock_by_mailbox, next_modseq,
