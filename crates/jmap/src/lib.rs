@@ -28,13 +28,15 @@ pub mod context;
 mod core;
 pub mod dispatch;
 pub mod email;
+mod identity;
 mod mailbox;
 pub mod push;
 pub mod session;
 pub mod standard;
+pub mod submission;
 mod thread;
 pub mod wire;
 
 pub use caller::{Account, Caller, Mailboxes};
-pub use context::{Context, Limits, Outside};
+pub use context::{Context, Limits, Outgoing, Outside, Refused};
 pub use dispatch::respond;

@@ -21,6 +21,7 @@
 //! | `sharing`, `metadata` | who may do what in whose mailbox; notes kept with mailboxes |
 //! | `blob`, `objects`, `spool`, `uploads` | octets: stored, outside the database, being received, to be used soon |
 //! | `imports` | moving in: each message once |
+//! | `submissions` | as whom an account writes; what it sends later, and sent |
 //! | `queue`, `journeys`, `maildrop` | the road; what happened on it; the POP3 lock |
 //! | `rules` | readers' Sieve scripts, and what these remember |
 //! | `search/` | words, index, answers |
@@ -55,6 +56,7 @@ mod schema;
 mod search;
 mod sharing;
 mod spool;
+mod submissions;
 mod threads;
 mod trust;
 mod uploads;
@@ -88,6 +90,7 @@ pub use roll::{Altered, KeywordSet, Roll, RollNews, Row, Tie, Ties};
 pub use rules::*;
 pub use sharing::*;
 pub use spool::*;
+pub use submissions::*;
 pub use threads::ThreadId;
 pub use trust::*;
 pub use uploads::*;
@@ -291,6 +294,11 @@ impl Store {
                 && let Err(error) = self.forget_uploads(now).await
             {
                 tracing::warn!(%error, "could not forget old uploads");
+            }
+            if minutes % (24 * 60) == 45
+                && let Err(error) = self.forget_submissions(now).await
+            {
+                tracing::warn!(%error, "could not forget old submissions");
             }
             if minutes % (24 * 60) == 30
                 && let Err(error) = self.forget_seen(now).await

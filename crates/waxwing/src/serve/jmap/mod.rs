@@ -17,6 +17,7 @@ mod door;
 mod download;
 mod events;
 mod reply;
+pub mod sending;
 mod upload;
 
 use std::net::IpAddr;
@@ -36,11 +37,13 @@ use waxwing_jmap::wire::request;
 use waxwing_jmap::{Caller, Context, Limits, Outside, respond, session};
 use waxwing_store::Store;
 
+use super::road::Reception;
 use super::router::{Greeting, Hall, host_of};
 use crate::config::Config;
 use crowd::{Crowd, Errand};
 use door::Door;
 use reply::{Reply, problem};
+use sending::Sending;
 
 const WELL_KNOWN: &str = "/.well-known/jmap";
 const API: &str = "/jmap";
@@ -69,20 +72,21 @@ struct Shared {
     stopped: watch::Receiver<bool>,
 }
 
-/// Nothing can be sent from here.
-struct Nowhere;
-
-impl Outside for Nowhere {}
-
 impl Jmap {
     /// As configured; `None` when JMAP is not spoken.
-    pub fn new(config: &Config, store: &Store, stopped: &watch::Receiver<bool>) -> Option<Jmap> {
+    pub fn new(
+        config: &Config,
+        store: &Store,
+        reception: &Arc<Reception>,
+        stopped: &watch::Receiver<bool>,
+    ) -> Option<Jmap> {
         let settings = config.jmap.as_ref()?;
-        let limits = Limits::of_messages(config.limits.message_size.0);
+        let mut limits = Limits::of_messages(config.limits.message_size.0);
+        limits.max_recipients = config.limits.recipients;
         let shared = Shared {
             store: store.clone(),
             limits: Arc::new(limits),
-            outside: Arc::new(Nowhere),
+            outside: Arc::new(Sending { reception: reception.clone() }),
             hostname: config.hostname.to_string(),
             url: settings.url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
             plaintext: config.tls.allow_plaintext_login,
