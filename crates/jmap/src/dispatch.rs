@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::wire::error::{MethodError, RequestError};
 use crate::wire::reference::{self, COPIED_OCTETS_MAX};
 use crate::wire::request::{Invocation, Request, Response};
-use crate::{blob, core, email, mailbox, thread};
+use crate::{blob, core, email, mailbox, snippet, thread};
 
 /// What a client must name in `using` to call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,8 +78,14 @@ pub struct Method {
 }
 
 /// By folder.
-const METHODS: &[&[Method]] =
-    &[core::METHODS, blob::METHODS, mailbox::METHODS, thread::METHODS, email::METHODS];
+const METHODS: &[&[Method]] = &[
+    core::METHODS,
+    blob::METHODS,
+    mailbox::METHODS,
+    thread::METHODS,
+    email::METHODS,
+    snippet::METHODS,
+];
 
 fn find(name: &str) -> Option<&'static Method> {
     METHODS.iter().copied().flatten().find(|method| method.name == name)

@@ -31,6 +31,7 @@ pub mod email;
 mod mailbox;
 pub mod push;
 pub mod session;
+mod snippet;
 pub mod standard;
 mod thread;
 pub mod wire;

@@ -81,6 +81,7 @@ pub use passwords::PasswordCost;
 pub use queue::*;
 pub use roll::{Altered, KeywordSet, Roll, RollNews, Row, Tie, Ties};
 pub use rules::*;
+pub use search::Terms;
 pub use sharing::*;
 pub use spool::*;
 pub use threads::ThreadId;
