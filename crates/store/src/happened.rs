@@ -9,6 +9,9 @@
 //! | a mailbox was made, or is another | `mailboxes.created_modseq`, `changed_modseq` |
 //! | a mailbox is gone | `lost_mailboxes` |
 //!
+//! What has `\Deleted` is as gone for [`Store::account_changes`] and [`Store::thread_members`]: where messages have
+//! labels, nothing waits to be expunged.
+//!
 //! Everything is asked for with the mailboxes that whoever asks may read: for others' mailboxes, messages
 //! are as absent, and what happened in them did not.
 
@@ -19,8 +22,10 @@ use jiff::Timestamp;
 use crate::engine::{Repeat, Row, Tx, params};
 use crate::instant::timestamp;
 use crate::keywords::Keywords;
-use crate::messages::{StoredSummary, entry_row, modseq};
-use crate::{AccountId, Entry, MailboxId, MessageId, ModSeq, Store, StoreError, ThreadId};
+use crate::messages::{StoredSummary, entry_row, modseq, system};
+use crate::{
+    AccountId, Entry, MailboxId, MessageId, ModSeq, Store, StoreError, SystemFlags, ThreadId,
+};
 
 /// Rows of departures, and of mailboxes that are gone, that are kept of an account.
 const KEPT_ROWS: i64 = 20_000;
@@ -149,6 +154,25 @@ impl Store {
                 Box::pin(members_in(tx, *account, threads, within))
             })
             .await
+    }
+
+    /// The mailboxes that have a message of one of these threads of an account.
+    pub async fn mailboxes_of_threads(
+        &self,
+        account: AccountId,
+        threads: &[ThreadId],
+    ) -> Result<BTreeSet<MailboxId>, StoreError> {
+        const SQL: &str = "SELECT DISTINCT e.mailbox FROM threaded t CROSS JOIN entries e \
+            CROSS JOIN mailboxes m WHERE t.thread IN LIST(?2) AND e.message = t.message \
+            AND m.id = e.mailbox AND m.account = ?1";
+        let threads: Vec<i64> = threads.iter().map(|thread| thread.0).collect();
+        let engine = &self.inner.engine;
+        let found = engine.read((account, threads), |tx, (account, threads)| {
+            Box::pin(async move {
+                tx.rows(SQL, params![account.0, threads], |row| Ok(MailboxId(row.int(0)?))).await
+            })
+        });
+        Ok(found.await?.into_iter().collect())
     }
 
     /// The thread of each of these messages of an account, by message.
@@ -306,13 +330,13 @@ async fn members_in(
     threads: &Vec<i64>,
     within: &BTreeSet<i64>,
 ) -> Result<(Vec<ThreadMember>, ModSeq), StoreError> {
-    const SQL: &str = "SELECT t.thread, t.message, e.mailbox, e.received_at FROM threaded t \
+    const SQL: &str = "SELECT t.thread, t.message, e.mailbox, e.received_at, e.flags FROM threaded t \
         CROSS JOIN entries e CROSS JOIN mailboxes m WHERE t.thread IN LIST(?2) \
         AND e.message = t.message AND m.id = e.mailbox AND m.account = ?1";
     let modseq = modseq_of(tx, account).await?;
     let mut all = Vec::new();
     tx.each(SQL, params![account.0, threads], |row| {
-        if within.contains(&row.int(2)?) {
+        if within.contains(&row.int(2)?) && !is_deleted(row.int(4)?)? {
             all.push(ThreadMember {
                 thread: ThreadId(row.int(0)?),
                 message: MessageId(row.int(1)?),
@@ -351,7 +375,7 @@ async fn changes_in(
     within: &BTreeSet<i64>,
 ) -> Result<Found, StoreError> {
     const ACCOUNT: &str = "SELECT modseq, forgotten_modseq FROM accounts WHERE id = ?1";
-    const ENTRIES: &str = "SELECT e.message, e.modseq, e.mailbox FROM mailboxes m \
+    const ENTRIES: &str = "SELECT e.message, e.modseq, e.mailbox, e.flags FROM mailboxes m \
         CROSS JOIN entries e WHERE m.account = ?1 AND m.highest_modseq > ?2 \
         AND e.mailbox = m.id AND e.modseq > ?2";
     const DEPARTURES: &str = "SELECT modseq, mailbox, messages FROM departures \
@@ -376,6 +400,7 @@ async fn changes_in(
         if within.contains(&row.int(2)?) {
             let trace = traces.entry(row.int(0)?).or_default();
             trace.last = trace.last.max(row.int(1)?);
+            trace.left |= is_deleted(row.int(3)?)?;
         }
         Ok(true)
     })
@@ -410,7 +435,7 @@ async fn told(
     mut traces: BTreeMap<i64, Traces>,
 ) -> Result<Option<Vec<MessageChange>>, StoreError> {
     const CAME: &str = "SELECT id, created_modseq FROM messages WHERE id IN LIST(?1)";
-    const WHERE: &str = "SELECT e.message, e.mailbox FROM entries e CROSS JOIN mailboxes m \
+    const WHERE: &str = "SELECT e.message, e.mailbox, e.flags FROM entries e CROSS JOIN mailboxes m \
         WHERE e.message IN LIST(?2) AND m.id = e.mailbox AND m.account = ?1";
     let touched: Vec<i64> = traces.keys().copied().collect();
     let pair = |row: &Row<'_>| Ok((row.int(0)?, row.int(1)?));
@@ -419,6 +444,7 @@ async fn told(
     tx.each(WHERE, params![account.0, &touched], |row| {
         let mailbox = row.int(1)?;
         if within.contains(&mailbox)
+            && !is_deleted(row.int(2)?)?
             && let Some(trace) = traces.get_mut(&row.int(0)?)
         {
             trace.mailboxes.insert(mailbox);
@@ -450,6 +476,10 @@ async fn told(
         });
     }
     Ok(Some(changes))
+}
+
+fn is_deleted(flags: i64) -> Result<bool, StoreError> {
+    Ok(system(flags)?.contains(SystemFlags::DELETED))
 }
 
 fn unpack(packed: &[u8]) -> impl Iterator<Item = (i64, i64)> + '_ {

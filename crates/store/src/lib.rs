@@ -12,7 +12,8 @@
 //! | `accept` | taking responsibility for a message in one transaction |
 //! | `accounts`, `passwords` | domains, accounts, aliases |
 //! | `login/` | the one door: who is let in, who has to wait, what is remembered of it |
-//! | `mailboxes`, `messages`, `keywords` | what readers see |
+//! | `mailboxes`, `rearrange`, `messages`, `keywords` | what readers see |
+//! | `census` | how much of it is still to be read |
 //! | `roll/` | a mailbox's entries at one moment, packed and shared |
 //! | `gist/` | what its messages are sorted, threaded and searched by |
 //! | `happened` | where messages are; what happened in an account since a modseq |
@@ -29,6 +30,7 @@
 mod accept;
 mod accounts;
 mod blob;
+mod census;
 mod changes;
 mod engine;
 mod error;
@@ -46,6 +48,7 @@ mod metadata;
 mod objects;
 mod passwords;
 mod queue;
+mod rearrange;
 mod roll;
 mod rules;
 mod schema;
@@ -66,6 +69,7 @@ use futures_util::FutureExt as _;
 pub use accept::*;
 pub use accounts::*;
 pub use blob::*;
+pub use census::{Census, Tally};
 pub use changes::{QueueWatch, Watch};
 pub use error::*;
 pub use gist::{Column, Finder, Gist, Having, Line};
@@ -79,6 +83,7 @@ pub use messages::*;
 pub use metadata::*;
 pub use passwords::PasswordCost;
 pub use queue::*;
+pub use rearrange::*;
 pub use roll::{Altered, KeywordSet, Roll, RollNews, Row, Tie, Ties};
 pub use rules::*;
 pub use search::Terms;
@@ -115,6 +120,7 @@ struct Inner {
     engine: Engine,
     hub: Arc<changes::Hub>,
     rolls: roll::Rolls,
+    censuses: census::Censuses,
     objects: Option<objects::Objects>,
     passwords: passwords::Passwords,
     /// For digests of secrets that are random themselves; the same on all nodes.
@@ -167,6 +173,7 @@ impl Store {
                 engine,
                 hub,
                 rolls: roll::Rolls::default(),
+                censuses: census::Censuses::default(),
                 objects,
                 passwords,
                 secret_key,

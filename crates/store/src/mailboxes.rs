@@ -372,6 +372,10 @@ pub(crate) async fn own_mailboxes(tx: &Tx, account: AccountId) -> Result<Vec<Mai
     Ok(all)
 }
 
+pub(crate) async fn mailbox_by_id(tx: &Tx, id: MailboxId) -> Result<Option<Mailbox>, StoreError> {
+    tx.row(BY_ID, params![id.0], mailbox_row).await
+}
+
 pub(crate) async fn by_name(
     tx: &Tx,
     account: AccountId,
@@ -540,7 +544,7 @@ async fn make_parents(
     Ok(())
 }
 
-async fn rename_in(
+pub(crate) async fn rename_in(
     tx: &Tx,
     account: AccountId,
     from: &str,
@@ -669,7 +673,7 @@ async fn subscribe_in(
 }
 
 /// True when that changed something.
-async fn subscribe_rows(
+pub(crate) async fn subscribe_rows(
     tx: &Tx,
     account: AccountId,
     name: &str,

@@ -15,14 +15,15 @@
 //! A thread has the number of its first message, so no number is given twice. A key that leads to a thread
 //! without messages leads nowhere; such keys are taken away now and then.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use waxwing_message::keys::{base_subject, ids};
 use waxwing_message::summary::Overview;
 
-use crate::engine::{Repeat, Tx, params};
-use crate::{AccountId, Store, StoreError};
+use crate::engine::{Param, Repeat, Tx, params};
+use crate::instant::count32;
+use crate::{AccountId, MailboxId, MessageId, Store, StoreError, Uid};
 
 /// Names a thread for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +42,53 @@ impl Store {
     pub(crate) async fn thread_account(&self, account: AccountId) -> Result<(), StoreError> {
         self.thread_old(account, Duration::ZERO).await?;
         self.thread_waiting(account).await
+    }
+
+    /// The messages of a thread that are in a mailbox.
+    pub async fn thread_uids(
+        &self,
+        mailbox: MailboxId,
+        thread: ThreadId,
+    ) -> Result<Vec<Uid>, StoreError> {
+        const SQL: &str = "SELECT e.uid FROM threaded t CROSS JOIN entries e \
+            WHERE t.thread = ?2 AND e.message = t.message AND e.mailbox = ?1 ORDER BY e.uid";
+        self.thread_mailbox(mailbox).await?;
+        let engine = &self.inner.engine;
+        engine
+            .read((mailbox, thread), |tx, (mailbox, thread)| {
+                let values = [Param::Int(mailbox.0), Param::Int(thread.0)];
+                Box::pin(async move {
+                    tx.rows(SQL, &values, |row| Ok(Uid(count32(row.int(0)?)?))).await
+                })
+            })
+            .await
+    }
+
+    /// The thread of each of these messages of a mailbox, by message.
+    pub async fn threads_in(
+        &self,
+        mailbox: MailboxId,
+        messages: &[MessageId],
+    ) -> Result<BTreeMap<MessageId, ThreadId>, StoreError> {
+        match self.thread_mailbox(mailbox).await? {
+            Some(account) => self.threads_of(account, messages).await,
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// Gives every message of a mailbox's account its thread, and gives that account.
+    async fn thread_mailbox(&self, mailbox: MailboxId) -> Result<Option<AccountId>, StoreError> {
+        const OWNER: &str = "SELECT account FROM mailboxes WHERE id = ?1";
+        let engine = &self.inner.engine;
+        let owner = engine.read_brief(mailbox, |tx, mailbox| {
+            let mailbox = mailbox.0;
+            Box::pin(async move {
+                tx.row(OWNER, params![mailbox], |row| Ok(AccountId(row.int(0)?))).await
+            })
+        });
+        let Some(owner) = owner.await? else { return Ok(None) };
+        self.thread_account(owner).await?;
+        Ok(Some(owner))
     }
 
     /// The messages that came before threads were kept, with a rest after each piece.

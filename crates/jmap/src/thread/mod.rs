@@ -1,5 +1,19 @@
-//! Threads (RFC 8621 §3).
+//! Threads (RFC 8621 §3). Which messages belong together is the store's to say.
 
-use crate::dispatch::Method;
+mod changes;
+mod get;
 
-pub(crate) const METHODS: &[Method] = &[];
+use crate::dispatch::{Capability, Method};
+
+pub(crate) const METHODS: &[Method] = &[
+    Method {
+        name: "Thread/get",
+        capability: Capability::Mail,
+        run: |context, arguments| Box::pin(get::run(context, arguments)),
+    },
+    Method {
+        name: "Thread/changes",
+        capability: Capability::Mail,
+        run: |context, arguments| Box::pin(changes::run(context, arguments)),
+    },
+];

@@ -26,6 +26,8 @@ pub(super) async fn store_flags_in(
         saved_at FROM entries WHERE mailbox = ?1 AND uid IN LIST(?2) ORDER BY uid";
     const CHANGE: &str = "UPDATE entries SET flags = ?3, keywords = ?4, modseq = ?5 \
         WHERE mailbox = ?1 AND uid IN LIST(?2)";
+    // Who shows messages with `\Deleted` as gone shows it as new.
+    const BACK: &str = "UPDATE messages SET created_modseq = ?2 WHERE id IN LIST(?1)";
     let mut results = FlagResults { entries: Vec::new(), modified: Vec::new() };
     let Some(state) = lock_by_mailbox(tx, asked.mailbox).await? else {
         return Ok((results, None));
@@ -56,6 +58,7 @@ pub(super) async fn store_flags_in(
     // Entries that become alike are written together.
     let mut groups: BTreeMap<(u8, Packed), Vec<i64>> = BTreeMap::new();
     let mut delta = Delta::default();
+    let mut back = Vec::new();
     for (entry, old) in &mut found {
         let (system, new) = match &asked.change {
             FlagChange::Set(_) => (given.system, packed.clone()),
@@ -81,6 +84,9 @@ pub(super) async fn store_flags_in(
             let (was, is) = (entry.flags.system.contains(flag), system.contains(flag));
             *counter += sign * (i64::from(is) - i64::from(was));
         }
+        if entry.flags.system.without(system).contains(SystemFlags::DELETED) {
+            back.push(entry.message.0);
+        }
         entry.flags = Flags { system, keywords: names.list(&new) };
         entry.modseq = ModSeq(0); // Marked; the number comes below.
         groups.entry((system.0, new)).or_default().push(i64::from(entry.uid.0));
@@ -91,6 +97,9 @@ pub(super) async fn store_flags_in(
             let flags = i64::from(*system);
             let values = params![asked.mailbox.0, uids, flags, keywords, modseq_now];
             tx.run(CHANGE, values).await?;
+        }
+        if !back.is_empty() {
+            tx.run(BACK, params![&back, modseq_now]).await?;
         }
         move_counters(tx, asked.mailbox, delta, 0, modseq_now).await?;
         add_mailbox_keywords(tx, asked.mailbox.0, &packed).await?;

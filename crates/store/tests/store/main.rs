@@ -5,6 +5,7 @@ mod accounts;
 mod blobs;
 mod crash;
 mod devices;
+mod happened;
 mod imports;
 mod logins;
 mod mailboxes;

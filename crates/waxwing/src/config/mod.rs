@@ -523,6 +523,13 @@ impl Config {
         Ok(config)
     }
 
+    /// Where the Session object of JMAP is (RFC 8620 §2.2); `None`: JMAP is not spoken.
+    pub fn jmap_session(&self) -> Option<String> {
+        let own = || format!("https://{}", self.hostname);
+        let url = self.jmap.as_ref()?.url.clone().unwrap_or_else(own);
+        Some(format!("{}/.well-known/jmap", url.trim_end_matches('/')))
+    }
+
     /// Who gives out access tokens (RFC 8414 §2): `https://` and a host, without a slash behind it. `None`:
     /// nobody does.
     pub fn issuer(&self) -> Option<String> {

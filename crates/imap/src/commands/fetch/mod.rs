@@ -9,10 +9,12 @@
 pub mod body;
 mod message;
 
+use std::collections::BTreeMap;
+
 use waxwing_message::Summary;
 use waxwing_store::{
-    Bring, Brought, Entry, FlagChange, Flags, MailboxId, Row, Store, StoredSummary, SystemFlags,
-    Uid,
+    Bring, Brought, Entry, FlagChange, Flags, MailboxId, MessageId, Row, Store, StoredSummary,
+    SystemFlags, ThreadId, Uid,
 };
 
 use super::{pick, resync};
@@ -38,6 +40,7 @@ struct Plan {
     content: bool,
     /// What the view has not kept of the store's entries.
     entry: bool,
+    thread: bool,
     sets_seen: bool,
 }
 
@@ -161,6 +164,7 @@ impl<P: Iterator<Item = u32>> Slices<'_, P> {
 struct Read {
     messages: Vec<Brought>,
     entries: Vec<Entry>,
+    threads: BTreeMap<MessageId, ThreadId>,
 }
 
 async fn bring(
@@ -178,6 +182,10 @@ async fn bring(
     }
     if plan.entry {
         read.entries = store.entries_of(mailbox, &slice.uids).await?;
+    }
+    if plan.thread {
+        let messages: Vec<_> = read.entries.iter().map(|entry| entry.message).collect();
+        read.threads = store.threads_in(mailbox, &messages).await?;
     }
     Ok(read)
 }
@@ -217,13 +225,16 @@ impl Plan {
     }
 
     fn of(items: Vec<FetchItem>) -> Plan {
+        let thread = items.contains(&FetchItem::ThreadId);
         Plan {
             overview: items.contains(&FetchItem::Envelope),
             summary: items.iter().any(needs_summary),
             content: items.iter().any(needs_content),
             entry: items
                 .iter()
-                .any(|item| matches!(item, FetchItem::EmailId | FetchItem::SaveDate)),
+                .any(|item| matches!(item, FetchItem::EmailId | FetchItem::SaveDate))
+                || thread,
+            thread,
             sets_seen: items.iter().any(FetchItem::sets_seen),
             items,
         }
@@ -295,6 +306,7 @@ async fn write_slice(
             summary: summary.as_ref(),
             content: message.and_then(|message| message.content.as_ref()),
             entry,
+            thread: entry.and_then(|entry| read.threads.get(&entry.message)).copied(),
             newly_seen: newly_seen.binary_search(&uid).is_ok(),
         };
         match message.write(connection, &plan.items).await {
