@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::wire::error::{MethodError, RequestError};
 use crate::wire::reference::{self, COPIED_OCTETS_MAX};
 use crate::wire::request::{Invocation, Request, Response};
-use crate::{blob, core, email, identity, mailbox, submission, thread};
+use crate::{blob, core, email, identity, mailbox, snippet, submission, thread};
 
 /// What a client must name in `using` to call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +84,7 @@ const METHODS: &[&[Method]] = &[
     mailbox::METHODS,
     thread::METHODS,
     email::METHODS,
+    snippet::METHODS,
     identity::METHODS,
     submission::METHODS,
 ];

@@ -32,6 +32,7 @@ mod identity;
 mod mailbox;
 pub mod push;
 pub mod session;
+mod snippet;
 pub mod standard;
 pub mod submission;
 mod thread;

@@ -88,6 +88,7 @@ pub use queue::*;
 pub use rearrange::*;
 pub use roll::{Altered, KeywordSet, Roll, RollNews, Row, Tie, Ties};
 pub use rules::*;
+pub use search::Terms;
 pub use sharing::*;
 pub use spool::*;
 pub use submissions::*;

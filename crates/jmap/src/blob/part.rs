@@ -5,100 +5,101 @@ use waxwing_message::Summary;
 use waxwing_message::parse::PartId;
 use waxwing_message::summary::PartKind;
 
-use crate::wire::blob_id::LEVELS_MAX;
+/// Where a number leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found<'n> {
+    /// To this part.
+    Part(PartId),
+    /// Into this part, which the parser left closed: its body, once decoded, is a message in which the rest
+    /// of the number leads on.
+    Within(PartId, &'n [u32]),
+}
 
-/// The number of each part, by its place in the summary. `None`: it has none of its own (the multipart that a
-/// message is, or one that nests too deep).
-pub fn numbers(summary: &Summary) -> Vec<Option<Vec<u32>>> {
+/// The part that a number means in a message, which is not the empty one.
+pub fn find<'n>(summary: &Summary, number: &'n [u32]) -> Option<Found<'n>> {
     let children = summary.children();
-    let mut numbers: Vec<Option<Vec<u32>>> = vec![None; summary.parts.len()];
-    // What a part's children are numbered after.
-    let mut before: Vec<Option<Vec<u32>>> = vec![None; summary.parts.len()];
-    let is_multipart =
-        |id: PartId| matches!(summary.parts[id.0 as usize].kind, PartKind::Multipart { .. });
-    if summary.parts.is_empty() {
-        return numbers;
-    }
-    // The root of a message: a multipart has no number, anything else is 1.
-    let root = |root: PartId, prefix: &[u32]| match is_multipart(root) {
-        true => (None, Some(prefix.to_vec())),
-        false => (after(prefix, 1), after(prefix, 1)),
-    };
-    (numbers[0], before[0]) = root(PartId::ROOT, &[]);
-    // Parents come before their children.
-    for at in 0..summary.parts.len() {
-        let Some(prefix) = before[at].clone() else { continue };
-        match summary.parts[at].kind {
-            PartKind::Leaf => {}
+    let kind = |id: PartId| summary.parts.get(id.0 as usize).map(|part| &part.kind);
+    let (mut id, mut rest) = enter(&children, kind(PartId::ROOT)?, PartId::ROOT, number)?;
+    while let Some((&next, after)) = rest.split_first() {
+        match kind(id)? {
             PartKind::Multipart { .. } => {
-                for (number, child) in (1..).zip(&children[at]) {
-                    let own = after(&prefix, number);
-                    before[child.0 as usize].clone_from(&own);
-                    numbers[child.0 as usize] = own;
-                }
+                id = *children[id.0 as usize].get((next as usize).checked_sub(1)?)?;
+                rest = after;
             }
             PartKind::Message { .. } => {
-                for &inner in &children[at] {
-                    let at = inner.0 as usize;
-                    (numbers[at], before[at]) = root(inner, &prefix);
-                }
+                let root = *children[id.0 as usize].first()?;
+                (id, rest) = enter(&children, kind(root)?, root, rest)?;
             }
+            PartKind::Leaf => return Some(Found::Within(id, rest)),
         }
     }
-    numbers
+    // A multipart has no octets of its own.
+    (!matches!(kind(id)?, PartKind::Multipart { .. })).then_some(Found::Part(id))
 }
 
-fn after(prefix: &[u32], number: u32) -> Option<Vec<u32>> {
-    (prefix.len() < LEVELS_MAX).then(|| prefix.iter().copied().chain([number]).collect())
-}
-
-/// The part of that number.
-pub fn find(summary: &Summary, path: &[u32]) -> Option<PartId> {
-    let numbers = numbers(summary);
-    let at = numbers.iter().position(|own| own.as_deref() == Some(path))?;
-    u32::try_from(at).ok().map(PartId)
+/// The first step into a message.
+fn enter<'n>(
+    children: &[Vec<PartId>],
+    kind: &PartKind,
+    root: PartId,
+    number: &'n [u32],
+) -> Option<(PartId, &'n [u32])> {
+    let (&first, rest) = number.split_first()?;
+    match kind {
+        PartKind::Multipart { .. } => {
+            let inner = children[root.0 as usize].get((first as usize).checked_sub(1)?)?;
+            Some((*inner, rest))
+        }
+        _ => (first == 1).then_some((root, rest)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use waxwing_message::parse::Message;
+    use waxwing_message::Message;
 
-    #[test]
-    fn the_example_of_imap() {
-        // RFC 9051 §6.4.5.1, the example; without the deepest level.
-        let raw = b"Content-Type: multipart/mixed; boundary=a\r\n\r\n\
-            --a\r\nContent-Type: text/plain\r\n\r\n1\r\n\
-            --a\r\nContent-Type: application/octet-stream\r\n\r\n2\r\n\
-            --a\r\nContent-Type: message/rfc822\r\n\r\n\
-            Content-Type: multipart/mixed; boundary=b\r\n\r\n\
-            --b\r\nContent-Type: text/plain\r\n\r\n3.1\r\n\
-            --b\r\nContent-Type: application/octet-stream\r\n\r\n3.2\r\n--b--\r\n\
-            --a\r\nContent-Type: message/rfc822\r\n\r\n\
-            Content-Type: text/plain\r\n\r\n4.1\r\n--a--\r\n";
-        let summary = Summary::of(&Message::parse(raw));
-        let expected: [Option<&[u32]>; 9] = [
-            None,
-            Some(&[1]),
-            Some(&[2]),
-            Some(&[3]),
-            None,
-            Some(&[3, 1]),
-            Some(&[3, 2]),
-            Some(&[4]),
-            Some(&[4, 1]),
-        ];
-        let found = numbers(&summary);
-        assert_eq!(found.iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
-        assert_eq!(find(&summary, &[3, 2]), Some(PartId(6)));
-        assert_eq!(find(&summary, &[5]), None);
-        assert_eq!(find(&summary, &[]), None);
+    /// RFC 9051 §6.4.5.1 has such a message, with its numbers.
+    const MIXED: &str = "Content-Type: multipart/mixed; boundary=a\r\n\r\n\
+        --a\r\n\r\ntext\r\n\
+        --a\r\nContent-Type: application/octet-stream\r\n\r\nx\r\n\
+        --a\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+        --b\r\n\r\n3.1\r\n--b\r\nContent-Type: application/octet-stream\r\n\r\n3.2\r\n--b--\r\n\
+        --a\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n\
+        --c\r\nContent-Type: image/gif\r\n\r\n4.1\r\n\
+        --c\r\nContent-Type: message/rfc822\r\n\r\nSubject: one\r\n\r\n4.2.1\r\n\
+        --c\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nDQp4\r\n--c--\r\n--a--\r\n";
+
+    fn summary() -> Summary {
+        Summary::of(&Message::parse(MIXED.as_bytes()))
+    }
+
+    fn body<'m>(summary: &Summary, id: PartId) -> &'m str {
+        let body = summary.parts[id.0 as usize].body;
+        &MIXED[body.offset as usize..(body.offset + body.octets) as usize]
     }
 
     #[test]
-    fn a_message_without_parts_is_part_one() {
-        let summary = Summary::of(&Message::parse(b"Subject: x\r\n\r\nbody"));
-        assert_eq!(find(&summary, &[1]), Some(PartId::ROOT));
-        assert_eq!(find(&summary, &[1, 1]), None);
+    fn parts_are_found_by_their_numbers() {
+        let summary = summary();
+        let found = |number: &[u32]| match find(&summary, number) {
+            Some(Found::Part(id)) => Some(body(&summary, id)),
+            _ => None,
+        };
+        assert_eq!(found(&[1]), Some("text"));
+        assert_eq!(found(&[3, 1]), Some("3.1"));
+        assert_eq!(found(&[3, 2]), Some("3.2"));
+        assert_eq!(found(&[4, 1]), Some("4.1"));
+        assert_eq!(found(&[4, 2]), Some("Subject: one\r\n\r\n4.2.1"));
+        assert_eq!(found(&[4, 2, 1]), Some("4.2.1"));
+        for no in [&[4][..], &[], &[5], &[0], &[3, 3], &[4, 2, 2]] {
+            assert_eq!(find(&summary, no), None, "{no:?}");
+        }
+        let Some(Found::Within(_, [1])) = find(&summary, &[4, 3, 1]) else {
+            panic!("a closed part")
+        };
+        let single = Summary::of(&Message::parse(b"Subject: x\r\n\r\nbody"));
+        assert_eq!(find(&single, &[1]), Some(Found::Part(PartId::ROOT)));
+        assert_eq!(find(&single, &[2]), None);
     }
 }

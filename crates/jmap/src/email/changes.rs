@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 use waxwing_store::{Happened, MessageId};
 
-use super::source::visible_places;
+use super::keywords::visible_places;
 use crate::caller::Account;
 use crate::context::Context;
 use crate::dispatch::Answer;

@@ -3,10 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keywords;
+use super::keywords::{self, visible_places};
 use super::set::create::{Created, Metadata, add};
 use super::set::{Fail, destroy_all, locate, message};
-use super::source::visible_places;
 use crate::caller::Account;
 use crate::context::Context;
 use crate::dispatch::Answer;
@@ -113,16 +112,18 @@ async fn copy(
     let mut metadata = Metadata::read(context, account, object)?;
     let not_found = || SetError::from(SetErrorKind::NotFound);
     let original = message(context, text).ok_or_else(not_found)?;
-    let located = locate(context, from, &[original]).await?;
-    let located = located.get(&original).ok_or_else(not_found)?;
+    let readable = from.mailboxes.readable();
+    let located = context.store.locate(from.id, &[original], &readable, true).await?;
+    let located = located.messages.first().ok_or_else(not_found)?;
     let places = || visible_places(&located.places);
+    let received_at = places().map(|place| place.entry.received_at).min();
+    let received_at = received_at.ok_or_else(not_found)?;
     if !object.contains_key("keywords") {
         metadata.keywords = keywords::of_places(places());
     }
-    let received_at = places().map(|place| place.entry.received_at).min();
-    let again = context.store.staged_again(from.id, original).await?;
-    let (blob, summary) = again.ok_or_else(not_found)?;
-    let received_at = received_at.unwrap_or(context.now);
+    let content = context.store.content_of(from.id, original).await?;
+    let (_, blob) = content.ok_or_else(not_found)?;
+    let summary = located.summary.as_ref().ok_or_else(not_found)?.read()?;
     let created = add(context, account, metadata, blob, summary, received_at).await?;
     Ok((text.clone(), created))
 }

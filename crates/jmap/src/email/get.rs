@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 use waxwing_store::{Located, MessageId};
 
+use super::keywords::visible_places;
 use super::show::{Subject, email};
-use super::source::{Octets, visible_places};
 use super::wanted::{GET_DEFAULT, Wanted};
+use crate::blob::open::Octets;
 use crate::caller::Account;
 use crate::context::Context;
 use crate::dispatch::Answer;
@@ -86,7 +87,7 @@ async fn show(
     let summary = summary.read()?;
     let octets = match wanted.opens_message() {
         true => match context.store.content_of(account.id, located.message).await? {
-            Some(content) => Some(Octets::Stored(content)),
+            Some((content, _)) => Some(Octets::from(content)),
             None => return Ok(None),
         },
         false => None,

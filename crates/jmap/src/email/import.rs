@@ -9,7 +9,7 @@ use waxwing_store::{Spool, StagedBlob};
 
 use super::set::Fail;
 use super::set::create::{Created, Metadata, add};
-use super::source::{Opened, open};
+use crate::blob::open::{Opened, open};
 use crate::caller::Account;
 use crate::context::Context;
 use crate::dispatch::Answer;
@@ -79,7 +79,7 @@ async fn import(context: &Context, account: &Account, object: &Value) -> Result<
     let metadata = Metadata::read(context, account, object)?;
     let blob = object.get("blobId").and_then(Value::as_str).and_then(Blob::read);
     let opened = match blob {
-        Some(blob) => open(context, account, &blob).await?,
+        Some(blob) => open(&context.store, &context.caller, account, &blob).await?,
         None => None,
     };
     let opened = opened.ok_or_else(|| SetError::invalid("blobId", "there is no such blob"))?;
@@ -99,21 +99,19 @@ async fn import(context: &Context, account: &Account, object: &Value) -> Result<
 }
 
 /// The octets of a blob, decoded, where they can be parsed without being in memory.
-async fn spooled(context: &Context, blob: Opened) -> Result<(Spool, Option<StagedBlob>), Fail> {
+async fn spooled(context: &Context, mut blob: Opened) -> Result<(Spool, Option<StagedBlob>), Fail> {
     let most = context.limits.max_size_message;
     let mut spool = context.store.spool();
-    blob.each(&mut |piece| {
-        if spool.len() <= most {
-            spool.write(piece)?;
-        }
-        Ok(())
-    })
-    .await?;
+    while spool.len() <= most
+        && let Some(piece) = blob.next().await?
+    {
+        spool.write(&piece)?;
+    }
     if spool.len() > most {
         let why = format!("a message has at most {most} octets");
         return Err(SetError::new(SetErrorKind::TooLarge, why).into());
     }
-    Ok((spool.finish()?, blob.staged))
+    Ok((spool.finish()?, blob.whole))
 }
 
 /// RFC 8621 §4.8: when the last server took it.

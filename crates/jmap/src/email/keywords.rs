@@ -39,6 +39,11 @@ pub fn is_visible(system: SystemFlags) -> bool {
     !system.contains(SystemFlags::DELETED)
 }
 
+/// Where a message is for the caller: in mailboxes that may be read, and not marked as deleted.
+pub fn visible_places(places: &[Place]) -> impl Iterator<Item = &Place> + Clone {
+    places.iter().filter(|place| is_visible(place.entry.flags.system))
+}
+
 /// The keywords of a message by its flags in its places, of which there is one at least.
 pub fn of_places<'p>(places: impl IntoIterator<Item = &'p Place>) -> Keywords {
     let mut any = SystemFlags(0);

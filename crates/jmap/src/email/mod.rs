@@ -7,7 +7,6 @@
 //! | `wanted` | which properties a client wants; pure |
 //! | `compose/` | an object that is to be created, made a message; pure |
 //! | `keywords` | keywords and flags; pure |
-//! | `source` | the octets of blobs, wherever they are |
 //! | `show` | one object |
 //! | `get`, `changes`, `query/`, `set/`, … | the methods |
 
@@ -24,7 +23,6 @@ pub mod part;
 pub mod query;
 mod set;
 mod show;
-pub mod source;
 pub mod value;
 pub mod wanted;
 

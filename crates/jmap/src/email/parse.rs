@@ -7,8 +7,8 @@ use waxwing_message::{Message, Summary};
 
 use super::get::{ANSWER_OCTETS_MAX, values_max};
 use super::show::{Subject, email};
-use super::source::{Octets, open};
 use super::wanted::{PARSE_DEFAULT, Wanted};
+use crate::blob::open::{Octets, open};
 use crate::context::Context;
 use crate::dispatch::Answer;
 use crate::standard::{self, get::each_once};
@@ -36,14 +36,14 @@ pub async fn run(
     for text in each_once(asked.blob_ids, &context.limits)? {
         let blob = Blob::read(&text);
         let opened = match &blob {
-            Some(blob) => open(context, &account, blob).await?,
+            Some(blob) => open(&context.store, &context.caller, &account, blob).await?,
             None => None,
         };
         let (Some(blob), Some(opened)) = (blob, opened) else {
             not_found.push(text);
             continue;
         };
-        let octets = opened.decoded(context.limits.max_size_message).await?;
+        let octets = opened.read_all(context.limits.max_size_message).await?;
         let Some((octets, summary)) = octets.and_then(read) else {
             not_parsable.push(text);
             continue;

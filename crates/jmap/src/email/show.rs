@@ -2,18 +2,18 @@
 
 use serde_json::{Map, Value};
 use waxwing_message::Summary;
+use waxwing_message::parse::Header;
 use waxwing_message::parse::PartId;
 use waxwing_message::parse::field::fields;
-use waxwing_message::parse::{Header, TransferEncoding};
 use waxwing_message::summary::PartKind;
 use waxwing_store::{Located, Place};
 
 use super::body::{self, Read};
 use super::header::{of_fields, of_overview};
 use super::part::Parts;
-use super::source::{Octets, visible_places};
 use super::wanted::{Known, PartList, PartProperty, Property, Wanted};
 use super::{keywords, value};
+use crate::blob::open::{Octets, Opened};
 use crate::wire::blob_id::Blob;
 use crate::wire::error::MethodError;
 use crate::wire::{date, id};
@@ -93,7 +93,8 @@ pub async fn email(
 }
 
 fn of_known(known: Known, subject: &Subject<'_>) -> Value {
-    let places = || visible_places(subject.located.map_or(&[], |located| &located.places));
+    let places =
+        || keywords::visible_places(subject.located.map_or(&[], |located| &located.places));
     match known {
         Known::Id => subject.located.map(|located| id::text(located.message)).into(),
         Known::BlobId => subject.blob.to_string().into(),
@@ -129,7 +130,7 @@ async fn read_header(subject: &Subject<'_>, id: PartId) -> Result<Vec<u8>, Metho
     else {
         return Ok(Vec::new());
     };
-    octets.read(part.header.offset, part.header.octets).await
+    Ok(octets.read(part.header.offset, part.header.octets).await?)
 }
 
 /// Looks up what the properties of parts need.
@@ -158,27 +159,12 @@ async fn read_parts(
             PartKind::Message { .. } => part.body.octets,
             PartKind::Leaf => match part.transfer_encoding() {
                 encoding if encoding.is_identity() => part.body.octets,
-                encoding => decoded_size(octets, part.body, encoding).await?,
+                encoding => Opened::body(octets.clone(), part.body, encoding).size().await?,
             },
         };
         read.sizes.insert(id, size);
     }
     Ok(read)
-}
-
-async fn decoded_size(
-    octets: &Octets,
-    extent: waxwing_message::summary::Extent,
-    encoding: TransferEncoding,
-) -> Result<u64, MethodError> {
-    let mut size = 0;
-    octets
-        .each(extent, encoding, &mut |piece| {
-            size += piece.len() as u64;
-            Ok(())
-        })
-        .await?;
-    Ok(size)
 }
 
 async fn body_values(

@@ -4,17 +4,16 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use waxwing_message::Summary;
 
 use super::expunge::expunge_in;
 use super::flags::{StoreFlags, store_flags_in};
 use super::transfer::{Transfer, Which, transfer_in};
 use super::writing::{Append, append_in};
 use super::{FlagChange, FlagMask, Flags, MessageId, NewMessage, SystemFlags, system};
-use crate::accept::{decode_summary, encode_summary};
+use crate::accept::encode_summary;
 use crate::engine::{Repeat, Tx, params};
-use crate::instant::{count, micros};
-use crate::{AccountId, AppendError, MailboxId, StagedBlob, Store, StoreError};
+use crate::instant::micros;
+use crate::{AccountId, AppendError, MailboxId, Store, StoreError};
 
 /// All flags but `\Deleted`.
 const KEPT: FlagMask = FlagMask { system: SystemFlags(31 & !8), keywords: true };
@@ -93,29 +92,6 @@ impl Store {
                 Box::pin(rearrange_in(tx, *account, *message, rearrangement, *now))
             })
             .await
-    }
-
-    /// The octets of a message and their summary, for adding them once more. `None`: it is gone.
-    pub async fn staged_again(
-        &self,
-        account: AccountId,
-        message: MessageId,
-    ) -> Result<Option<(StagedBlob, Summary)>, StoreError> {
-        const SQL: &str = "SELECT b.hash, b.size_octets, m.summary FROM messages m \
-            JOIN blobs b ON b.id = m.blob WHERE m.id = ?2 AND m.account = ?1";
-        let engine = &self.inner.engine;
-        let found = engine.read((account, message), |tx, (account, message)| {
-            let (account, message) = (account.0, message.0);
-            Box::pin(async move {
-                tx.row(SQL, params![account, message], |row| {
-                    Ok((row.bytes(0)?.to_vec(), row.int(1)?, row.bytes(2)?.to_vec()))
-                })
-                .await
-            })
-        });
-        let Some((hash, size, summary)) = found.await? else { return Ok(None) };
-        let staged = StagedBlob::stored(&hash, count(size)?)?;
-        Ok(Some((staged, decode_summary(&summary)?)))
     }
 }
 

@@ -14,6 +14,7 @@
 //! them. It narrows a question down to candidates, whose text is then looked at, unless the
 //! question is a single word: then the index has said it all.
 
+mod terms;
 mod text;
 mod words;
 
@@ -27,6 +28,7 @@ use crate::blob::BlobRow;
 use crate::engine::{Repeat, Tx, params};
 use crate::instant::count32;
 use crate::{AccountId, MailboxId, MessageId, Store, StoreError, Uid};
+pub use terms::Terms;
 use words::Question;
 
 /// Text that is indexed of one message at most.

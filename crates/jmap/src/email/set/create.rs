@@ -8,16 +8,18 @@ use serde_json::{Map, Value, json};
 use waxwing_message::compose::entity::{Looks, Piece, base64_lines};
 use waxwing_message::parse::TransferEncoding;
 use waxwing_message::{Message, Summary};
-use waxwing_store::{MailboxId, MessageId, NewMessage, Spool, SpoolWriter, StagedBlob, ThreadId};
+use waxwing_store::{
+    MailboxId, MessageId, NewMessage, Spool, SpoolWriter, StagedBlob, StoreError, ThreadId,
+};
 
 use super::{Fail, target};
+use crate::blob::open::{Opened, open};
 use crate::caller::Account;
 use crate::context::Context;
 use crate::email::compose::{Letter, Origin};
 use crate::email::keywords::{self, Keywords};
-use crate::email::source::{Opened, open};
 use crate::wire::blob_id::Blob;
-use crate::wire::error::{MethodError, SetError, SetErrorKind};
+use crate::wire::error::{SetError, SetErrorKind};
 use crate::wire::{date, id};
 
 /// Octets that base64 makes lines of: see [`base64_lines`].
@@ -133,12 +135,9 @@ async fn assemble(context: &Context, account: &Account, letter: &Letter) -> Resu
     let mut blobs = Vec::with_capacity(letter.blobs().len());
     let mut missing = Vec::new();
     for text in letter.blobs() {
-        let opened = match Blob::read(text) {
-            Some(blob) => open(context, account, &blob).await?,
-            None => None,
-        };
-        match opened {
-            Some(opened) => blobs.push(opened),
+        let blob = Blob::read(text);
+        match open_one(context, account, blob.as_ref()).await? {
+            Some(_) => blobs.extend(blob),
             None => missing.push(text.clone()),
         }
     }
@@ -148,11 +147,10 @@ async fn assemble(context: &Context, account: &Account, letter: &Letter) -> Resu
     let mut looks = BTreeMap::new();
     for (key, blob) in blobs.iter().enumerate().filter(|(key, _)| letter.must_look_at(*key)) {
         let mut of_blob = Looks::default();
-        blob.each(&mut |piece| {
-            of_blob.add(piece);
-            Ok(())
-        })
-        .await?;
+        let mut opened = open_again(context, account, blob).await?;
+        while let Some(piece) = opened.next().await? {
+            of_blob.add(&piece);
+        }
         looks.insert(key, of_blob);
     }
     let domain = context.caller.account.address.domain();
@@ -163,7 +161,8 @@ async fn assemble(context: &Context, account: &Account, letter: &Letter) -> Resu
             Piece::Octets(octets) => out.write(&octets)?,
             Piece::Elsewhere { key, encoding } => {
                 let blob = blobs.get(key).expect("keys are places among the blobs");
-                copy(blob, encoding, &mut out).await?;
+                let opened = open_again(context, account, blob).await?;
+                copy(opened, encoding, &mut out).await?;
             }
         }
         if out.is_over() {
@@ -172,6 +171,24 @@ async fn assemble(context: &Context, account: &Account, letter: &Letter) -> Resu
         }
     }
     Ok(out.spool.finish()?)
+}
+
+async fn open_one(
+    context: &Context,
+    account: &Account,
+    blob: Option<&Blob>,
+) -> Result<Option<Opened>, StoreError> {
+    match blob {
+        Some(blob) => open(&context.store, &context.caller, account, blob).await,
+        None => Ok(None),
+    }
+}
+
+/// A part may be wanted several times, and is read each time.
+async fn open_again(context: &Context, account: &Account, blob: &Blob) -> Result<Opened, Fail> {
+    let opened = open_one(context, account, Some(blob)).await?;
+    let gone = || SetError::from(SetErrorKind::BlobNotFound(vec![blob.to_string()]));
+    Ok(opened.ok_or_else(gone)?)
 }
 
 /// A spool that takes no more than a message may have, and a little to tell that there was more.
@@ -185,7 +202,7 @@ impl Limited {
         self.spool.len() > self.most
     }
 
-    fn write(&mut self, octets: &[u8]) -> Result<(), MethodError> {
+    fn write(&mut self, octets: &[u8]) -> Result<(), StoreError> {
         if !self.is_over() {
             self.spool.write(octets)?;
         }
@@ -195,21 +212,22 @@ impl Limited {
 
 /// Writes a blob, encoded.
 async fn copy(
-    blob: &Opened,
+    mut blob: Opened,
     encoding: TransferEncoding,
     out: &mut Limited,
-) -> Result<(), MethodError> {
-    if encoding != TransferEncoding::Base64 {
-        return blob.each(&mut |piece| out.write(piece)).await;
-    }
+) -> Result<(), StoreError> {
     let mut held = Vec::new();
-    blob.each(&mut |piece| {
-        held.extend_from_slice(piece);
+    while !out.is_over()
+        && let Some(piece) = blob.next().await?
+    {
+        if encoding != TransferEncoding::Base64 {
+            out.write(&piece)?;
+            continue;
+        }
+        held.extend_from_slice(&piece);
         let whole = held.len() - held.len() % LINE_OCTETS;
         out.write(&base64_lines(&held[..whole]))?;
         held.drain(..whole);
-        Ok(())
-    })
-    .await?;
+    }
     out.write(&base64_lines(&held))
 }

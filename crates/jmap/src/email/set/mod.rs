@@ -21,7 +21,7 @@ use waxwing_store::{
     AppendError, Located, MessageId, RearrangeError, Rearrangement, Rights, StoreError,
 };
 
-use super::source::visible_places;
+use super::keywords::visible_places;
 use crate::caller::Account;
 use crate::context::Context;
 use crate::dispatch::Answer;
@@ -116,9 +116,9 @@ pub async fn run(context: &Context, arguments: Map<String, Value>) -> Result<Ans
         let account = &account;
         async move {
             let done = match (located, dies) {
-                (_, true) => Err(SetError::from(SetErrorKind::WillDestroy).into()),
                 (None, _) => Err(SetError::from(SetErrorKind::NotFound).into()),
-                (Some(located), _) => update_one(context, account, located, patch).await,
+                (Some(_), true) => Err(SetError::from(SetErrorKind::WillDestroy).into()),
+                (Some(located), false) => update_one(context, account, located, patch).await,
             };
             (text, done)
         }

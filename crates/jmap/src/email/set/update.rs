@@ -6,8 +6,7 @@ use waxwing_store::{Located, MailboxId, Rearrangement};
 use super::{SEEN_AND_OTHERS, target};
 use crate::caller::Account;
 use crate::context::Context;
-use crate::email::keywords::{self, Keywords, is_keyword};
-use crate::email::source::visible_places;
+use crate::email::keywords::{self, Keywords, is_keyword, visible_places};
 use crate::wire::error::{SetError, SetErrorKind};
 use crate::wire::patch::Patch;
 
