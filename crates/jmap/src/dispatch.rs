@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::wire::error::{MethodError, RequestError};
 use crate::wire::reference::{self, COPIED_OCTETS_MAX};
 use crate::wire::request::{Invocation, Request, Response};
-use crate::{blob, core, email, identity, mailbox, snippet, submission, thread};
+use crate::{blob, core, email, identity, mailbox, snippet, submission, thread, vacation};
 
 /// What a client must name in `using` to call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +87,7 @@ const METHODS: &[&[Method]] = &[
     snippet::METHODS,
     identity::METHODS,
     submission::METHODS,
+    vacation::METHODS,
 ];
 
 /// The method of that name.

@@ -36,6 +36,7 @@ mod snippet;
 pub mod standard;
 pub mod submission;
 mod thread;
+mod vacation;
 pub mod wire;
 
 pub use caller::{Account, Caller, Mailboxes};

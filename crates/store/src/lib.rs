@@ -23,11 +23,12 @@
 //! | `imports` | moving in: each message once |
 //! | `submissions` | as whom an account writes; what it sends later, and sent |
 //! | `queue`, `journeys`, `maildrop` | the road; what happened on it; the POP3 lock |
-//! | `rules` | readers' Sieve scripts, and what these remember |
+//! | `rules`, `absences` | readers' Sieve scripts, and what these remember; what people who are away answer |
 //! | `search/` | words, index, answers |
 //! | `trust/` | signing keys; what is known of senders and words; reports; TLS policies |
 //! | `changes` | who is woken |
 
+mod absences;
 mod accept;
 mod accounts;
 mod blob;
@@ -68,6 +69,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
+pub use absences::*;
 pub use accept::*;
 pub use accounts::*;
 pub use blob::*;
