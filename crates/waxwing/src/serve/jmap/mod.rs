@@ -176,13 +176,6 @@ impl Shared {
         let _place = place.ok_or_else(|| reply::limit("maxConcurrentRequests"))?;
         let refused =
             |error: RequestError| reply::json_problem(StatusCode::BAD_REQUEST, &error.problem());
-        let media_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let bare = media_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
-        if !bare.eq_ignore_ascii_case("application/json") {
-            return Err(refused(RequestError::NotJson(
-                "its type is not application/json".to_owned(),
-            )));
-        }
         let reading = Limited::new(body, self.limits.max_size_request).collect();
         let octets = match tokio::time::timeout(REQUEST_TIMEOUT, reading).await {
             Ok(Ok(body)) => body.to_bytes(),
@@ -193,6 +186,14 @@ impl Shared {
                 return Err(problem(StatusCode::REQUEST_TIMEOUT, "the request did not come whole"));
             }
         };
+        // Only now: with its content read, the connection can be used again.
+        let media_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let bare = media_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+        if !bare.eq_ignore_ascii_case("application/json") {
+            return Err(refused(RequestError::NotJson(
+                "its type is not application/json".to_owned(),
+            )));
+        }
         let request = request::Request::read(&octets, self.limits.max_calls_in_request);
         let request = request.map_err(refused)?;
         drop(octets);
