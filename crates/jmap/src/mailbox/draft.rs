@@ -37,7 +37,10 @@ impl Draft {
                 }
                 "parentId" => nullable(value).map(|parent| draft.parent = Some(parent)),
                 "role" => match value {
-                    Value::Null => Some(draft.role = Some(None)),
+                    Value::Null => {
+                        draft.role = Some(None);
+                        Some(())
+                    }
                     value => text(value)
                         .and_then(|name| role_named(&name))
                         .map(|role| draft.role = Some(Some(role))),
@@ -48,7 +51,10 @@ impl Draft {
                         u32::try_from(order).ok().map(|order| draft.sort_order = Some(order))
                     }
                     // RFC 8620 §5.3: null in a patch is the default.
-                    (_, Value::Null) if now.is_some() => Some(draft.sort_order = Some(0)),
+                    (_, Value::Null) if now.is_some() => {
+                        draft.sort_order = Some(0);
+                        Some(())
+                    }
                     _ => None,
                 },
                 "isSubscribed" => value.as_bool().map(|is| draft.subscribed = Some(is)),

@@ -164,12 +164,19 @@ fn from_parameters(
             }
             ("HOLDUNTIL", Some(text)) => text.parse().ok().map(|at: Timestamp| send_at = Some(at)),
             ("RET", Some(text)) => match text.to_ascii_uppercase().as_str() {
-                "FULL" => Some(envelope.dsn_return = Some(DsnReturn::Full)),
-                "HDRS" => Some(envelope.dsn_return = Some(DsnReturn::Headers)),
+                "FULL" => {
+                    envelope.dsn_return = Some(DsnReturn::Full);
+                    Some(())
+                }
+                "HDRS" => {
+                    envelope.dsn_return = Some(DsnReturn::Headers);
+                    Some(())
+                }
                 _ => None,
             },
             ("ENVID", Some(text)) if is_plain(text) => {
-                Some(envelope.envelope_id = Some(text.to_owned()))
+                envelope.envelope_id = Some(text.to_owned());
+                Some(())
             }
             ("BODY" | "SIZE", Some(_)) | ("SMTPUTF8", None) => Some(()),
             _ => None,
