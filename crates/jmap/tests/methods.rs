@@ -19,13 +19,17 @@ async fn a_request_is_answered_in_order_with_references_and_errors() {
             ["Core/echo", {"#a": {"resultOf": "c3", "name": "Core/nothing", "path": "/x"}}, "c6"],
         ]))
         .await;
-    let kinds: Vec<_> = answers.iter().map(|(name, value, _)| (name.as_str(), &value["type"])).collect();
+    let kinds: Vec<_> =
+        answers.iter().map(|(name, value, _)| (name.as_str(), &value["type"])).collect();
     assert_eq!(answers[1].1, json!({"ids": ["x", "y"]}));
     assert_eq!(kinds[2], ("error", &json!("unknownMethod")));
     assert_eq!(kinds[3], ("error", &json!("accountNotFound")));
     assert_eq!(kinds[4], ("error", &json!("invalidArguments")));
     assert_eq!(kinds[5], ("error", &json!("invalidResultReference")));
-    assert_eq!(answers.iter().map(|(.., id)| id.as_str()).collect::<Vec<_>>(), ["c1", "c2", "c3", "c4", "c5", "c6"]);
+    assert_eq!(
+        answers.iter().map(|(.., id)| id.as_str()).collect::<Vec<_>>(),
+        ["c1", "c2", "c3", "c4", "c5", "c6"]
+    );
 }
 
 #[tokio::test]
@@ -40,8 +44,19 @@ async fn mailboxes_are_shown_as_a_tree_with_counts_and_rights() {
     let named = |name: &str| list.iter().find(|one| one["name"] == name).unwrap();
     let inbox = named("Inbox");
     assert_eq!((&inbox["role"], &inbox["parentId"]), (&json!("inbox"), &json!(null)));
-    assert_eq!([&inbox["totalEmails"], &inbox["unreadEmails"], &inbox["totalThreads"], &inbox["unreadThreads"]], [1; 4]);
-    assert_eq!((&inbox["myRights"]["mayReadItems"], &inbox["myRights"]["mayDelete"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        [
+            &inbox["totalEmails"],
+            &inbox["unreadEmails"],
+            &inbox["totalThreads"],
+            &inbox["unreadThreads"]
+        ],
+        [1; 4]
+    );
+    assert_eq!(
+        (&inbox["myRights"]["mayReadItems"], &inbox["myRights"]["mayDelete"]),
+        (&json!(true), &json!(false))
+    );
     assert_eq!(named("2026")["parentId"], named("Work")["id"]);
     assert_eq!(named("Sent")["isSubscribed"], true);
 
@@ -81,7 +96,10 @@ async fn mailboxes_are_made_changed_and_destroyed() {
     assert_ne!(set["newState"], before["state"]);
     let child = set["created"]["child"]["id"].as_str().unwrap().to_owned();
     let (_, shown) = world.one("Mailbox/get", json!({"ids": [child, top]})).await;
-    assert_eq!((&shown["list"][0]["parentId"], &shown["list"][0]["isSubscribed"]), (&top, &json!(true)));
+    assert_eq!(
+        (&shown["list"][0]["parentId"], &shown["list"][0]["isSubscribed"]),
+        (&top, &json!(true))
+    );
     assert_eq!(shown["list"][1]["sortOrder"], 5);
 
     // Moved to the top, renamed, given a role.
@@ -91,7 +109,10 @@ async fn mailboxes_are_made_changed_and_destroyed() {
     assert_eq!(set["notUpdated"]["F999"]["type"], "notFound");
     let (_, shown) = world.one("Mailbox/get", json!({"ids": [child]})).await;
     let one = &shown["list"][0];
-    assert_eq!([&one["name"], &one["role"], &one["parentId"], &one["sortOrder"]], [&json!("Other"), &json!("important"), &json!(null), &json!(2)]);
+    assert_eq!(
+        [&one["name"], &one["role"], &one["parentId"], &one["sortOrder"]],
+        [&json!("Other"), &json!("important"), &json!(null), &json!(2)]
+    );
     let (name, error) = world.one("Mailbox/set", json!({"ifInState": before["state"]})).await;
     assert_eq!((name.as_str(), &error["type"]), ("error", &json!("stateMismatch")));
 
@@ -116,9 +137,8 @@ async fn changes_of_mailboxes_and_threads_are_told() {
     let first = world.append(inbox, "1", "lunch", "").await;
     let (_, start) = world.one("Mailbox/get", json!({"ids": []})).await;
     let state = start["state"].clone();
-    let changes = async |method: &str, since: &Value| {
-        world.one(method, json!({"sinceState": since})).await.1
-    };
+    let changes =
+        async |method: &str, since: &Value| world.one(method, json!({"sinceState": since})).await.1;
     let nothing = changes("Mailbox/changes", &state).await;
     assert_eq!((&nothing["updated"], &nothing["hasMoreChanges"]), (&json!([]), &json!(false)));
 
@@ -126,7 +146,10 @@ async fn changes_of_mailboxes_and_threads_are_told() {
     let second = world.append(trash, "2", "Re: lunch", "<1@x>").await;
     let told = changes("Mailbox/changes", &state).await;
     assert_eq!(told["updated"], json!([world.text("INBOX").await, world.text("Trash").await]));
-    assert_eq!(told["updatedProperties"], json!(["totalEmails", "unreadEmails", "totalThreads", "unreadThreads"]));
+    assert_eq!(
+        told["updatedProperties"],
+        json!(["totalEmails", "unreadEmails", "totalThreads", "unreadThreads"])
+    );
     let thread = format!("T{}", first.0);
     let told = changes("Thread/changes", &state).await;
     assert_eq!((&told["updated"], &told["created"]), (&json!([thread]), &json!([])));
@@ -141,7 +164,10 @@ async fn changes_of_mailboxes_and_threads_are_told() {
     world.store.store_flags(inbox, &[Uid(1)], seen, None).await.unwrap();
     let third = world.append(inbox, "3", "dinner", "").await;
     let told = changes("Thread/changes", &later).await;
-    assert_eq!((&told["created"], &told["updated"]), (&json!([format!("T{}", third.0)]), &json!([])));
+    assert_eq!(
+        (&told["created"], &told["updated"]),
+        (&json!([format!("T{}", third.0)]), &json!([]))
+    );
     world.store.expunge(inbox, &[Uid(2)]).await.unwrap();
     let told = changes("Thread/changes", &told["newState"]).await;
     assert_eq!(told["destroyed"], json!([format!("T{}", third.0)]));
@@ -220,7 +246,8 @@ async fn another_sees_what_is_shared_and_nothing_else() {
     // What happens where he may not look is no news.
     let state = shared["state"].clone();
     world.store.expunge(trash, &[Uid(1)]).await.unwrap();
-    let (_, told) = bob.one("Thread/changes", json!({"accountId": theirs, "sinceState": state})).await;
+    let (_, told) =
+        bob.one("Thread/changes", json!({"accountId": theirs, "sinceState": state})).await;
     assert_eq!([&told["created"], &told["updated"], &told["destroyed"]], [&json!([]); 3]);
     assert_eq!(told["newState"], state);
 
