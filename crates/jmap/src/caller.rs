@@ -43,14 +43,17 @@ pub struct Account {
     pub modseq: ModSeq,
     /// What others may do there was changed then last.
     pub shared_modseq: ModSeq,
+    /// What went before is not known any more.
+    pub forgotten_modseq: ModSeq,
     /// Those that exist for the caller.
     pub mailboxes: Mailboxes,
 }
 
 impl Account {
     pub(crate) fn new(id: AccountId, is_own: bool, visible: VisibleAccount) -> Account {
-        let VisibleAccount { modseq, shared_modseq, mailboxes, .. } = visible;
-        Account { id, is_own, modseq, shared_modseq, mailboxes: Mailboxes::new(mailboxes) }
+        let VisibleAccount { modseq, shared_modseq, forgotten_modseq, mailboxes, .. } = visible;
+        let mailboxes = Mailboxes::new(mailboxes);
+        Account { id, is_own, modseq, shared_modseq, forgotten_modseq, mailboxes }
     }
 
     /// `accountId`.
@@ -63,12 +66,12 @@ impl Account {
         State::after(self.modseq)
     }
 
-    /// The state that a client names, where what changed since can be told: not from the future, and not
-    /// from before a change of rights, by which whole mailboxes come and go.
+    /// The state that a client names, where what changed since can be told: not from the future, nor from
+    /// before what is still known, nor from before a change of rights, by which whole mailboxes come and go.
     pub fn since(&self, text: &str) -> Result<State, MethodError> {
         let state = State::read(text).filter(|state| state.modseq <= self.modseq);
         let state = state.ok_or(MethodError::CannotCalculateChanges)?;
-        match self.shared_modseq > state.since() {
+        match self.shared_modseq.max(self.forgotten_modseq) > state.since() {
             true => Err(MethodError::CannotCalculateChanges),
             false => Ok(state),
         }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use waxwing_store::{AccountId, Store};
+use waxwing_message::{Address, Envelope, JourneyId};
+use waxwing_store::{AccountId, Spool, Store};
 
 use crate::caller::{Account, Caller};
 use crate::wire::error::MethodError;
@@ -29,6 +31,8 @@ pub struct Limits {
     pub max_objects_in_set: usize,
     /// Octets of one message.
     pub max_size_message: u64,
+    /// Recipients of one message.
+    pub max_recipients: usize,
 }
 
 impl Limits {
@@ -43,12 +47,41 @@ impl Limits {
             max_objects_in_get: 500,
             max_objects_in_set: 500,
             max_size_message,
+            max_recipients: 1_000,
         }
     }
 }
 
+/// A message to be sent.
+pub struct Outgoing {
+    /// By whom.
+    pub account: AccountId,
+    /// Their login.
+    pub login: Address,
+    /// Who to whom.
+    pub envelope: Envelope,
+    /// What.
+    pub octets: Spool,
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// Not now: trying again may help.
+    Later(String),
+    /// There are no such recipients.
+    Recipients(Vec<Address>),
+    /// The account may not write as its author.
+    Author(String),
+    /// Never; why, as an SMTP reply says it.
+    Never(String),
+}
+
 /// What is beyond the store: sending.
-pub trait Outside: Send + Sync {}
+pub trait Outside: Send + Sync {
+    /// Takes responsibility for a message, durably, and gives its journey.
+    fn send(&self, mail: Outgoing) -> BoxFuture<'_, Result<JourneyId, Refused>>;
+}
 
 /// For one request.
 pub struct Context {

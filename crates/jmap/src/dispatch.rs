@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::wire::error::{MethodError, RequestError};
 use crate::wire::reference::{self, COPIED_OCTETS_MAX};
 use crate::wire::request::{Invocation, Request, Response};
-use crate::{blob, core, email, mailbox, snippet, thread};
+use crate::{blob, core, email, identity, mailbox, snippet, submission, thread, vacation};
 
 /// What a client must name in `using` to call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,9 +85,13 @@ const METHODS: &[&[Method]] = &[
     thread::METHODS,
     email::METHODS,
     snippet::METHODS,
+    identity::METHODS,
+    submission::METHODS,
+    vacation::METHODS,
 ];
 
-fn find(name: &str) -> Option<&'static Method> {
+/// The method of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Method> {
     METHODS.iter().copied().flatten().find(|method| method.name == name)
 }
 

@@ -30,14 +30,17 @@ pub mod dispatch;
 pub mod email;
 #[doc(hidden)]
 pub mod fuzzing;
+mod identity;
 mod mailbox;
 pub mod push;
 pub mod session;
 mod snippet;
 pub mod standard;
+pub mod submission;
 mod thread;
+mod vacation;
 pub mod wire;
 
 pub use caller::{Account, Caller, Mailboxes};
-pub use context::{Context, Limits, Outside};
+pub use context::{Context, Limits, Outgoing, Outside, Refused};
 pub use dispatch::respond;

@@ -13,7 +13,15 @@ use crate::caller::Account;
 use crate::wire::id;
 
 /// Types whose states are told.
-pub const TYPES: [&str; 4] = ["Mailbox", "Email", "EmailDelivery", "Thread"];
+pub const TYPES: [&str; 7] = [
+    "Mailbox",
+    "Email",
+    "EmailDelivery",
+    "Thread",
+    "Identity",
+    "EmailSubmission",
+    "VacationResponse",
+];
 
 /// States by account and type.
 pub type States = BTreeMap<AccountId, BTreeMap<&'static str, String>>;

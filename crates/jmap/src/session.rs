@@ -133,7 +133,8 @@ fn account_value(
             // Nobody sends as another here.
             Capability::Submission if is_own => json!({
                 "maxDelayedSend": DELAYED_SEND_SECS,
-                "submissionExtensions": {},
+                // RFC 4865 §4; RFC 3461.
+                "submissionExtensions": {"FUTURERELEASE": [DELAYED_SEND_SECS.to_string()], "DSN": []},
             }),
             Capability::Vacation if is_own => json!({}),
             Capability::Submission | Capability::Vacation => continue,

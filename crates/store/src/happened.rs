@@ -227,7 +227,8 @@ impl Store {
     #[doc(hidden)]
     pub async fn forget_departures_beyond(&self, keep: i64) -> Result<(), StoreError> {
         const LONG: &str = "SELECT account FROM departures GROUP BY account HAVING COUNT(*) > ?1 \
-            UNION SELECT account FROM lost_mailboxes GROUP BY account HAVING COUNT(*) > ?1";
+            UNION SELECT account FROM lost_mailboxes GROUP BY account HAVING COUNT(*) > ?1 \
+            UNION SELECT account FROM lost_objects GROUP BY account HAVING COUNT(*) > ?1";
         let engine = &self.inner.engine;
         let long = engine.read(keep, |tx, keep| {
             let keep = *keep;
@@ -535,15 +536,18 @@ async fn forget_in(tx: &Tx, account: i64, keep: i64) -> Result<(), StoreError> {
         ORDER BY modseq DESC LIMIT 1 OFFSET ?2";
     const LOST: &str = "SELECT modseq FROM lost_mailboxes WHERE account = ?1 \
         ORDER BY modseq DESC LIMIT 1 OFFSET ?2";
+    const OBJECTS: &str = "SELECT modseq FROM lost_objects WHERE account = ?1 \
+        ORDER BY modseq DESC LIMIT 1 OFFSET ?2";
     const REMEMBER: &str = "UPDATE accounts SET forgotten_modseq = ?2 \
         WHERE id = ?1 AND forgotten_modseq < ?2";
-    const FORGET: [&str; 2] = [
+    const FORGET: [&str; 3] = [
         "DELETE FROM departures WHERE account = ?1 AND modseq <= ?2",
         "DELETE FROM lost_mailboxes WHERE account = ?1 AND modseq <= ?2",
+        "DELETE FROM lost_objects WHERE account = ?1 AND modseq <= ?2",
     ];
     tx.row(LOCK, params![account], |row| row.int(0)).await?;
     let mut newest_to_go = None;
-    for sql in [DEPARTURES, LOST] {
+    for sql in [DEPARTURES, LOST, OBJECTS] {
         let modseq = tx.row(sql, params![account, keep], |row| row.int(0)).await?;
         newest_to_go = newest_to_go.max(modseq);
     }

@@ -21,12 +21,14 @@
 //! | `sharing`, `metadata` | who may do what in whose mailbox; notes kept with mailboxes |
 //! | `blob`, `objects`, `spool`, `uploads` | octets: stored, outside the database, being received, to be used soon |
 //! | `imports` | moving in: each message once |
+//! | `submissions` | as whom an account writes; what it sends later, and sent |
 //! | `queue`, `journeys`, `maildrop` | the road; what happened on it; the POP3 lock |
-//! | `rules` | readers' Sieve scripts, and what these remember |
+//! | `rules`, `absences` | readers' Sieve scripts, and what these remember; what people who are away answer |
 //! | `search/` | words, index, answers |
 //! | `trust/` | signing keys; what is known of senders and words; reports; TLS policies |
 //! | `changes` | who is woken |
 
+mod absences;
 mod accept;
 mod accounts;
 mod blob;
@@ -55,6 +57,7 @@ mod schema;
 mod search;
 mod sharing;
 mod spool;
+mod submissions;
 mod threads;
 mod trust;
 mod uploads;
@@ -66,6 +69,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
+pub use absences::*;
 pub use accept::*;
 pub use accounts::*;
 pub use blob::*;
@@ -89,6 +93,7 @@ pub use rules::*;
 pub use search::Terms;
 pub use sharing::*;
 pub use spool::*;
+pub use submissions::*;
 pub use threads::ThreadId;
 pub use trust::*;
 pub use uploads::*;
@@ -292,6 +297,11 @@ impl Store {
                 && let Err(error) = self.forget_uploads(now).await
             {
                 tracing::warn!(%error, "could not forget old uploads");
+            }
+            if minutes % (24 * 60) == 45
+                && let Err(error) = self.forget_submissions(now).await
+            {
+                tracing::warn!(%error, "could not forget old submissions");
             }
             if minutes % (24 * 60) == 30
                 && let Err(error) = self.forget_seen(now).await

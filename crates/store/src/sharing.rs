@@ -172,6 +172,8 @@ pub struct VisibleAccount {
     pub modseq: ModSeq,
     /// When it was last changed what others may do in it.
     pub shared_modseq: ModSeq,
+    /// What went before is not known any more.
+    pub forgotten_modseq: ModSeq,
     /// Those in which the reader has a right, by name, INBOX first.
     pub mailboxes: Vec<VisibleMailbox>,
 }
@@ -396,16 +398,18 @@ pub(crate) async fn visible_account_in(
     reader: AccountId,
     account: AccountId,
 ) -> Result<Option<VisibleAccount>, StoreError> {
-    const ACCOUNT: &str = "SELECT address, modseq, shared_modseq FROM accounts WHERE id = ?1";
+    const ACCOUNT: &str =
+        "SELECT address, modseq, shared_modseq, forgotten_modseq FROM accounts WHERE id = ?1";
     const GRANTS: &str = "SELECT g.mailbox, g.grantee, g.negative, g.rights FROM grants g \
         JOIN mailboxes m ON m.id = g.mailbox \
         WHERE m.account = ?1 AND (g.grantee IS NULL OR g.grantee = ?2)";
     let found = tx
         .row(ACCOUNT, params![account.0], |row| {
-            Ok((stored_address(&row.text(0)?)?, modseq(row.int(1)?)?, modseq(row.int(2)?)?))
+            let moments = [modseq(row.int(1)?)?, modseq(row.int(2)?)?, modseq(row.int(3)?)?];
+            Ok((stored_address(&row.text(0)?)?, moments))
         })
         .await?;
-    let Some((address, modseq, shared_modseq)) = found else { return Ok(None) };
+    let Some((address, [modseq, shared_modseq, forgotten_modseq])) = found else { return Ok(None) };
     let mut grants = Concerning::new();
     tx.each(GRANTS, params![account.0, reader.0], |row| {
         let grant = (row.opt_int(1)?.is_some(), row.flag(2)?, rights_of(row.int(3)?)?);
@@ -427,7 +431,7 @@ pub(crate) async fn visible_account_in(
         None => modseq,
         Some(_) => seen.max().unwrap_or(shared_modseq).max(shared_modseq),
     };
-    Ok(Some(VisibleAccount { address, modseq, shared_modseq, mailboxes }))
+    Ok(Some(VisibleAccount { address, modseq, shared_modseq, forgotten_modseq, mailboxes }))
 }
 
 // ── Writing ─────────────────────────────────────────────────────────────────────────────────────

@@ -104,7 +104,12 @@ impl SetOutcome {
         self.not_destroyed.insert(id.to_owned(), error.value());
     }
 
-    /// Under which creation ids something was made.
+    /// Whether something was made.
+    pub fn has_created(&self) -> bool {
+        !self.created.is_empty()
+    }
+
+    /// What was made under a creation id.
     pub fn was_created(&self, creation_id: &str) -> Option<&Value> {
         self.created.get(creation_id)
     }

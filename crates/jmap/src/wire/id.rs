@@ -7,10 +7,12 @@
 //! | `F12` | a mailbox; IMAP's MAILBOXID (RFC 8474) |
 //! | `M345` | an Email; IMAP's EMAILID |
 //! | `T67` | a Thread; IMAP's THREADID |
+//! | `I8` | an Identity |
+//! | `S9` | an EmailSubmission |
 //!
-//! RFC 9698 §4 wants the last three to be the same in IMAP and JMAP. Blobs: [`super::blob_id`].
+//! RFC 9698 §3 wants those of mailboxes, Emails and Threads to be the same in IMAP and JMAP. Blobs: [`super::blob_id`].
 
-use waxwing_store::{AccountId, MailboxId, MessageId, ThreadId};
+use waxwing_store::{AccountId, IdentityId, MailboxId, MessageId, SubmissionId, ThreadId};
 
 /// RFC 8620 §1.2.
 pub const MAX_OCTETS: usize = 255;
@@ -39,7 +41,14 @@ macro_rules! numbered {
     )* };
 }
 
-numbered! { AccountId 'A', MailboxId 'F', MessageId 'M', ThreadId 'T' }
+numbered! {
+    AccountId 'A',
+    MailboxId 'F',
+    MessageId 'M',
+    ThreadId 'T',
+    IdentityId 'I',
+    SubmissionId 'S',
+}
 
 /// As it stands on the wire.
 pub fn text<T: Numbered>(id: T) -> String {

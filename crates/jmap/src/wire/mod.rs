@@ -24,3 +24,36 @@ pub mod patch;
 pub mod reference;
 pub mod request;
 pub mod state;
+
+/// Entry point for fuzzing: a request, its references to responses that are its own arguments, and every argument
+/// read as a patch, a filter, a blob id, a state.
+#[doc(hidden)]
+pub fn fuzz_request(data: &[u8]) {
+    let Ok(request) = request::Request::read(data, 32) else { return };
+    let mut responses = Vec::new();
+    let mut left = reference::COPIED_OCTETS_MAX;
+    for call in request.method_calls {
+        let Ok(arguments) = reference::resolve(call.arguments, &responses, &mut left) else {
+            continue;
+        };
+        for value in arguments.values() {
+            let _ = filter::Filter::read(value.clone(), &mut |members| Ok(members.len()));
+            let _ = filter::Comparator::read_all(Some(value.clone()));
+            if let Some(members) = value.as_object()
+                && let Ok(patch) = patch::Patch::read(members.clone())
+            {
+                let _ = patch.apply(&mut arguments.clone());
+            }
+            if let Some(text) = value.as_str() {
+                if let Some(blob) = blob_id::Blob::read(text) {
+                    assert_eq!(blob.to_string(), text);
+                }
+                if let Some(state) = state::State::read(text) {
+                    assert_eq!(state.to_string(), text);
+                }
+                let _ = date::read_utc(text).map(date::utc);
+            }
+        }
+        responses.push((call.name, serde_json::Value::Object(arguments), call.call_id));
+    }
+}

@@ -1,27 +1,50 @@
 //! A store of its own for each test, and somebody who is logged in.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use waxwing_jmap::wire::request::Request;
-use waxwing_jmap::{Caller, Context, Limits, Outside, respond};
-use waxwing_message::{Address, Message, Summary};
+use waxwing_jmap::{Caller, Context, Limits, Outgoing, Outside, Refused, respond};
+use waxwing_message::{Address, JourneyId, Message, Summary};
 use waxwing_store::*;
 
 /// Passwords that cost next to nothing.
 const CHEAP: PasswordCost = PasswordCost { memory_kib: 64, passes: 1, scram_iterations: 4_096 };
 
-/// Nothing is sent.
-struct Nowhere;
+/// Takes what is sent; refuses what begins with `refuse`.
+#[derive(Default)]
+pub struct Post {
+    pub taken: Mutex<Vec<Outgoing>>,
+}
 
-impl Outside for Nowhere {}
+impl Outside for Post {
+    fn send(&self, mail: Outgoing) -> BoxFuture<'_, Result<JourneyId, Refused>> {
+        let to = &mail.envelope.recipients;
+        let refused: Vec<Address> = to
+            .iter()
+            .map(|to| to.address.clone())
+            .filter(|to| to.local_part().starts_with("refuse"))
+            .collect();
+        let answer = match refused.is_empty() {
+            true => Ok(JourneyId::new(Timestamp::now(), [7; 10])),
+            false => Err(Refused::Recipients(refused)),
+        };
+        if answer.is_ok() {
+            self.taken.lock().unwrap().push(mail);
+        }
+        async move { answer }.boxed()
+    }
+}
 
 pub struct World {
     pub store: Store,
     pub account: AccountId,
     pub caller: Arc<Caller>,
+    pub post: Arc<Post>,
     _folder: Arc<tempfile::TempDir>,
 }
 
@@ -53,7 +76,8 @@ impl World {
         let visitor =
             Visitor { protocol: Protocol::Jmap, address: [192, 0, 2, 1].into(), tls: true };
         let admitted = store.login(&visitor, "basic", address, "secret").await.unwrap();
-        World { store, account, caller: Arc::new(admitted.into()), _folder: folder }
+        let caller = Arc::new(admitted.into());
+        World { store, account, caller, post: Arc::default(), _folder: folder }
     }
 
     /// The account's id on the wire.
@@ -71,7 +95,7 @@ impl World {
         let request = Request::of_value(request, 32).unwrap();
         let limits = Arc::new(Limits::of_messages(50 << 20));
         let (store, caller) = (self.store.clone(), self.caller.clone());
-        let context = Context::new(store, caller, limits, Arc::new(Nowhere), Timestamp::now());
+        let context = Context::new(store, caller, limits, self.post.clone(), Timestamp::now());
         respond(&context, request, "s".into()).await.unwrap().method_responses
     }
 

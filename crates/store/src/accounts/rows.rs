@@ -155,6 +155,7 @@ pub(super) async fn remove_account_in(
         mailboxes::remove_rows(tx, id, MailboxId(mailbox), now).await?;
     }
     crate::uploads::remove_all(tx, id, now).await?;
+    crate::submissions::remove_all(tx, id, now).await?;
     tx.run(ACCOUNT, params![id.0]).await?;
     Ok(())
 }

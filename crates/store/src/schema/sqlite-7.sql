@@ -71,3 +71,56 @@ CREATE TABLE uploads (
 ) STRICT;
 CREATE INDEX uploads_by_account ON uploads (account, uploaded_at);
 CREATE INDEX uploads_by_time ON uploads (uploaded_at);
+
+-- ── Sending by programs that keep what was sent with the account ────────────────────────────────
+
+-- As whom an account writes (RFC 8621 §6). The first is its own address.
+CREATE TABLE identities (
+  id             INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+  account        INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+  email          TEXT    NOT NULL,
+  details        TEXT    NOT NULL,         -- JSON of IdentityDetails
+  is_first       INTEGER NOT NULL,         -- 1: cannot be removed
+  created_modseq INTEGER NOT NULL,
+  changed_modseq INTEGER NOT NULL
+) STRICT;
+CREATE INDEX identities_by_account ON identities (account);
+
+-- Messages that were handed over for sending, or are to be later. States: see src/submissions.rs.
+CREATE TABLE submissions (
+  id             INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+  account        INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+  identity       INTEGER NOT NULL,
+  message        INTEGER NOT NULL,         -- need not exist any more
+  thread         INTEGER NOT NULL,
+  envelope       TEXT    NOT NULL,         -- JSON of Envelope
+  blob           INTEGER,                  -- what is to be sent; NULL: it was, or never will be
+  send_at        INTEGER NOT NULL,
+  due_at         INTEGER,                  -- next attempt to hand it over; NULL: none
+  state          INTEGER NOT NULL,         -- SubmissionState::code
+  journey        BLOB,                     -- UUID; NULL: it was not handed over
+  refusal        TEXT,                     -- why it was not taken; NULL: nobody refused it
+  created_modseq INTEGER NOT NULL,
+  changed_modseq INTEGER NOT NULL
+) STRICT;
+CREATE INDEX submissions_by_account ON submissions (account, id);
+CREATE INDEX submissions_due ON submissions (due_at) WHERE due_at IS NOT NULL;
+
+-- Identities and submissions that are gone.
+CREATE TABLE lost_objects (
+  account INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+  modseq  INTEGER NOT NULL,
+  kind    INTEGER NOT NULL,                -- 1 identity, 2 submission
+  object  INTEGER NOT NULL,
+  PRIMARY KEY (account, modseq, kind, object)
+) STRICT, WITHOUT ROWID;
+
+-- What people who are away answer (RFC 8621 §8), beside whatever their own rules do.
+CREATE TABLE absences (
+  account        INTEGER NOT NULL PRIMARY KEY REFERENCES accounts (id) ON DELETE CASCADE,
+  is_enabled     INTEGER NOT NULL,
+  from_at        INTEGER,
+  to_at          INTEGER,
+  answer         TEXT    NOT NULL,         -- JSON of AbsenceAnswer
+  changed_modseq INTEGER NOT NULL
+) STRICT;

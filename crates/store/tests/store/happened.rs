@@ -17,6 +17,8 @@ crate::on_both!(
     counts_follow_what_happens,
     mailboxes_are_changed_whole_or_not_at_all,
     uploads_are_their_uploaders_and_go,
+    submissions_wait_and_are_taken_once,
+    who_is_away_says_so_for_a_while,
 );
 
 /// A message with an id of its own, in reply to others.
@@ -387,4 +389,89 @@ async fn uploads_are_their_uploaders_and_go(world: World) {
     store.remove_account(&bob.address).await.unwrap();
     assert_eq!(world.count("SELECT COUNT(*) FROM uploads").await, 0);
     world.check_invariants().await;
+}
+
+async fn submissions_wait_and_are_taken_once(world: World) {
+    let (bob, eve) = (world.account("bob@wing.test").await, world.account("eve@wing.test").await);
+    let (store, now) = (&world.store, now());
+    let (_, message) = add(store, world.inbox(&bob).await.id, &mail("1", "x")).await;
+    let hour = jiff::SignedDuration::from_hours(1);
+    let to = vec![address("carol@far.test")];
+    let from = waxwing_message::ReversePath::Address(bob.address.clone());
+    let new = async |at| NewSubmission {
+        account: bob.id,
+        identity: IdentityId(1),
+        message,
+        thread: ThreadId(message.0),
+        envelope: waxwing_message::Envelope::plain(from.clone(), to.clone()),
+        send_at: at,
+        what: Handing::Later(store.content_of(bob.id, message).await.unwrap().unwrap().1),
+    };
+    let first = store.add_submission(new(now + hour).await).await.unwrap();
+    let second = store.add_submission(new(now + hour * 2).await).await.unwrap();
+    let third = store.add_submission(new(now + hour * 3).await).await.unwrap();
+    world.check_invariants().await;
+    assert_eq!(store.next_submission().await.unwrap(), Some(now + hour));
+    assert!(store.due_submission(now).await.unwrap().is_none());
+    let cancel = store.cancel_submission(eve.id, second).await;
+    assert!(matches!(cancel, Err(SubmissionError::NotFound)), "another's");
+    store.cancel_submission(bob.id, second).await.unwrap();
+
+    // Leased: nobody else has it, until the lease has run out.
+    let due = store.due_submission(now + hour * 2).await.unwrap().unwrap();
+    assert_eq!(due.submission.id, first);
+    assert_eq!(due.content.read_all().await.unwrap(), mail("1", "x"));
+    assert!(store.due_submission(now + hour * 2).await.unwrap().is_none());
+    let again = store.due_submission(now + hour * 2 + hour / 4).await.unwrap().unwrap();
+    assert_eq!(again.submission.id, first);
+    let journey = journey_id();
+    store.settle_submission(first, SubmissionOutcome::Taken(journey)).await.unwrap();
+    store.settle_submission(first, SubmissionOutcome::Refused("late".into())).await.unwrap();
+    store.settle_submission(second, SubmissionOutcome::Taken(journey)).await.unwrap();
+    let put_off = SubmissionOutcome::PutOff(now + hour * 4);
+    assert_eq!(store.due_submission(now + hour * 3).await.unwrap().unwrap().submission.id, third);
+    store.settle_submission(third, put_off).await.unwrap();
+    assert_eq!(store.next_submission().await.unwrap(), Some(now + hour * 4));
+    let all = store.submissions(bob.id).await.unwrap();
+    let states: Vec<_> = all.iter().map(|one| (one.state, one.journey, &one.refusal)).collect();
+    let expected = [
+        (SubmissionState::Final, Some(journey), &None),
+        (SubmissionState::Canceled, None, &None),
+        (SubmissionState::Waiting, None, &None),
+    ];
+    assert_eq!(states, expected);
+    world.check_invariants().await;
+    assert!(matches!(store.cancel_submission(bob.id, first).await, Err(SubmissionError::TooLate)));
+
+    let before = modseq(&world, &bob).await;
+    assert_eq!(store.forget_submissions(now + hour * 24 * 40).await.unwrap(), 2);
+    let lost = store.lost_submissions(bob.id, before).await.unwrap();
+    assert_eq!(lost.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [first, second]);
+    store.remove_account(&bob.address).await.unwrap();
+    assert_eq!(world.count("SELECT COUNT(*) FROM submissions").await, 0);
+    world.check_invariants().await;
+}
+
+async fn who_is_away_says_so_for_a_while(world: World) {
+    let (bob, eve) = (world.account("bob@wing.test").await, world.account("eve@wing.test").await);
+    let (store, now) = (&world.store, now());
+    let hour = jiff::SignedDuration::from_hours(1);
+    let none = store.absence(bob.id).await.unwrap();
+    assert!(!none.is_enabled && none.changed_modseq == ModSeq(0));
+    let answer = AbsenceAnswer { text: Some("away".into()), ..AbsenceAnswer::default() };
+    let (from_at, to_at) = (Some(now), Some(now + hour));
+    let away = Absence { is_enabled: true, from_at, to_at, answer: answer.clone(), ..none };
+    store.set_absence(away.clone()).await.unwrap();
+    let found = store.absence(bob.id).await.unwrap();
+    assert_eq!(found.changed_modseq, modseq(&world, &bob).await);
+    assert_eq!(Absence { changed_modseq: ModSeq(0), ..found }, away);
+    let said = async |at| store.active_rules(vec![bob.id, eve.id], at).await.unwrap();
+    assert_eq!(said(now).await.answers, [(bob.id, answer)]);
+    assert!(said(now - hour).await.are_none() && said(now + hour).await.are_none());
+    store.put_sieve_script(bob.id, "a", b"keep;".to_vec(), now).await.unwrap();
+    store.activate_sieve_script(bob.id, Some("a")).await.unwrap();
+    let both = store.active_rules(vec![bob.id], now).await.unwrap();
+    assert_eq!((both.scripts.len(), both.answers.len()), (1, 1));
+    store.set_absence(Absence { is_enabled: false, ..away }).await.unwrap();
+    assert!(said(now).await.answers.is_empty());
 }

@@ -132,7 +132,8 @@ const INVARIANTS: &[(&str, &str)] = &[
         "SELECT COUNT(*) FROM blobs b WHERE \
          b.refs <> (SELECT COUNT(*) FROM messages m WHERE m.blob = b.id) \
          + (SELECT COUNT(*) FROM queue q WHERE q.blob = b.id) \
-         + (SELECT COUNT(*) FROM uploads u WHERE u.blob = b.id)",
+         + (SELECT COUNT(*) FROM uploads u WHERE u.blob = b.id) \
+         + (SELECT COUNT(*) FROM submissions s WHERE s.blob = b.id)",
     ),
     (
         "what is in a thread is there",

@@ -530,6 +530,16 @@ impl Config {
         Some(format!("{}/.well-known/jmap", url.trim_end_matches('/')))
     }
 
+    /// Host and port of that, for the DNS (RFC 8620 §2.2).
+    pub fn jmap_host(&self) -> Option<(String, u16)> {
+        let session = self.jmap_session()?;
+        let authority = session.strip_prefix("https://")?.split('/').next()?;
+        Some(match authority.rsplit_once(':') {
+            Some((host, port)) => (host.to_owned(), port.parse().ok()?),
+            None => (authority.to_owned(), 443),
+        })
+    }
+
     /// Who gives out access tokens (RFC 8414 §2): `https://` and a host, without a slash behind it. `None`:
     /// nobody does.
     pub fn issuer(&self) -> Option<String> {
@@ -715,6 +725,23 @@ mod tests {
             let error = with(wrong).unwrap_err();
             assert!(error.contains("waxwing.toml:5"), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn jmap_brings_https_with_it_and_says_where_it_is() {
+        let with = |more: &str| {
+            let text = format!("hostname = 'a.example'\n[tls]\nself-signed = true\n{more}\n");
+            Config::parse(&text, Path::new("x")).map_err(|error| error.to_string())
+        };
+        let config = with("[jmap]").unwrap();
+        assert_eq!(config.jmap_session().unwrap(), "https://a.example/.well-known/jmap");
+        assert_eq!(config.jmap_host(), Some(("a.example".to_owned(), 443)));
+        assert_eq!(config.listen.https.unwrap(), ["[::]:443".parse().unwrap()]);
+        let config = with("[jmap]\nurl = 'https://b.example:8443/'").unwrap();
+        assert_eq!(config.jmap_session().unwrap(), "https://b.example:8443/.well-known/jmap");
+        assert_eq!(config.jmap_host(), Some(("b.example".to_owned(), 8443)));
+        assert!(with("[jmap]\nurl = 'http://b.example'").is_err());
+        assert_eq!(with("").unwrap().jmap_host(), None);
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
         tasks.spawn(attend(port, desks.clone(), gate.clone(), stopped.clone()));
     }
     let more = page_hosts(&config, &road.resolver, &store);
+    // Also where JMAP is not spoken any more: what was promised is sent.
+    tasks.spawn(jmap::sending::run(store.clone(), road.reception.clone(), stopped.clone()));
     let until = stopped.clone();
     tasks.spawn(async move { road.run_queue(until).await });
     let (background, until) = (store.clone(), stopped.clone());
@@ -293,7 +295,7 @@ impl Desks {
             .with(sts::Hosted::new(config, store))
             .with(autoconfig::Pages::new(config, store))
             .with(oauth::OAuth::new(config, store))
-            .with_hall(jmap::Jmap::new(config, store, stopped));
+            .with_hall(jmap::Jmap::new(config, store, reception, stopped));
         Desks {
             mx: desk(road::mx_settings(config)),
             submission: desk(road::submission_settings(config)),

@@ -17,6 +17,7 @@ mod door;
 mod download;
 mod events;
 mod reply;
+pub mod sending;
 mod upload;
 
 use std::net::IpAddr;
@@ -36,11 +37,13 @@ use waxwing_jmap::wire::request;
 use waxwing_jmap::{Caller, Context, Limits, Outside, respond, session};
 use waxwing_store::Store;
 
+use super::road::Reception;
 use super::router::{Greeting, Hall, host_of};
 use crate::config::Config;
 use crowd::{Crowd, Errand};
 use door::Door;
 use reply::{Reply, problem};
+use sending::Sending;
 
 const WELL_KNOWN: &str = "/.well-known/jmap";
 const API: &str = "/jmap";
@@ -69,20 +72,21 @@ struct Shared {
     stopped: watch::Receiver<bool>,
 }
 
-/// Nothing can be sent from here.
-struct Nowhere;
-
-impl Outside for Nowhere {}
-
 impl Jmap {
     /// As configured; `None` when JMAP is not spoken.
-    pub fn new(config: &Config, store: &Store, stopped: &watch::Receiver<bool>) -> Option<Jmap> {
+    pub fn new(
+        config: &Config,
+        store: &Store,
+        reception: &Arc<Reception>,
+        stopped: &watch::Receiver<bool>,
+    ) -> Option<Jmap> {
         let settings = config.jmap.as_ref()?;
-        let limits = Limits::of_messages(config.limits.message_size.0);
+        let mut limits = Limits::of_messages(config.limits.message_size.0);
+        limits.max_recipients = config.limits.recipients;
         let shared = Shared {
             store: store.clone(),
             limits: Arc::new(limits),
-            outside: Arc::new(Nowhere),
+            outside: Arc::new(Sending { reception: reception.clone() }),
             hostname: config.hostname.to_string(),
             url: settings.url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
             plaintext: config.tls.allow_plaintext_login,
@@ -172,13 +176,6 @@ impl Shared {
         let _place = place.ok_or_else(|| reply::limit("maxConcurrentRequests"))?;
         let refused =
             |error: RequestError| reply::json_problem(StatusCode::BAD_REQUEST, &error.problem());
-        let media_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let bare = media_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
-        if !bare.eq_ignore_ascii_case("application/json") {
-            return Err(refused(RequestError::NotJson(
-                "its type is not application/json".to_owned(),
-            )));
-        }
         let reading = Limited::new(body, self.limits.max_size_request).collect();
         let octets = match tokio::time::timeout(REQUEST_TIMEOUT, reading).await {
             Ok(Ok(body)) => body.to_bytes(),
@@ -189,6 +186,14 @@ impl Shared {
                 return Err(problem(StatusCode::REQUEST_TIMEOUT, "the request did not come whole"));
             }
         };
+        // Only now: with its content read, the connection can be used again.
+        let media_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let bare = media_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+        if !bare.eq_ignore_ascii_case("application/json") {
+            return Err(refused(RequestError::NotJson(
+                "its type is not application/json".to_owned(),
+            )));
+        }
         let request = request::Request::read(&octets, self.limits.max_calls_in_request);
         let request = request.map_err(refused)?;
         drop(octets);
