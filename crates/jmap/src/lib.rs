@@ -28,6 +28,8 @@ pub mod context;
 mod core;
 pub mod dispatch;
 pub mod email;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod mailbox;
 pub mod push;

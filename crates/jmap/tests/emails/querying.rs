@@ -110,6 +110,8 @@ async fn conditions() {
             (json!({"header": ["X-Spam"]}), vec!["spam"]),
             (json!({"header": ["x-spam", "much very"]}), vec!["spam"]),
             (json!({"header": ["X-Spam", "\"much very\""]}), vec![]),
+            (json!({"hasAttachment": false, "bcc": "hidden"}), vec!["spam"]),
+            (json!({"hasAttachment": true, "header": ["X-Spam"]}), vec![]),
             (json!({"header": ["References"]}), vec!["re: plan", "fwd: plan"]),
             (json!({"body": "plan"}), vec!["plan", "fwd: plan"]),
             (json!({"text": "plan"}), vec!["plan", "re: plan", "fwd: plan"]),

@@ -106,9 +106,10 @@ impl Gist {
         Finder { lines: &self.lines }
     }
 
-    /// What is known of each message, in the order of UIDs.
-    pub fn lines(&self) -> impl Iterator<Item = &Line> {
-        self.lines.iter()
+    /// The line of any UID: slower than a [`Finder`] where many are asked for in order.
+    pub fn line(&self, uid: Uid) -> Option<&Line> {
+        let at = self.lines.binary_search_by_key(&uid, |line| line.uid).ok()?;
+        self.lines.get(at)
     }
 
     /// The ancestors of a message, the eldest first, as [`Line::message_id`] stands for them.
@@ -337,6 +338,7 @@ mod tests {
                 assert_eq!(has(&grown, found), has(&whole, line));
             }
             assert!(find.find(Uid(13)).is_none());
+            assert!(grown.line(Uid(4)).is_some() && grown.line(Uid(5)).is_none());
         }
         let ranks = whole.lines.iter().map(|line| whole.rank(Column::BaseSubject, line));
         // "", ÄRGER decomposed, APPLE twice, MANGO, ZEBRA: A + diaeresis comes after AP.

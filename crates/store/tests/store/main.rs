@@ -23,6 +23,7 @@ mod server;
 mod sharing;
 mod tls;
 mod trust;
+mod whole;
 mod world;
 
 /// Makes two tests of each function that takes a [`world::World`].

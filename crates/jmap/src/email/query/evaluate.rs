@@ -121,10 +121,9 @@ impl<'f> Evaluation<'f> {
         indexes: impl Iterator<Item = u32>,
     ) -> (Vec<u32>, Vec<u32>) {
         let (mut passing, mut open) = (Vec::new(), Vec::new());
-        let mut lines = Lines::of(universe);
         for index in indexes {
             let subject = universe.subject(index);
-            match self.decide(self.filter, &subject, lines.find(&subject), &Known::default()) {
+            match self.decide(self.filter, &subject, subject.line(), &Known::default()) {
                 Some(true) => passing.push(index),
                 Some(false) => {}
                 None => open.push(index),
@@ -290,34 +289,14 @@ impl<'f> Evaluation<'f> {
                     let overview = summary.overview()?;
                     let known = Known { overview: Some(&overview), header: header.as_deref() };
                     let subject = universe.subject(some[at].1);
-                    let line = None;
-                    if self.decide(self.filter, &subject, line, &known) == Some(true) {
+                    let passes = self.decide(self.filter, &subject, subject.line(), &known);
+                    if passes == Some(true) {
                         passing.push(some[at].1);
                     }
                 }
             }
         }
         Ok(passing)
-    }
-}
-
-/// Finds the lines of subjects in the gists. Subjects of one mailbox mostly come by UID.
-pub struct Lines<'u> {
-    gists: Vec<Option<HashMap<Uid, &'u Line>>>,
-}
-
-impl<'u> Lines<'u> {
-    /// Of a universe that has gists, or of one that has none.
-    pub fn of(universe: &'u Universe) -> Lines<'u> {
-        let lines =
-            |gist: &'u waxwing_store::Gist| gist.lines().map(|line| (line.uid(), line)).collect();
-        Lines { gists: universe.gists().map(|gist| gist.map(lines)).collect() }
-    }
-
-    /// The line of a subject's home.
-    pub fn find(&mut self, subject: &Subject<'_>) -> Option<&'u Line> {
-        let (ground, _, uid) = subject.home();
-        self.gists.get(ground)?.as_ref()?.get(&uid).copied()
     }
 }
 

@@ -6,7 +6,6 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 use waxwing_store::{Column, Gist, Line, ThreadId};
 
-use super::evaluate::Lines;
 use super::universe::Universe;
 use crate::email::keywords::is_keyword;
 use crate::wire::error::MethodError;
@@ -132,9 +131,8 @@ fn keys(universe: &Universe, found: &[u32], by: &By) -> Vec<i64> {
         By::AllInThread(keyword) => of_threads(keyword, |(all, _)| all),
         By::SomeInThread(keyword) => of_threads(keyword, |(_, some)| some),
         By::Sent => {
-            let mut lines = Lines::of(universe);
             let sent = |line: &Line| line.sent_secs();
-            subjects().map(|one| lines.find(&one).and_then(sent).unwrap_or(i64::MIN)).collect()
+            subjects().map(|one| one.line().and_then(sent).unwrap_or(i64::MIN)).collect()
         }
         By::Text(column) => texts(universe, found, *column),
     }
@@ -143,13 +141,12 @@ fn keys(universe: &Universe, found: &[u32], by: &By) -> Vec<i64> {
 /// Where the text of each stands among all of them.
 fn texts(universe: &Universe, found: &[u32], column: Column) -> Vec<i64> {
     let gists: Vec<Option<&Gist>> = universe.gists().collect();
-    let mut lines = Lines::of(universe);
     let texts: Vec<&str> = found
         .iter()
         .map(|index| {
             let subject = universe.subject(*index);
             let gist = gists.get(subject.home().0).copied().flatten();
-            gist.zip(lines.find(&subject)).map_or("", |(gist, line)| gist.text(column, line))
+            gist.zip(subject.line()).map_or("", |(gist, line)| gist.text(column, line))
         })
         .collect();
     let distinct: HashSet<&str> = texts.iter().copied().collect();

@@ -14,8 +14,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use waxwing_store::{
-    AccountId, Gist, KeywordSet, MailboxId, MessageId, Roll, Row, Store, StoreError, SystemFlags,
-    ThreadId, Uid,
+    AccountId, Gist, KeywordSet, Line, MailboxId, MessageId, Roll, Row, Store, StoreError,
+    SystemFlags, ThreadId, Uid,
 };
 
 use crate::email::keywords::{is_visible, system};
@@ -196,6 +196,12 @@ impl<'u> Subject<'u> {
         let spot = &self.spots[0];
         let ground = spot.mailbox as usize;
         (ground, self.universe.grounds[ground].id, spot.row.uid())
+    }
+
+    /// What the gist of its home has of it, where the universe has gists.
+    pub fn line(&self) -> Option<&'u Line> {
+        let (ground, _, uid) = self.home();
+        self.universe.grounds[ground].gist.as_ref()?.line(uid)
     }
 
     /// Whether it has a keyword, in lower case: see [`crate::email::keywords`].
