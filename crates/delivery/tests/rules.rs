@@ -5,10 +5,12 @@ mod world;
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use waxwing_delivery::Entrance;
 use waxwing_message::journey::{CausedMessage, Step};
-use waxwing_message::{Envelope, JourneyId, Notify, ReversePath};
-use waxwing_store::AccountId;
+use waxwing_message::parse::PartId;
+use waxwing_message::{Envelope, JourneyId, Message, Notify, ReversePath};
+use waxwing_store::{Absence, AbsenceAnswer, AccountId, ModSeq};
 use world::peers::Mx;
 use world::*;
 
@@ -250,6 +252,62 @@ async fn who_is_away_answers_once_in_a_while() {
     world.clock.advance(Duration::from_secs(7 * 24 * 3600));
     let third = arrives(&world, "three").await;
     assert_eq!(sorted(&world, third).await.caused.len(), 1, "a week later");
+}
+
+/// RFC 8621 §8: without a script of the reader's, and beside one, which runs as if nothing had been said.
+#[tokio::test]
+async fn who_says_to_be_away_is_answered_for_beside_their_script() {
+    let world = World::new().await;
+    let mx = Mx::new("mx.wing.example");
+    world.net.serve("192.0.2.1", mx.peer());
+    let hour = SignedDuration::from_hours(1);
+    let away = Absence {
+        account: world.alice,
+        is_enabled: true,
+        from_at: Some(world.now() + hour),
+        to_at: Some(world.now() + hour * 48),
+        answer: AbsenceAnswer {
+            subject: Some("Away \"until\" Monday".to_owned()),
+            text: Some("I am away. \\o/".to_owned()),
+            html: Some("<p>I am <b>away</b>".to_owned()),
+        },
+        changed_modseq: ModSeq(0),
+    };
+    world.store.set_absence(away.clone()).await.unwrap();
+    let early = arrives(&world, "early").await;
+    assert_eq!(kinds(&world.events(early).await), ["accepted", "deposited"]);
+    world.clock.advance(Duration::from_secs(2 * 3600));
+    let first = arrives(&world, "one").await;
+    assert_eq!(sorted(&world, first).await.caused[0].what, "vacation");
+    let second = arrives(&world, "two").await;
+    assert!(sorted(&world, second).await.caused.is_empty(), "once in a while");
+    assert_eq!(world.inbox(world.alice).await.len(), 3);
+    world.run_to_the_end().await;
+    let all = taken(&mx);
+    let [(answer, text)] = &all[..] else { panic!("one answer") };
+    assert_eq!(answer.reverse_path, ReversePath::Null, "RFC 5230 §5.1");
+    assert_eq!(field(text, "Subject"), Some("Away \"until\" Monday"));
+    let message = Message::parse(text.as_bytes());
+    let said = |parts: Vec<PartId>| message.text(parts[0]);
+    assert_eq!(said(message.text_body()), "I am away. \\o/");
+    assert_eq!(said(message.html_body()), "<p>I am <b>away</b>");
+
+    // Somebody else writes; the reader's own script files it.
+    rules(&world, world.alice, "require \"fileinto\"; fileinto \"Archive\";").await;
+    let envelope = from("carol@wing.example", &["alice@wax.test"]);
+    let third = world.receive(envelope.clone(), &letter("three")).await.unwrap().journey;
+    assert_eq!(sorted(&world, third).await.caused[0].what, "vacation");
+    assert_eq!(world.mailbox(world.alice, "Archive").await.len(), 1);
+    // What it throws away is not answered.
+    rules(&world, world.alice, "discard;").await;
+    let envelope = from("dave@wing.example", &["alice@wax.test"]);
+    let fourth = world.receive(envelope, &letter("four")).await.unwrap().journey;
+    assert!(sorted(&world, fourth).await.caused.is_empty());
+    // Back again.
+    world.store.set_absence(Absence { is_enabled: false, ..away }).await.unwrap();
+    world.store.activate_sieve_script(world.alice, None).await.unwrap();
+    let last = arrives(&world, "last").await;
+    assert_eq!(kinds(&world.events(last).await), ["accepted", "deposited"]);
 }
 
 #[tokio::test]

@@ -49,23 +49,24 @@ impl Exceeded {
         format!("MESSAGELIMIT {} {}", self.limit, self.lowest.0)
     }
 
-    /// Says so in the tagged response; before it where that has another code (§3.1).
-    pub fn tell(self, connection: &mut Connection<'_>, tagged: Tagged) -> Tagged {
-        if tagged.code.is_empty() {
-            return tagged.with(self.code());
-        }
-        let out = &mut connection.out;
-        out.raw("* NO [").raw(self.code()).raw("] Done for the last messages only\r\n");
-        tagged
-    }
-
     /// For what is done whole or not at all.
     pub fn refuse(self) -> Fail {
         Fail::Refused(Tagged::no("", "Too many messages at once: nothing done").with(self.code()))
     }
 }
 
-/// The same where no UID can be named.
+/// Says what was exceeded in the tagged response; before it where that has another code (§3.1).
+pub fn tell(connection: &mut Connection<'_>, exceeded: Option<Exceeded>, tagged: Tagged) -> Tagged {
+    let Some(exceeded) = exceeded else { return tagged };
+    if tagged.code.is_empty() {
+        return tagged.with(exceeded.code());
+    }
+    let out = &mut connection.out;
+    out.raw("* NO [").raw(exceeded.code()).raw("] Done for the last messages only\r\n");
+    tagged
+}
+
+/// Refuses what is done whole or not at all where no UID can be named.
 pub fn refuse(limit: u32) -> Fail {
     let code = format!("MESSAGELIMIT {limit}");
     Fail::Refused(Tagged::no("", "Too many messages at once: nothing done").with(code))

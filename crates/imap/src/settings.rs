@@ -34,6 +34,8 @@ pub struct Settings {
     pub max_bad_commands: u32,
     /// What everybody who logs in may know of this server (RFC 5464 §6.2.1, `/shared/comment`).
     pub comment: Option<String>,
+    /// Where the same mail is by JMAP (RFC 9698): the URL of its Session object. `None`: nowhere.
+    pub jmap_session: Option<String>,
     /// Whom to turn to, as a URI (`/shared/admin`); `None`: the postmaster of the account's domain.
     pub admin: Option<String>,
 }
@@ -55,6 +57,7 @@ impl Settings {
             wrong_login_delay: Duration::from_secs(1),
             max_bad_commands: 10,
             comment: None,
+            jmap_session: None,
             admin: None,
         }
     }

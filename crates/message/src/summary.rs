@@ -7,7 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::parse::{self, Body, Header, Message, Part, RawAddressItem, content, date};
+use crate::parse::{
+    self, Body, Header, Message, Part, RawAddressItem, TransferEncoding, content, date,
+};
 
 /// Everything stored ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,6 +172,26 @@ impl Summary {
             Ok((summary, [])) => Some(summary),
             _ => None,
         }
+    }
+}
+
+/// Whether a message has an attachment, from the stored form of its summary, where that stands last.
+pub fn has_attachment_in_stored(stored: &[u8]) -> Option<bool> {
+    of_this_version(stored)?.last().map(|last| *last == 1)
+}
+
+impl PartInfo {
+    /// The file name of Content-Disposition, else the name of Content-Type, as [`Part::file_name`].
+    pub fn file_name(&self) -> Option<&[u8]> {
+        let disposition = self.disposition.iter().flat_map(|(_, params)| params);
+        let named = disposition.filter(|(name, _)| name == b"filename");
+        let mut all = named.chain(self.params.iter().filter(|(name, _)| name == b"name"));
+        all.next().map(|(_, value)| value.as_slice())
+    }
+
+    /// How the body is encoded.
+    pub fn transfer_encoding(&self) -> TransferEncoding {
+        TransferEncoding::parse(&self.encoding)
     }
 }
 
@@ -371,6 +393,7 @@ mod tests {
         let summary = Summary::of(&Message::parse(NESTED));
         let stored = summary.encode();
         assert_eq!(Summary::decode(&stored).as_ref(), Some(&summary));
+        assert_eq!(has_attachment_in_stored(&stored), Some(true));
         let overview = Overview::of_stored(&stored).unwrap();
         assert_eq!(overview.subject, summary.overview.subject.as_deref());
         assert_eq!(overview.from.len(), 1);

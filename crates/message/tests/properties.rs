@@ -69,6 +69,15 @@ fn use_everything(raw: &[u8]) {
         message.addresses(name);
     }
     let view = message.view();
+    let summary = Summary::of(&message);
+    assert_eq!(summary.view(PartId::ROOT), view);
+    for (part, children) in message.parts.iter().zip(summary.children()) {
+        match &part.content {
+            Body::Leaf => assert!(children.is_empty()),
+            Body::Multipart(of_message) => assert_eq!(&children, of_message),
+            Body::Message(root) => assert_eq!(children, [*root]),
+        }
+    }
     for id in view.text.iter().chain(&view.html).chain(&view.attachments) {
         assert!((id.0 as usize) < message.parts.len());
     }
@@ -283,12 +292,36 @@ proptest! {
         prop_assert_eq!(transfer::quoted_printable(&encoded), text);
     }
 
+    /// However a body is cut, its pieces say what the whole says.
+    #[test]
+    fn pieces_are_decoded_as_the_whole(
+        body in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..300),
+            "([A-Za-z0-9+/]{1,9}|=|=[0-9A-F]{2}| |\t|\r\n|\n|\r|=\r\n|= \n){0,60}"
+                .prop_map(String::into_bytes),
+        ],
+        size in 1usize..40,
+    ) {
+        use transfer::{Decoder, TransferEncoding::*};
+        for encoding in [SevenBit, Base64, QuotedPrintable, Uuencode] {
+            let mut decoder = Decoder::new(encoding);
+            let mut out = Vec::new();
+            body.chunks(size).for_each(|piece| decoder.push(piece, &mut out));
+            decoder.finish(&mut out);
+            prop_assert_eq!(&out[..], &*encoding.decode(&body), "{:?}", encoding);
+        }
+    }
+
     #[test]
     fn decoders_take_anything(octets in prop::collection::vec(any::<u8>(), 0..500), label in ".{0,20}") {
         transfer::uuencode(&octets);
         transfer::quoted_printable(&octets);
         for label in [label.as_bytes(), b"utf-7", b"utf-16", b"iso-2022-jp", b"gb18030", b"replacement"] {
-            charset::decode(&octets, Some(label));
+            let text = charset::decode(&octets, Some(label));
+            let checked = charset::decode_checked(&octets, Some(label), true);
+            prop_assert_eq!(&checked.text, &text);
+            let cut = charset::decode_checked(&octets, Some(label), false);
+            prop_assert!(label == b"utf-7" || cut.problem || text.starts_with(cut.text.as_str()));
         }
         html::to_text(&String::from_utf8_lossy(&octets), 100);
     }

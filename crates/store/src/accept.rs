@@ -468,7 +468,8 @@ async fn put(
 ) -> Result<i64, StoreError> {
     let journey = Some(new.journey);
     let message =
-        crate::messages::insert_message(tx, deposit.account, blob, journey, summary).await?;
+        crate::messages::insert_message(tx, deposit.account, place.modseq, blob, journey, summary)
+            .await?;
     crate::messages::insert_entry(
         tx,
         &crate::messages::NewEntry {

@@ -12,25 +12,32 @@
 //! | `accept` | taking responsibility for a message in one transaction |
 //! | `accounts`, `passwords` | domains, accounts, aliases |
 //! | `login/` | the one door: who is let in, who has to wait, what is remembered of it |
-//! | `mailboxes`, `messages`, `keywords` | what readers see |
+//! | `mailboxes`, `rearrange`, `messages`, `keywords` | what readers see |
+//! | `census` | how much of it is still to be read |
 //! | `roll/` | a mailbox's entries at one moment, packed and shared |
 //! | `gist/` | what its messages are sorted, threaded and searched by |
+//! | `happened` | where messages are; what happened in an account since a modseq |
+//! | `threads` | which messages belong together |
 //! | `sharing`, `metadata` | who may do what in whose mailbox; notes kept with mailboxes |
-//! | `blob`, `objects`, `spool` | octets: stored, outside the database, being received |
+//! | `blob`, `objects`, `spool`, `uploads` | octets: stored, outside the database, being received, to be used soon |
 //! | `imports` | moving in: each message once |
+//! | `submissions` | as whom an account writes; what it sends later, and sent |
 //! | `queue`, `journeys`, `maildrop` | the road; what happened on it; the POP3 lock |
-//! | `rules` | readers' Sieve scripts, and what these remember |
+//! | `rules`, `absences` | readers' Sieve scripts, and what these remember; what people who are away answer |
 //! | `search/` | words, index, answers |
 //! | `trust/` | signing keys; what is known of senders and words; reports; TLS policies |
 //! | `changes` | who is woken |
 
+mod absences;
 mod accept;
 mod accounts;
 mod blob;
+mod census;
 mod changes;
 mod engine;
 mod error;
 mod gist;
+mod happened;
 mod imports;
 mod instant;
 mod journeys;
@@ -43,13 +50,17 @@ mod metadata;
 mod objects;
 mod passwords;
 mod queue;
+mod rearrange;
 mod roll;
 mod rules;
 mod schema;
 mod search;
 mod sharing;
 mod spool;
+mod submissions;
+mod threads;
 mod trust;
+mod uploads;
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -58,12 +69,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
+pub use absences::*;
 pub use accept::*;
 pub use accounts::*;
 pub use blob::*;
+pub use census::{Census, Tally};
 pub use changes::{QueueWatch, Watch};
 pub use error::*;
 pub use gist::{Column, Finder, Gist, Having, Line};
+pub use happened::*;
 pub use imports::*;
 pub use journeys::*;
 pub use login::*;
@@ -73,11 +87,16 @@ pub use messages::*;
 pub use metadata::*;
 pub use passwords::PasswordCost;
 pub use queue::*;
-pub use roll::{Altered, KeywordSet, Roll, RollNews, Row};
+pub use rearrange::*;
+pub use roll::{Altered, KeywordSet, Roll, RollNews, Row, Tie, Ties};
 pub use rules::*;
+pub use search::Terms;
 pub use sharing::*;
 pub use spool::*;
+pub use submissions::*;
+pub use threads::ThreadId;
 pub use trust::*;
+pub use uploads::*;
 
 use engine::Engine;
 
@@ -106,6 +125,7 @@ struct Inner {
     engine: Engine,
     hub: Arc<changes::Hub>,
     rolls: roll::Rolls,
+    censuses: census::Censuses,
     objects: Option<objects::Objects>,
     passwords: passwords::Passwords,
     /// For digests of secrets that are random themselves; the same on all nodes.
@@ -158,6 +178,7 @@ impl Store {
                 engine,
                 hub,
                 rolls: roll::Rolls::default(),
+                censuses: census::Censuses::default(),
                 objects,
                 passwords,
                 secret_key,
@@ -193,6 +214,7 @@ impl Store {
                 for_ever("listening", listen),
                 for_ever("sweeping", || self.sweep_now_and_then()),
                 for_ever("indexing", || self.index_for_ever()),
+                for_ever("threading", || self.thread_old_mail()),
                 for_ever("noting logins", || self.note_logins()),
             )
         };
@@ -260,6 +282,26 @@ impl Store {
                 && let Err(error) = self.forget_tombstones(KEPT_TOMBSTONES).await
             {
                 tracing::warn!(%error, "could not forget old tombstones");
+            }
+            if minutes % (24 * 60) == 25
+                && let Err(error) = self.forget_departures().await
+            {
+                tracing::warn!(%error, "could not forget old departures");
+            }
+            if minutes % (24 * 60) == 35
+                && let Err(error) = self.forget_thread_keys().await
+            {
+                tracing::warn!(%error, "could not forget the keys of threads that are gone");
+            }
+            if minutes % 60 == 50
+                && let Err(error) = self.forget_uploads(now).await
+            {
+                tracing::warn!(%error, "could not forget old uploads");
+            }
+            if minutes % (24 * 60) == 45
+                && let Err(error) = self.forget_submissions(now).await
+            {
+                tracing::warn!(%error, "could not forget old submissions");
             }
             if minutes % (24 * 60) == 30
                 && let Err(error) = self.forget_seen(now).await

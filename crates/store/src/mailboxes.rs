@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::engine::{Param, Repeat, Row, Tx, params};
+use crate::happened::{note_departures, note_lost_mailbox};
 use crate::instant::{count, count32, micros};
 use crate::keywords::Keywords;
 use crate::messages::{FlagMask, Transfer, drop_places, next_modseq, transfer_in};
@@ -147,6 +148,12 @@ pub struct Mailbox {
     pub octets: u64,
     /// Of the last change in it.
     pub highest_modseq: ModSeq,
+    /// Where its owner wants it among others: those with lower numbers come before.
+    pub sort_order: u32,
+    /// When it was made; 0: before this was kept.
+    pub created_modseq: ModSeq,
+    /// Of the last change of the mailbox itself: name, role, order, subscription, grants.
+    pub changed_modseq: ModSeq,
 }
 
 /// Why a mailbox operation was refused.
@@ -317,7 +324,8 @@ macro_rules! select_mailboxes {
     ($where:literal) => {
         concat!(
             "SELECT m.id, m.account, m.name, m.role, m.uid_validity, m.uid_next, m.total, m.unseen, \
-             m.deleted, m.octets, m.highest_modseq, s.account FROM mailboxes m \
+             m.deleted, m.octets, m.highest_modseq, s.account, m.sort_order, m.created_modseq, \
+             m.changed_modseq FROM mailboxes m \
              LEFT JOIN subscriptions s ON s.account = m.account AND s.name = m.name WHERE ",
             $where
         )
@@ -344,6 +352,9 @@ pub(crate) fn mailbox_row(row: &Row<'_>) -> Result<Mailbox, StoreError> {
         octets: count(row.int(9)?)?,
         highest_modseq: ModSeq(count(row.int(10)?)?),
         subscribed: row.opt_int(11)?.is_some(),
+        sort_order: count32(row.int(12)?)?,
+        created_modseq: ModSeq(count(row.int(13)?)?),
+        changed_modseq: ModSeq(count(row.int(14)?)?),
     })
 }
 
@@ -359,6 +370,10 @@ pub(crate) async fn own_mailboxes(tx: &Tx, account: AccountId) -> Result<Vec<Mai
         (a.name != INBOX, &a.name).cmp(&(b.name != INBOX, &b.name))
     });
     Ok(all)
+}
+
+pub(crate) async fn mailbox_by_id(tx: &Tx, id: MailboxId) -> Result<Option<Mailbox>, StoreError> {
+    tx.row(BY_ID, params![id.0], mailbox_row).await
 }
 
 pub(crate) async fn by_name(
@@ -444,15 +459,38 @@ async fn insert(
 ) -> Result<MailboxId, StoreError> {
     const VALIDITY: &str = "UPDATE counters SET value = value + 1 WHERE name = ?1 RETURNING value";
     const INSERT: &str = "INSERT INTO mailboxes (account, name, role, uid_validity, uid_next, \
-        total, unseen, deleted, octets, highest_modseq, forgotten_modseq, keywords) \
-        VALUES (?1, ?2, ?3, ?4, 1, 0, 0, 0, 0, ?5, 0, ?6) RETURNING id";
+        total, unseen, deleted, octets, highest_modseq, forgotten_modseq, keywords, created_modseq, \
+        changed_modseq) VALUES (?1, ?2, ?3, ?4, 1, 0, 0, 0, 0, ?5, 0, ?6, ?5, ?5) RETURNING id";
     let none = || StoreError::Damaged("no counter for UIDVALIDITY".into());
     let validity = tx.row(VALIDITY, params!["uid_validity"], |row| row.int(0)).await?;
     let validity = count32(validity.ok_or_else(none)?)?;
     let role = role.map(Role::code);
     let values = params![account.0, name, role, i64::from(validity), modseq, &[0u8; 0]];
     let id = tx.row(INSERT, values, |row| row.int(0)).await?;
+    note_below(tx, account, name, modseq).await?;
     id.map(MailboxId).ok_or_else(|| StoreError::Unavailable("an insertion gave no id".into()))
+}
+
+/// Mailboxes below that name are another's children by now, or nobody's.
+async fn note_below(
+    tx: &Tx,
+    account: AccountId,
+    name: &str,
+    modseq: i64,
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE mailboxes SET changed_modseq = ?3 \
+        WHERE account = ?1 AND substr(name, 1, length(?2)) = ?2";
+    tx.run(SQL, params![account.0, &format!("{name}/"), modseq]).await.map(drop)
+}
+
+/// The mailbox itself is another by now: its name, say.
+pub(crate) async fn note_changed(
+    tx: &Tx,
+    mailbox: MailboxId,
+    modseq: i64,
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE mailboxes SET changed_modseq = ?2 WHERE id = ?1";
+    tx.run(SQL, params![mailbox.0, modseq]).await.map(drop)
 }
 
 /// Makes a mailbox and those of its parents that are missing.
@@ -506,7 +544,7 @@ async fn make_parents(
     Ok(())
 }
 
-async fn rename_in(
+pub(crate) async fn rename_in(
     tx: &Tx,
     account: AccountId,
     from: &str,
@@ -527,6 +565,7 @@ async fn rename_in(
     }
     make_parents(tx, account, to, modseq).await?;
     const RENAME: &str = "UPDATE mailboxes SET name = ?2 WHERE id = ?1";
+    note_below(tx, account, to, modseq).await?;
     for (id, old) in names(tx, account).await? {
         let Some(rest) = old.strip_prefix(&below) else { continue };
         let new = canonical(&format!("{to}/{rest}"))?;
@@ -537,6 +576,7 @@ async fn rename_in(
         move_subscription(tx, account, &old, &new).await?;
     }
     tx.run(RENAME, params![source.id.0, to]).await?;
+    note_changed(tx, source.id, modseq).await?;
     move_subscription(tx, account, from, to).await?;
     Ok(())
 }
@@ -591,13 +631,23 @@ pub(crate) async fn remove_rows(
     id: MailboxId,
     now: i64,
 ) -> Result<(), StoreError> {
+    const COUNTED: &str = "SELECT octets, total FROM mailboxes WHERE id = ?1";
     const ENTRIES: &str = "DELETE FROM entries WHERE mailbox = ?1 RETURNING message";
-    const MAILBOX: &str = "DELETE FROM mailboxes WHERE id = ?1 RETURNING octets, total";
-    let messages = tx.rows(ENTRIES, params![id.0], |row| row.int(0)).await?;
-    drop_places(tx, &messages, now).await?;
-    let counted = tx.row(MAILBOX, params![id.0], |row| Ok((row.int(0)?, row.int(1)?))).await?;
+    const MAILBOX: &str = "DELETE FROM mailboxes WHERE id = ?1 RETURNING name";
+    const SHARED: &str = "UPDATE accounts SET shared_modseq = ?3 WHERE id = ?1 \
+        AND EXISTS (SELECT 1 FROM grants WHERE mailbox = ?2)";
+    let counted = tx.row(COUNTED, params![id.0], |row| Ok((row.int(0)?, row.int(1)?))).await?;
     let (octets, total) = counted.unwrap_or_default();
-    next_modseq(tx, account, -octets, -total).await.map(drop)
+    let modseq = next_modseq(tx, account, -octets, -total).await?;
+    let messages = tx.rows(ENTRIES, params![id.0], |row| row.int(0)).await?;
+    tx.run(SHARED, params![account.0, id.0, modseq]).await?;
+    note_departures(tx, account, id, &messages, modseq).await?;
+    drop_places(tx, &messages, now).await?;
+    if let Some(name) = tx.row(MAILBOX, params![id.0], |row| row.text(0)).await? {
+        note_lost_mailbox(tx, account, id, modseq).await?;
+        note_below(tx, account, &name, modseq).await?;
+    }
+    Ok(())
 }
 
 async fn subscribe_in(
@@ -607,19 +657,23 @@ async fn subscribe_in(
     subscribed: bool,
 ) -> Result<(), MailboxError> {
     const COUNT: &str = "SELECT COUNT(*) FROM subscriptions WHERE account = ?1 AND name <> ?2";
-    lock(tx, account).await?;
+    let modseq = lock(tx, account).await?;
     if subscribed {
         let others = tx.row(COUNT, params![account.0, name], |row| row.int(0)).await?;
         if others.is_some_and(|others| others >= SUBSCRIPTIONS_MAX) {
             return Err(MailboxError::TooMany);
         }
     }
-    subscribe_rows(tx, account, name, subscribed).await?;
+    if subscribe_rows(tx, account, name, subscribed).await?
+        && let Some(mailbox) = by_name(tx, account, name).await?
+    {
+        note_changed(tx, mailbox.id, modseq).await?;
+    }
     Ok(())
 }
 
 /// True when that changed something.
-async fn subscribe_rows(
+pub(crate) async fn subscribe_rows(
     tx: &Tx,
     account: AccountId,
     name: &str,

@@ -13,9 +13,10 @@
 
 use jiff::Timestamp;
 
+use crate::absences::read_answer;
 use crate::engine::{Repeat, Row, Tx, params};
 use crate::instant::{micros, timestamp};
-use crate::{AccountId, Store, StoreError};
+use crate::{AbsenceAnswer, AccountId, Store, StoreError};
 
 /// Octets in a script.
 pub const SCRIPT_OCTETS_MAX: u64 = 1 << 20;
@@ -105,6 +106,35 @@ pub struct SeenId {
     pub renew: bool,
 }
 
+/// What accounts have done with mail that comes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ActiveRules {
+    /// Their active scripts.
+    pub scripts: Vec<ActiveScript>,
+    /// What those who are away have said.
+    pub answers: Vec<(AccountId, AbsenceAnswer)>,
+}
+
+impl ActiveRules {
+    /// There are none.
+    pub fn are_none(&self) -> bool {
+        self.scripts.is_empty() && self.answers.is_empty()
+    }
+
+    /// Columns: account, whether it is an absence, name or answer, digest.
+    fn add(&mut self, row: &Row<'_>) -> Result<(), StoreError> {
+        let account = AccountId(row.int(0)?);
+        if row.int(1)? == 1 {
+            self.answers.push((account, read_answer(&row.text(2)?)?));
+            return Ok(());
+        }
+        let digest = row.bytes(3)?.try_into();
+        let digest = digest.map_err(|_| StoreError::Damaged("a digest is not 32 octets".into()))?;
+        self.scripts.push(ActiveScript { account, name: row.text(2)?, digest });
+        Ok(())
+    }
+}
+
 impl Store {
     /// An account's scripts in order of their names.
     pub async fn sieve_scripts(&self, account: AccountId) -> Result<Vec<SieveScript>, StoreError> {
@@ -133,24 +163,51 @@ impl Store {
             .await
     }
 
-    /// The active scripts of these accounts: one look-up on the way of every message.
+    /// The active scripts of these accounts.
     pub async fn active_sieve_scripts(
         &self,
         accounts: Vec<AccountId>,
     ) -> Result<Vec<ActiveScript>, StoreError> {
-        const ONE: &str = "SELECT account, name, digest FROM sieve_scripts \
-            WHERE account = ?1 AND active = 1";
-        const SOME: &str = "SELECT account, name, digest FROM sieve_scripts \
-            WHERE account IN LIST(?1) AND active = 1 ORDER BY account";
+        Ok(self.active_rules(accounts, Timestamp::now()).await?.scripts)
+    }
+
+    /// What these accounts have done with their mail: one look-up on the way of every message.
+    pub async fn active_rules(
+        &self,
+        accounts: Vec<AccountId>,
+        now: Timestamp,
+    ) -> Result<ActiveRules, StoreError> {
+        macro_rules! select {
+            ($which:literal) => {
+                concat!(
+                    "SELECT account, CAST(0 AS BIGINT), name, digest FROM sieve_scripts WHERE ",
+                    $which,
+                    " AND active = 1 UNION ALL SELECT account, CAST(1 AS BIGINT), answer, ?3 \
+                     FROM absences WHERE ",
+                    $which,
+                    " AND is_enabled = 1 AND COALESCE(from_at, ?2) <= ?2 \
+                     AND (to_at IS NULL OR to_at > ?2)"
+                )
+            };
+        }
+        const ONE: &str = select!("account = ?1");
+        const SOME: &str = select!("account IN LIST(?1)");
         let accounts: Vec<i64> = accounts.into_iter().map(|account| account.0).collect();
         let engine = &self.inner.engine;
         engine
-            .read_brief(accounts, |tx, accounts| {
+            .read_brief((accounts, micros(now)), |tx, (accounts, now)| {
                 Box::pin(async move {
+                    let none: &[u8] = &[];
+                    let mut rules = ActiveRules::default();
+                    let look = |row: &Row<'_>| {
+                        rules.add(row)?;
+                        Ok(true)
+                    };
                     match accounts.as_slice() {
-                        [one] => tx.rows(ONE, params![*one], active_row).await,
-                        some => tx.rows(SOME, params![some], active_row).await,
+                        [one] => tx.each(ONE, params![*one, *now, none], look).await?,
+                        some => tx.each(SOME, params![some, *now, none], look).await?,
                     }
+                    Ok(rules)
                 })
             })
             .await
@@ -411,14 +468,5 @@ fn script_row(row: &Row<'_>) -> Result<SieveScript, StoreError> {
         active: row.flag(1)?,
         size_octets: length(row, 2)?,
         changed_at: timestamp(row.int(3)?)?,
-    })
-}
-
-fn active_row(row: &Row<'_>) -> Result<ActiveScript, StoreError> {
-    let digest = row.bytes(2)?.try_into();
-    Ok(ActiveScript {
-        account: AccountId(row.int(0)?),
-        name: row.text(1)?,
-        digest: digest.map_err(|_| StoreError::Damaged("the digest of a script".into()))?,
     })
 }

@@ -37,6 +37,10 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("schema/sqlite-6.sql"),
         postgres: include_str!("schema/postgres-6.sql"),
     },
+    Migration {
+        sqlite: include_str!("schema/sqlite-7.sql"),
+        postgres: include_str!("schema/postgres-7.sql"),
+    },
 ];
 
 /// The newest schema that this program knows.

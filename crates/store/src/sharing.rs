@@ -19,9 +19,9 @@ use waxwing_message::Address;
 
 use crate::changes::ANYONE;
 use crate::engine::{Repeat, Row, Tx, params};
-use crate::mailboxes::{by_name, canonical, in_order, mailbox_row, own_mailboxes};
-use crate::messages::next_modseq;
-use crate::{AccountId, Mailbox, MailboxId, Store, StoreError};
+use crate::mailboxes::{by_name, canonical, in_order, mailbox_row, note_changed, own_mailboxes};
+use crate::messages::{modseq, next_modseq};
+use crate::{AccountId, Mailbox, MailboxId, ModSeq, Store, StoreError};
 
 /// Grants on one mailbox.
 const GRANTS_MAX: i64 = 1_000;
@@ -163,6 +163,21 @@ pub struct VisibleMailbox {
     pub rights: Rights,
 }
 
+/// An account as another sees it, or its owner.
+#[derive(Debug, Clone)]
+pub struct VisibleAccount {
+    /// Its address.
+    pub address: Address,
+    /// Of its last change; for another than its owner, in those mailboxes.
+    pub modseq: ModSeq,
+    /// When it was last changed what others may do in it.
+    pub shared_modseq: ModSeq,
+    /// What went before is not known any more.
+    pub forgotten_modseq: ModSeq,
+    /// Those in which the reader has a right, by name, INBOX first.
+    pub mailboxes: Vec<VisibleMailbox>,
+}
+
 /// Why a grant was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum GrantError {
@@ -237,6 +252,21 @@ impl Store {
     ) -> Result<Vec<VisibleMailbox>, StoreError> {
         let engine = &self.inner.engine;
         engine.read(account, |tx, account| Box::pin(visible_in(tx, *account))).await
+    }
+
+    /// An account as `reader` sees it, at one moment: its own, or another's of which only mailboxes with a
+    /// right are there. `None`: there is no such account.
+    pub async fn visible_account(
+        &self,
+        reader: AccountId,
+        account: AccountId,
+    ) -> Result<Option<VisibleAccount>, StoreError> {
+        let engine = &self.inner.engine;
+        engine
+            .read_brief((reader, account), |tx, (reader, account)| {
+                Box::pin(visible_account_in(tx, *reader, *account))
+            })
+            .await
     }
 
     /// What has been granted on a mailbox: accounts by address, then anyone; of each, what is given
@@ -326,8 +356,8 @@ async fn visible_in(tx: &Tx, account: AccountId) -> Result<Vec<VisibleMailbox>, 
     const GRANTS: &str = "SELECT mailbox, grantee, negative, rights FROM grants \
         WHERE grantee IS NULL OR grantee = ?1";
     const SHARED: &str = "SELECT m.id, m.account, m.name, m.role, m.uid_validity, m.uid_next, \
-        m.total, m.unseen, m.deleted, m.octets, m.highest_modseq, s.account, a.address \
-        FROM mailboxes m JOIN accounts a ON a.id = m.account \
+        m.total, m.unseen, m.deleted, m.octets, m.highest_modseq, s.account, m.sort_order, \
+        m.created_modseq, m.changed_modseq, a.address FROM mailboxes m JOIN accounts a ON a.id = m.account \
         LEFT JOIN subscriptions s ON s.account = m.account AND s.name = m.name \
         WHERE m.account <> ?1 AND m.id IN (SELECT mailbox FROM grants \
         WHERE negative = 0 AND (grantee IS NULL OR grantee = ?1))";
@@ -346,7 +376,7 @@ async fn visible_in(tx: &Tx, account: AccountId) -> Result<Vec<VisibleMailbox>, 
     let mut all: Vec<VisibleMailbox> = own.collect();
     let shared = tx
         .rows(SHARED, params![account.0], |row| {
-            Ok((mailbox_row(row)?, stored_address(&row.text(12)?)?))
+            Ok((mailbox_row(row)?, stored_address(&row.text(15)?)?))
         })
         .await?;
     let mut shared: Vec<VisibleMailbox> = shared
@@ -363,6 +393,47 @@ async fn visible_in(tx: &Tx, account: AccountId) -> Result<Vec<VisibleMailbox>, 
     Ok(all)
 }
 
+pub(crate) async fn visible_account_in(
+    tx: &Tx,
+    reader: AccountId,
+    account: AccountId,
+) -> Result<Option<VisibleAccount>, StoreError> {
+    const ACCOUNT: &str =
+        "SELECT address, modseq, shared_modseq, forgotten_modseq FROM accounts WHERE id = ?1";
+    const GRANTS: &str = "SELECT g.mailbox, g.grantee, g.negative, g.rights FROM grants g \
+        JOIN mailboxes m ON m.id = g.mailbox \
+        WHERE m.account = ?1 AND (g.grantee IS NULL OR g.grantee = ?2)";
+    let found = tx
+        .row(ACCOUNT, params![account.0], |row| {
+            let moments = [modseq(row.int(1)?)?, modseq(row.int(2)?)?, modseq(row.int(3)?)?];
+            Ok((stored_address(&row.text(0)?)?, moments))
+        })
+        .await?;
+    let Some((address, [modseq, shared_modseq, forgotten_modseq])) = found else { return Ok(None) };
+    let mut grants = Concerning::new();
+    tx.each(GRANTS, params![account.0, reader.0], |row| {
+        let grant = (row.opt_int(1)?.is_some(), row.flag(2)?, rights_of(row.int(3)?)?);
+        grants.entry(MailboxId(row.int(0)?)).or_default().push(grant);
+        Ok(true)
+    })
+    .await?;
+    let owner = (reader != account).then_some(&address);
+    let all = own_mailboxes(tx, account).await?.into_iter().map(|mailbox| {
+        let concerning = grants.remove(&mailbox.id).unwrap_or_default();
+        let rights = effective(owner.is_none(), concerning);
+        VisibleMailbox { mailbox, owner: owner.cloned(), rights }
+    });
+    let mailboxes: Vec<_> = all.filter(|visible| !visible.rights.is_empty()).collect();
+    // What happens where another may not look is not for them to know.
+    let seen =
+        mailboxes.iter().map(|one| one.mailbox.highest_modseq.max(one.mailbox.changed_modseq));
+    let modseq = match owner {
+        None => modseq,
+        Some(_) => seen.max().unwrap_or(shared_modseq).max(shared_modseq),
+    };
+    Ok(Some(VisibleAccount { address, modseq, shared_modseq, forgotten_modseq, mailboxes }))
+}
+
 // ── Writing ─────────────────────────────────────────────────────────────────────────────────────
 
 async fn change_in(
@@ -373,6 +444,7 @@ async fn change_in(
     change: GrantChange,
 ) -> Result<(), GrantError> {
     const OWNER: &str = "SELECT account FROM mailboxes WHERE id = ?1";
+    const SHARED: &str = "UPDATE accounts SET shared_modseq = ?2 WHERE id = ?1";
     const ACCOUNT: &str = "SELECT id FROM accounts WHERE id = ?1";
     const COUNT: &str = "SELECT COUNT(*) FROM grants WHERE mailbox = ?1";
     const BEFORE: &str = "SELECT rights FROM grants \
@@ -383,7 +455,9 @@ async fn change_in(
         VALUES (?1, NULLIF(CAST(?2 AS BIGINT), 0), ?3, ?4)";
     let owner = tx.row(OWNER, params![mailbox.0], |row| row.int(0)).await?;
     let owner = AccountId(owner.ok_or(GrantError::NotFound)?);
-    next_modseq(tx, owner, 0, 0).await?;
+    let modseq = next_modseq(tx, owner, 0, 0).await?;
+    note_changed(tx, mailbox, modseq).await?;
+    tx.run(SHARED, params![owner.0, modseq]).await?;
     let number = match grantee {
         Grantee::Anyone => {
             tx.touch(ANYONE);

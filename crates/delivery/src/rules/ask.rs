@@ -102,6 +102,16 @@ impl World for Asking {
 }
 
 impl Known {
+    /// With what another run has asked.
+    pub fn with(mut self, other: Known) -> Known {
+        self.mailboxes = self.mailboxes.or(other.mailboxes);
+        self.scripts = self.scripts.or(other.scripts);
+        self.metadata.extend(other.metadata);
+        self.seen.extend(other.seen);
+        self.due.extend(other.due);
+        self
+    }
+
     /// Whether a mailbox is there; looks when that is not known yet.
     pub async fn mailbox(
         &mut self,

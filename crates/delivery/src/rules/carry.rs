@@ -109,6 +109,11 @@ impl<'a, C: Clock> Carrier<'a, C> {
         }
     }
 
+    /// The verdict is that it is unwanted.
+    pub fn is_junk(&self) -> bool {
+        self.deposit.mailbox == DepositTo::Role(Role::Junk)
+    }
+
     /// A script that cannot run at all.
     pub fn keep_as_judged(self, why: String) -> Ended {
         let recipient = self.deposit.recipient.clone();

@@ -9,6 +9,7 @@
 //!
 //! | module | its job |
 //! |---|---|
+//! | `absence` | what a reader who is away has said, as one more script |
 //! | `ask` | what a script asks of the store |
 //! | `carry` | from what a script decided to what becomes true |
 //! | `letters` | messages that a script causes: redirected ones, answers, reports |
@@ -26,6 +27,7 @@
 //! All of it commits with the message or not at all. A script that fails means the implicit keep, and
 //! its error stands in the journey. Not here: the language itself ([`waxwing_filter::sieve`]).
 
+mod absence;
 mod ask;
 mod carry;
 mod letters;
@@ -40,7 +42,7 @@ use waxwing_mailauth::results::AuthenticationResults;
 use waxwing_message::journey::{Event, Source, Step};
 use waxwing_message::trace::Edited;
 use waxwing_message::{Envelope, JourneyId, Message};
-use waxwing_store::{Account, ActiveScript, Spool, Store, StoreError};
+use waxwing_store::{AbsenceAnswer, Account, ActiveScript, Spool, Store, StoreError};
 
 use crate::accept::plan::{Plan, PlannedDeposit};
 use crate::clock::Clock;
@@ -107,6 +109,19 @@ pub(crate) struct Arrival<'a> {
     pub may_refuse: bool,
 }
 
+/// What one reader has done with mail.
+#[derive(Clone, Copy)]
+struct Rules<'a> {
+    script: Option<&'a ActiveScript>,
+    answer: Option<&'a AbsenceAnswer>,
+}
+
+impl Rules<'_> {
+    fn are_none(&self) -> bool {
+        self.script.is_none() && self.answer.is_none()
+    }
+}
+
 /// A script refuses the message, with these words.
 pub(crate) struct Refused {
     pub text: String,
@@ -123,24 +138,27 @@ impl<C: Clock> Sorter<'_, C> {
         if accounts.is_empty() {
             return Ok(None);
         }
-        let active = self.store.active_sieve_scripts(accounts).await?;
-        if active.is_empty() {
+        let active = self.store.active_rules(accounts, arrival.now).await?;
+        if active.are_none() {
             return Ok(None);
         }
         let octets = Arc::new(arrival.stored.concat(arrival.spool.as_bytes()));
         let mut refused = None;
         for deposit in std::mem::take(&mut plan.deposits) {
-            let script = active.iter().find(|script| script.account == deposit.account);
-            let Some(script) = script else {
+            let account = deposit.account;
+            let script = active.scripts.iter().find(|script| script.account == account);
+            let answer = active.answers.iter().find(|(owner, _)| *owner == account);
+            let rules = Rules { script, answer: answer.map(|(_, answer)| answer) };
+            if rules.are_none() {
                 plan.deposits.push(deposit);
                 continue;
-            };
+            }
             let Some(account) = self.store.account(deposit.account).await? else {
                 // Removed meanwhile: the transaction will say so.
                 plan.deposits.push(deposit);
                 continue;
             };
-            let sorted = self.sort_one(arrival, &octets, deposit, &account, script, plan);
+            let sorted = self.sort_one(arrival, &octets, deposit, &account, rules, plan);
             refused = sorted.await?.or(refused);
         }
         Ok(refused)
@@ -152,14 +170,28 @@ impl<C: Clock> Sorter<'_, C> {
         octets: &Arc<Vec<u8>>,
         deposit: PlannedDeposit,
         account: &Account,
-        active: &ActiveScript,
+        rules: Rules<'_>,
         plan: &mut Plan,
     ) -> Result<Option<Refused>, StoreError> {
         let carrier = carry::Carrier::new(self, arrival, octets, account, deposit, plan);
-        let ended = match self.compiled(active).await? {
+        let script = match rules.script {
+            Some(active) => self.compiled(active).await?.map(Some),
+            None => Ok(None),
+        };
+        let ended = match script {
             Ok(script) => {
-                let facts = carrier.facts();
-                let (outcome, known) = self.run(script, facts, octets, account).await?;
+                let (mut outcome, mut known) = match script {
+                    Some(script) => self.run(script, carrier.facts(), octets, account).await?,
+                    None => (absence::just_kept(), Known::default()),
+                };
+                if let Some(answer) = rules.answer.filter(|_| absence::fits(&outcome))
+                    && !carrier.is_junk()
+                {
+                    let script = absence::script(answer);
+                    let ran = self.run(script, carrier.facts(), octets, account).await?;
+                    absence::join(&mut outcome, ran.0);
+                    known = known.with(ran.1);
+                }
                 carrier.carry_out(outcome, known).await?
             }
             Err(why) => carrier.keep_as_judged(why),
@@ -167,7 +199,7 @@ impl<C: Clock> Sorter<'_, C> {
         let step = Step::Sorted {
             recipient: ended.recipient,
             account: account.address.clone(),
-            script: active.name.clone(),
+            script: rules.script.map_or(absence::NAME, |script| &script.name).to_owned(),
             trace: ended.trace,
             error: ended.error,
             caused: ended.caused,

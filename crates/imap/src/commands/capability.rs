@@ -25,6 +25,10 @@ pub fn write(out: &mut Out, session: &Session) {
     if session.is_logged_in() {
         out.raw(LOGGED_IN).raw(" APPENDLIMIT=").number(session.settings.max_message_octets);
         limit::announce(out, session.settings.message_limit);
+        // RFC 9698 §3: what opens IMAP opens JMAP, with the same scope.
+        if session.settings.jmap_session.is_some() {
+            out.raw(" JMAPACCESS");
+        }
         return;
     }
     if session.tls.is_none() {

@@ -61,10 +61,7 @@ pub async fn move_messages(
     }
     let modseq = (!moved.uids.is_empty()).then_some(moved.modseq);
     let tagged = expunge::with_modseq(session, Tagged::ok("Moved"), modseq);
-    Ok(match exceeded {
-        Some(exceeded) => exceeded.tell(connection, tagged),
-        None => tagged,
-    })
+    Ok(limit::tell(connection, exceeded, tagged))
 }
 
 /// What is copied or moved.

@@ -24,10 +24,7 @@ pub async fn run(
     session.selected_for(Act::Expunge)?;
     let (modseq, exceeded) = expunge(session, set.as_ref()).await?;
     let tagged = with_modseq(session, Tagged::ok("Expunged"), modseq);
-    Ok(match exceeded {
-        Some(exceeded) => exceeded.tell(connection, tagged),
-        None => tagged,
-    })
+    Ok(limit::tell(connection, exceeded, tagged))
 }
 
 /// RFC 7162 §3.2.7, §3.2.9: after the news, the client is up to date to here.

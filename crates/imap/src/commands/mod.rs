@@ -14,6 +14,7 @@ mod expunge;
 mod fetch;
 mod id;
 pub mod idle;
+mod jmap_access;
 mod list;
 mod login;
 mod mailbox;
@@ -132,6 +133,7 @@ async fn act(
         Command::Unsubscribe(name) => mailbox::subscribe(session, &name, false).await,
         Command::List(list) => list::run(connection, session, &list).await,
         Command::Namespace => namespace(connection, session),
+        Command::GetJmapAccess => jmap_access::run(connection, session),
         Command::Status { mailbox, items } => {
             status::run(connection, session, &mailbox, &items).await
         }

@@ -49,10 +49,7 @@ pub async fn run(
     } else {
         Tagged::ok("Stored")
     };
-    Ok(match exceeded {
-        Some(exceeded) => exceeded.tell(connection, tagged),
-        None => tagged,
-    })
+    Ok(limit::tell(connection, exceeded, tagged))
 }
 
 /// RFC 4314 §4: flags are altered as far as the rights go; it is refused when none of those given

@@ -72,6 +72,8 @@ pub enum Command {
     List(List),
     /// NAMESPACE.
     Namespace,
+    /// GETJMAPACCESS (RFC 9698).
+    GetJmapAccess,
     /// STATUS.
     Status {
         /// Which.

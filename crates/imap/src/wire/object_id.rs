@@ -5,10 +5,11 @@
 //! |---|---|
 //! | `F12` | MAILBOXID: a mailbox, whatever its name becomes |
 //! | `M345` | EMAILID: a content; copies have the same one |
+//! | `T67` | THREADID: messages that belong together (§5.2) |
 //!
-//! THREADID is always NIL (§5.2): threads are not kept.
+//! JMAP has the same ids (RFC 9698 §3).
 
-use waxwing_store::{MailboxId, MessageId};
+use waxwing_store::{MailboxId, MessageId, ThreadId};
 
 /// RFC 8474 §7 `objectid`.
 pub const MAX_OCTETS: usize = 255;
@@ -21,6 +22,17 @@ pub fn of_mailbox(id: MailboxId) -> String {
 /// EMAILID.
 pub fn of_message(id: MessageId) -> String {
     format!("M{}", id.0)
+}
+
+/// THREADID.
+pub fn of_thread(id: ThreadId) -> String {
+    format!("T{}", id.0)
+}
+
+/// The thread that a THREADID names; `None`: no message is in it.
+pub fn thread(text: &str) -> Option<ThreadId> {
+    let id = text.strip_prefix('T')?.parse().ok().map(ThreadId)?;
+    (of_thread(id) == text).then_some(id) // one spelling only
 }
 
 /// The content that an EMAILID names; `None`: no message has it.
@@ -44,6 +56,7 @@ mod tests {
         assert_eq!(message("M7"), Some(MessageId(7)));
         for other in ["m7", "M07", "M+7", "F7", "7", "M", "M99999999999999999999"] {
             assert_eq!(message(other), None, "{other}");
+            assert_eq!(thread(other), None, "{other}");
         }
     }
 
@@ -53,6 +66,7 @@ mod tests {
             let text = of_message(MessageId(id));
             prop_assert_eq!(message(&text), Some(MessageId(id)));
             prop_assert!(text.bytes().all(is_char) && text.len() <= MAX_OCTETS);
+            prop_assert_eq!(thread(&of_thread(ThreadId(id))), Some(ThreadId(id)));
         }
     }
 }

@@ -57,6 +57,7 @@ pub fn tag(cursor: &mut Cursor<'_>) -> Parse<String> {
 fn command(cursor: &mut Cursor<'_>) -> Parse<Command> {
     let name = cursor.keyword().map_err(|_| Bad("A command is missing"))?;
     match name.as_str() {
+        "GETJMAPACCESS" => Ok(Command::GetJmapAccess),
         "CAPABILITY" => Ok(Command::Capability),
         "NOOP" | "CHECK" => Ok(Command::Noop),
         "LOGOUT" => Ok(Command::Logout),

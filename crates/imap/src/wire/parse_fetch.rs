@@ -57,7 +57,7 @@ pub enum FetchItem {
     Preview,
     /// EMAILID (RFC 8474).
     EmailId,
-    /// THREADID (RFC 8474): NIL.
+    /// THREADID (RFC 8474).
     ThreadId,
     /// SAVEDATE (RFC 8514).
     SaveDate,

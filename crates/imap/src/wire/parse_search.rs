@@ -74,6 +74,8 @@ pub enum SearchKey {
     Saved(When, Date),
     /// EMAILID (RFC 8474): as written.
     EmailId(String),
+    /// THREADID (RFC 8474 §6).
+    ThreadId(String),
     /// YOUNGER: received within this many seconds.
     Younger(u32),
     /// OLDER.
@@ -265,10 +267,7 @@ impl Keys<'_, '_> {
             "SAVEDON" => SearchKey::Saved(When::On, date::date(self.cursor)?),
             "SAVEDSINCE" => SearchKey::Saved(When::Since, date::date(self.cursor)?),
             "EMAILID" => SearchKey::EmailId(self.object_id()?),
-            "THREADID" => {
-                self.object_id()?;
-                SearchKey::Never // RFC 8474 §5.2: where no message has one
-            }
+            "THREADID" => SearchKey::ThreadId(self.object_id()?),
             "YOUNGER" => SearchKey::Younger(self.cursor.nz_number()?),
             "OLDER" => SearchKey::Older(self.cursor.nz_number()?),
             "LARGER" => SearchKey::Larger(self.cursor.number64()?),

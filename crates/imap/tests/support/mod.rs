@@ -27,6 +27,7 @@ impl World {
     pub async fn new() -> World {
         let mut settings = Settings::new("imap.example.test");
         settings.plaintext_login = true;
+        settings.jmap_session = Some("https://imap.example.test/.well-known/jmap".to_owned());
         settings.wrong_login_delay = Duration::ZERO;
         World::with(settings).await
     }

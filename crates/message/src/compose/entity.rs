@@ -35,7 +35,69 @@ enum Body {
         encoding: TransferEncoding,
         octets: Vec<u8>,
     },
+    /// Octets that the caller has, by a key of its own; and how they are to be encoded.
+    Elsewhere {
+        encoding: TransferEncoding,
+        key: usize,
+    },
     Parts(Vec<Entity>),
+}
+
+/// What is to be written, in order: see [`Entity::pieces`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// These octets.
+    Octets(Vec<u8>),
+    /// The octets that the caller knows by that key: base64 in the lines of [`base64_lines`], or as they
+    /// are.
+    Elsewhere {
+        /// The caller's.
+        key: usize,
+        /// How they are to be encoded.
+        encoding: TransferEncoding,
+    },
+}
+
+/// What decides how octets can be sent as they are, gathered piece by piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Looks {
+    line: usize,
+    longest_line: usize,
+    eight_bit: bool,
+    nul: bool,
+}
+
+impl Looks {
+    /// Of these octets alone.
+    pub fn of(octets: &[u8]) -> Looks {
+        let mut looks = Looks::default();
+        looks.add(octets);
+        looks
+    }
+
+    /// The next octets.
+    pub fn add(&mut self, octets: &[u8]) {
+        self.eight_bit |= !octets.is_ascii();
+        self.nul |= memchr::memchr(0, octets).is_some();
+        let mut from = 0;
+        for end in memchr::memchr_iter(b'\n', octets) {
+            self.longest_line = self.longest_line.max(self.line + end + 1 - from);
+            (self.line, from) = (0, end + 1);
+        }
+        self.line += octets.len() - from;
+        self.longest_line = self.longest_line.max(self.line);
+    }
+
+    /// The encoding that says what they hold (RFC 2045 §2.7–§2.9).
+    pub fn as_is(self) -> TransferEncoding {
+        if self.longest_line > LONGEST_LINE + 2 || self.nul {
+            TransferEncoding::Binary
+        } else if self.eight_bit {
+            TransferEncoding::EightBit
+        } else {
+            TransferEncoding::SevenBit
+        }
+    }
 }
 
 impl Entity {
@@ -53,17 +115,40 @@ impl Entity {
         Entity::leaf(&format!("text/{subtype}"), encoding, octets).with_param("charset", charset)
     }
 
+    /// The same, but nothing is added where the last line has no end: what is read back is what was
+    /// given, line ends apart.
+    pub fn exact_text(subtype: &str, text: &str) -> Entity {
+        let ended = text.is_empty() || text.ends_with(['\r', '\n']);
+        let mut entity = Entity::text(subtype, text);
+        if let Body::Leaf { encoding, octets } = &mut entity.body
+            && !ended
+        {
+            match encoding {
+                // The line end is in the last quantum.
+                TransferEncoding::Base64 => {
+                    let text = crlf(text);
+                    *octets = base64_lines(&text.as_bytes()[..text.len() - 2]);
+                }
+                _ => octets.truncate(octets.len() - 2),
+            }
+        }
+        entity
+    }
+
+    /// Octets that the caller has. `message/rfc822` is to be given as it is (RFC 2046 §5.2.1).
+    pub fn elsewhere(media_type: &str, encoding: TransferEncoding, key: usize) -> Entity {
+        Entity {
+            media_type: media_type.to_owned(),
+            params: Vec::new(),
+            fields: Vec::new(),
+            body: Body::Elsewhere { encoding, key },
+        }
+    }
+
     /// Octets given as they are: ASCII or 8-bit text with CRLF, such as a message or a report.
     /// The encoding is named for what they hold.
     pub fn as_is(media_type: &str, octets: Vec<u8>) -> Entity {
-        let long = octets.split(|&b| b == b'\n').any(|line| line.len() > LONGEST_LINE + 1);
-        let encoding = if long || memchr::memchr(0, &octets).is_some() {
-            TransferEncoding::Binary
-        } else if octets.is_ascii() {
-            TransferEncoding::SevenBit
-        } else {
-            TransferEncoding::EightBit
-        };
+        let encoding = Looks::of(&octets).as_is();
         Entity::leaf(media_type, encoding, octets)
     }
 
@@ -111,10 +196,16 @@ impl Entity {
     }
 
     /// Adds a Content-Description.
-    pub fn with_description(mut self, text: &str) -> Entity {
+    pub fn with_description(self, text: &str) -> Entity {
         let mut fields = FieldWriter::default();
         fields.text("Content-Description", text);
-        self.fields.extend_from_slice(&fields.into_bytes());
+        self.with_written_fields(&fields.into_bytes())
+    }
+
+    /// Adds fields that a [`FieldWriter`] has written; none of them Content-Type or
+    /// Content-Transfer-Encoding.
+    pub fn with_written_fields(mut self, fields: &[u8]) -> Entity {
+        self.fields.extend_from_slice(fields);
         self
     }
 
@@ -127,17 +218,31 @@ impl Entity {
         }
     }
 
-    /// Writes the entity's fields, an empty line and its body. `random` makes the boundaries.
+    /// Writes the entity's fields, an empty line and its body. `random` makes the boundaries. Octets that
+    /// are elsewhere are left out: [`Entity::pieces`] is for those.
     pub fn write(&self, out: &mut Vec<u8>, random: [u8; 16]) {
-        let mut next = 0;
-        self.write_numbered(out, &random, &mut next);
+        for piece in self.pieces(random) {
+            if let Piece::Octets(octets) = piece {
+                out.extend_from_slice(&octets);
+            }
+        }
+    }
+
+    /// The same, where some octets are elsewhere: a large file need not be in memory for it.
+    pub fn pieces(&self, random: [u8; 16]) -> Vec<Piece> {
+        let mut writing = Writing { random, ..Writing::default() };
+        self.write_numbered(&mut writing);
+        writing.pieces.push(Piece::Octets(writing.out));
+        writing.pieces
     }
 
     /// Recurses as deep as the tree that the caller built.
-    fn write_numbered(&self, out: &mut Vec<u8>, random: &[u8; 16], next: &mut u32) {
+    fn write_numbered(&self, writing: &mut Writing) {
         let boundary = matches!(self.body, Body::Parts(_)).then(|| {
-            *next += 1;
-            let digits: String = random.iter().map(|octet| format!("{octet:02x}")).collect();
+            writing.boundaries += 1;
+            let next = writing.boundaries;
+            let digits: String =
+                writing.random.iter().map(|octet| format!("{octet:02x}")).collect();
             // The number comes first, so that no boundary is the beginning of another.
             format!("=_{next}_{digits}")
         });
@@ -147,19 +252,20 @@ impl Entity {
         let mut fields = FieldWriter::default();
         fields.with_params("Content-Type", &self.media_type, &params);
         fields.raw("Content-Transfer-Encoding", encoding_name(self.encoding()));
-        out.extend_from_slice(&fields.into_bytes());
-        out.extend_from_slice(&self.fields);
-        out.extend_from_slice(b"\r\n");
+        writing.add(&fields.into_bytes());
+        writing.add(&self.fields);
+        writing.add(b"\r\n");
         match (&self.body, boundary) {
             (Body::Parts(parts), Some(boundary)) => {
                 for part in parts {
-                    out.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
-                    part.write_numbered(out, random, next);
-                    out.extend_from_slice(b"\r\n");
+                    writing.add(format!("--{boundary}\r\n").as_bytes());
+                    part.write_numbered(writing);
+                    writing.add(b"\r\n");
                 }
-                out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+                writing.add(format!("--{boundary}--\r\n").as_bytes());
             }
-            (Body::Leaf { octets, .. }, _) => out.extend_from_slice(octets),
+            (Body::Leaf { octets, .. }, _) => writing.add(octets),
+            (Body::Elsewhere { encoding, key }, _) => writing.elsewhere(*key, *encoding),
             (Body::Parts(_), None) => {}
         }
     }
@@ -167,7 +273,7 @@ impl Entity {
     /// A multipart says the most that its parts need (RFC 2045 §6.4).
     fn encoding(&self) -> TransferEncoding {
         let parts = match &self.body {
-            Body::Leaf { encoding, .. } => return *encoding,
+            Body::Leaf { encoding, .. } | Body::Elsewhere { encoding, .. } => return *encoding,
             Body::Parts(parts) => parts,
         };
         let any = |encoding| parts.iter().any(|part| part.encoding() == encoding);
@@ -181,8 +287,30 @@ impl Entity {
     }
 }
 
+/// A tree on its way to octets.
+#[derive(Default)]
+struct Writing {
+    pieces: Vec<Piece>,
+    /// The piece that grows.
+    out: Vec<u8>,
+    random: [u8; 16],
+    /// So many were made.
+    boundaries: u32,
+}
+
+impl Writing {
+    fn add(&mut self, octets: &[u8]) {
+        self.out.extend_from_slice(octets);
+    }
+
+    fn elsewhere(&mut self, key: usize, encoding: TransferEncoding) {
+        self.pieces.push(Piece::Octets(std::mem::take(&mut self.out)));
+        self.pieces.push(Piece::Elsewhere { key, encoding });
+    }
+}
+
 /// A word of a media type that can be written as it is (RFC 2045 §5.1 `token`).
-fn safe_type(word: &str) -> bool {
+pub fn safe_type(word: &str) -> bool {
     !word.is_empty()
         && word.len() <= 127
         && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
@@ -295,6 +423,56 @@ mod tests {
             assert!(!line.starts_with(b"From ") && line != b".\r");
         }
         assert_eq!(transfer::quoted_printable(&encoded), text.as_bytes());
+    }
+
+    #[test]
+    fn an_exact_text_gets_no_line_end() {
+        let written = |text: &str| {
+            let mut out = Vec::new();
+            Entity::exact_text("plain", text).write(&mut out, [0; 16]);
+            crate::Message::parse(&out).text(crate::parse::PartId::ROOT)
+        };
+        for text in ["a", "a\r\nb", "é and more of it", "日本語", "", "a\r\n", "From x\r\nend "]
+        {
+            assert_eq!(written(text), text);
+        }
+        assert_eq!(written("a\nb\r"), "a\r\nb\r\n");
+    }
+
+    #[test]
+    fn octets_elsewhere_stand_between_pieces() {
+        let tree = Entity::multipart(
+            "mixed",
+            vec![
+                Entity::text("plain", "hi\n"),
+                Entity::elsewhere("image/png", TransferEncoding::Base64, 7),
+            ],
+        );
+        let pieces = tree.pieces([0; 16]);
+        let [Piece::Octets(before), Piece::Elsewhere { key: 7, encoding }, Piece::Octets(after)] =
+            pieces.as_slice()
+        else {
+            panic!("{pieces:?}")
+        };
+        assert_eq!(*encoding, TransferEncoding::Base64);
+        assert!(before.ends_with(b"Content-Transfer-Encoding: base64\r\n\r\n"));
+        assert!(after.starts_with(b"\r\n--=_1_"));
+    }
+
+    #[test]
+    fn looks_are_the_same_however_octets_are_cut() {
+        let line = "x".repeat(998);
+        for (octets, encoding) in [
+            (format!("{line}\r\nshort"), TransferEncoding::SevenBit),
+            (format!("{line}x\r\nshort"), TransferEncoding::Binary),
+            (format!("é\r\n{line}"), TransferEncoding::EightBit),
+            ("a\0".to_owned(), TransferEncoding::Binary),
+        ] {
+            assert_eq!(Looks::of(octets.as_bytes()).as_is(), encoding);
+            let mut cut = Looks::default();
+            octets.as_bytes().chunks(7).for_each(|chunk| cut.add(chunk));
+            assert_eq!(cut, Looks::of(octets.as_bytes()));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! line ends above all, become spaces: no text given can begin a field of its own.
 
 use super::Mailbox;
+use crate::Address;
 use crate::parse::TransferEncoding;
 
 /// Where lines are folded: RFC 5322 §2.1.1.
@@ -14,6 +15,8 @@ const LINE: usize = 78;
 const ENCODED_WORD: usize = 75;
 /// A word longer than this is encoded, so that it can be cut.
 const LONGEST_WORD: usize = 900;
+/// RFC 5322 §2.1.1.
+const LONGEST_LINE: usize = 998;
 
 /// Writes fields one after another.
 #[derive(Debug, Default)]
@@ -62,6 +65,86 @@ impl FieldWriter {
             }
         }
         self.end();
+    }
+
+    /// A field of addresses that need not be right, as drafts have them: each a name and what stands for
+    /// an address, with the name of a group before those that are in one. What is no address is quoted,
+    /// so that it comes back as it was and is nothing else.
+    pub fn loose_mailboxes(&mut self, name: &str, groups: &[LooseGroup<'_>]) {
+        self.begin(name);
+        let mut first = true;
+        for group in groups {
+            let mut lead = match group.name {
+                Some(name) => {
+                    if !std::mem::take(&mut first) {
+                        self.put(",");
+                    }
+                    self.phrase(name);
+                    self.put(":");
+                    true
+                }
+                None => false,
+            };
+            for (name, address) in &group.mailboxes {
+                if !std::mem::take(&mut lead) && !std::mem::take(&mut first) {
+                    self.put(",");
+                }
+                first = false;
+                self.loose_mailbox(*name, address);
+            }
+            if group.name.is_some() {
+                self.put(";");
+            }
+        }
+        self.end();
+    }
+
+    fn loose_mailbox(&mut self, name: Option<&str>, address: &str) {
+        let address = loose_address(address);
+        match name.filter(|name| !name.trim().is_empty()) {
+            Some(name) => {
+                self.phrase(name);
+                self.word(&format!("<{address}>"));
+            }
+            None if address.is_empty() => self.word("<>"),
+            None => self.word(&address),
+        }
+    }
+
+    /// A field of URLs (RFC 2369 §2), given without angle brackets: printable ASCII.
+    pub fn urls(&mut self, name: &str, urls: &[String]) {
+        self.begin(name);
+        for (i, url) in urls.iter().enumerate() {
+            if i > 0 {
+                self.put(",");
+            }
+            let inside = |c: &char| c.is_ascii_graphic() && !"<>".contains(*c);
+            let url: String = url.chars().filter(inside).collect();
+            self.word(&format!("<{url}>"));
+        }
+        self.end();
+    }
+
+    /// A field whose value is written out already, folds and all: it begins with a space or tab or gets a
+    /// space, and each CRLF in it is one that folds (RFC 5322 §2.2.3). `None`, and nothing is written,
+    /// where it has other control characters, or a line that is too long or of nothing but white space.
+    pub fn verbatim(&mut self, name: &str, value: &str) -> Option<()> {
+        let lines = || value.split("\r\n");
+        let bad = |c: char| c.is_control() && c != '\t';
+        let folds = lines().skip(1).all(|line| line.starts_with([' ', '\t']));
+        let blank = lines().any(|line| line.trim_matches([' ', '\t']).is_empty());
+        let empty = value.trim_matches([' ', '\t']).is_empty();
+        let long = lines().any(|line| line.len() + name.len() + 2 > LONGEST_LINE);
+        if !folds || blank && !empty || long || lines().any(|line| line.contains(bad)) {
+            return None;
+        }
+        self.begin(name);
+        if !value.starts_with([' ', '\t']) {
+            self.put(" ");
+        }
+        self.put(value);
+        self.end();
+        Some(())
     }
 
     /// A field of message ids, given without angle brackets.
@@ -228,6 +311,27 @@ impl FieldWriter {
     }
 }
 
+/// Mailboxes that stand in a group, or in none: see [`FieldWriter::loose_mailboxes`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LooseGroup<'t> {
+    /// `None`: they are in none.
+    pub name: Option<&'t str>,
+    /// Display name, and address as it was typed.
+    pub mailboxes: Vec<(Option<&'t str>, &'t str)>,
+}
+
+/// An address as it stands in a field. What has a form that parses is left as it is, but for domains
+/// beyond ASCII, which get their A-labels; anything else becomes a quoted local part.
+fn loose_address(address: &str) -> String {
+    let address = address.trim();
+    match Address::parse(address) {
+        Ok(_) if address.is_ascii() => address.to_owned(),
+        Ok(address) => address.to_string(),
+        Err(_) if address.is_empty() => String::new(),
+        Err(_) => quoted(&one_line(address)),
+    }
+}
+
 /// Where an encoded word stands: a phrase allows fewer characters (RFC 2047 §5 (3)).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -311,7 +415,6 @@ pub(super) fn encoding_name(encoding: TransferEncoding) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Address;
 
     fn written(write: impl FnOnce(&mut FieldWriter)) -> String {
         let mut writer = FieldWriter::default();
@@ -354,6 +457,40 @@ mod tests {
         assert_eq!(field("Joe Q. \"P\""), "To: \"Joe Q. \\\"P\\\"\" <a@b.test>\r\n");
         assert_eq!(field("Zoë, X"), "To: =?utf-8?q?Zo=C3=AB=2C_X?= <a@b.test>\r\n");
         assert_eq!(field(" "), "To: a@b.test\r\n");
+    }
+
+    #[test]
+    fn loose_mailboxes_are_quoted_where_they_are_none() {
+        let group = |name, mailboxes| LooseGroup { name, mailboxes };
+        let field = written(|w| {
+            let groups = [
+                group(None, vec![(None, "a@b.test"), (Some("Joe, X"), "half typed, x@y")]),
+                group(Some("Friends"), vec![(Some("Ann"), "ann@É.test"), (None, "bob")]),
+                group(Some("None"), vec![]),
+                group(None, vec![(Some("Only a name"), "")]),
+            ];
+            w.loose_mailboxes("To", &groups)
+        });
+        assert_eq!(
+            field.replace("\r\n ", " "),
+            "To: a@b.test, \"Joe, X\" <\"half typed, x@y\">, Friends: Ann <ann@xn--9ca.test>, \
+             \"bob\";, None:;, Only a name <>\r\n"
+        );
+    }
+
+    #[test]
+    fn what_is_verbatim_folds_only() {
+        let verbatim = |value: &str| {
+            let mut writer = FieldWriter::default();
+            writer.verbatim("X", value)?;
+            Some(String::from_utf8(writer.into_bytes()).unwrap())
+        };
+        assert_eq!(verbatim("en").as_deref(), Some("X: en\r\n"));
+        assert_eq!(verbatim(" a\r\n\tb").as_deref(), Some("X: a\r\n\tb\r\n"));
+        assert_eq!(verbatim("").as_deref(), Some("X: \r\n"));
+        for bad in ["a\r\nBcc: x", "a\nb", "a\0", "a\r\n \r\n b", "a\r\n ", &"x".repeat(999)] {
+            assert_eq!(verbatim(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

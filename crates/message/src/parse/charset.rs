@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+use encoding_rs::{CoderResult, Encoding, UTF_8, WINDOWS_1252};
 
 /// Decodes `octets`, which claim to be in the charset of that label.
 pub fn decode<'a>(octets: &'a [u8], label: Option<&[u8]>) -> Cow<'a, str> {
@@ -22,6 +22,52 @@ pub fn decode<'a>(octets: &'a [u8], label: Option<&[u8]>) -> Cow<'a, str> {
         // A byte order mark is no text; encoding_rs removes only the one of its own encoding.
         Some(encoding) => encoding.decode_with_bom_removal(octets).0,
         None => guess(octets),
+    }
+}
+
+/// Text, and whether reading it went well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// What could be read.
+    pub text: String,
+    /// Something was malformed, or the charset is unknown (`isEncodingProblem` of RFC 8621 §4.1.4).
+    pub problem: bool,
+}
+
+/// Decodes as [`decode`] does, and tells whether it went well. What is not `whole` may end inside a
+/// character: that is left out, and no problem.
+pub fn decode_checked(octets: &[u8], label: Option<&[u8]>, whole: bool) -> Decoded {
+    let label = label.unwrap_or_default().trim_ascii();
+    if is_utf7(label) {
+        let text = decode_utf7(octets);
+        let problem = text.contains(char::REPLACEMENT_CHARACTER);
+        return Decoded { text, problem };
+    }
+    let named = encoding(label);
+    let unknown = named.is_none() && !label.is_empty() && !claims_nothing(label);
+    let octets = match named {
+        Some(_) => octets,
+        None => octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets),
+    };
+    let (encoding, guessed) = match (named, std::str::from_utf8(octets)) {
+        (Some(named), _) => (named, false),
+        (None, Ok(_)) => (UTF_8, false),
+        // What was cut may well be UTF-8 up to there.
+        (None, Err(error)) if !whole && error.error_len().is_none() => (UTF_8, false),
+        (None, Err(_)) => (WINDOWS_1252, true),
+    };
+    let mut decoder = encoding.new_decoder_with_bom_removal();
+    let mut text = String::with_capacity(octets.len());
+    let (mut rest, mut malformed) = (octets, false);
+    loop {
+        let room = decoder.max_utf8_buffer_length(rest.len()).unwrap_or(rest.len());
+        text.reserve(room);
+        let (result, read, replaced) = decoder.decode_to_string(rest, &mut text, whole);
+        malformed |= replaced;
+        rest = &rest[read..];
+        if result == CoderResult::InputEmpty {
+            return Decoded { text, problem: malformed || guessed || unknown };
+        }
     }
 }
 
@@ -45,9 +91,7 @@ pub(super) fn guess_owned(octets: Vec<u8>) -> String {
 
 /// The encoding meant by a label; `None` when it says nothing useful.
 fn encoding(label: &[u8]) -> Option<&'static Encoding> {
-    const NO_CLAIM: [&[u8]; 5] =
-        [b"us-ascii", b"ascii", b"ansi_x3.4-1968", b"iso646-us", b"unknown-8bit"];
-    if NO_CLAIM.iter().any(|name| label.eq_ignore_ascii_case(name)) {
+    if claims_nothing(label) {
         return None;
     }
     if label.eq_ignore_ascii_case(b"utf-8") {
@@ -70,6 +114,12 @@ fn encoding(label: &[u8]) -> Option<&'static Encoding> {
         };
         Encoding::for_label_no_replacement(&spelt)
     })
+}
+
+fn claims_nothing(label: &[u8]) -> bool {
+    const NO_CLAIM: [&[u8]; 5] =
+        [b"us-ascii", b"ascii", b"ansi_x3.4-1968", b"iso646-us", b"unknown-8bit"];
+    NO_CLAIM.iter().any(|name| label.eq_ignore_ascii_case(name))
 }
 
 fn is_utf7(label: &[u8]) -> bool {
@@ -143,6 +193,23 @@ mod tests {
         assert_eq!(decode("café".as_bytes(), Some(b"us-ascii")), "café");
         assert_eq!(decode(b"caf\xe9", None), "café");
         assert_eq!(decode(b"caf\xe9", Some(b"x-none")), "café");
+    }
+
+    #[test]
+    fn problems_are_told() {
+        let checked = |octets: &[u8], label: &str, whole| {
+            let decoded = decode_checked(octets, Some(label.as_bytes()), whole);
+            (decoded.text, decoded.problem)
+        };
+        assert_eq!(checked("café".as_bytes(), "utf-8", true), ("café".into(), false));
+        assert_eq!(checked(b"caf\xe9", "utf-8", true), ("caf\u{fffd}".into(), true));
+        assert_eq!(checked(b"caf\xe9", "", true), ("café".into(), true));
+        assert_eq!(checked("café".as_bytes(), "us-ascii", true), ("café".into(), false));
+        assert_eq!(checked(b"cafe", "x-none", true), ("cafe".into(), true));
+        assert_eq!(checked(b"caf\xc3", "utf-8", false), ("caf".into(), false));
+        assert_eq!(checked(b"caf\xc3", "", false), ("caf".into(), false));
+        assert_eq!(checked(b"\x82\xa0\x82", "shift_jis", false), ("あ".into(), false));
+        assert_eq!(checked(b"\xef\xbb\xbfx", "", true), ("x".into(), false));
     }
 
     #[test]

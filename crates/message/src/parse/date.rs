@@ -12,10 +12,17 @@ use super::content::skip_cfws;
 
 /// Reads a date. `None` when there is none to read.
 pub fn parse(value: &[u8]) -> Option<Timestamp> {
+    parse_with_offset(value).map(|(at, _)| at)
+}
+
+/// The same, with the offset that the writer's clock had; UTC where none is told, or none that a
+/// clock can have.
+pub fn parse_with_offset(value: &[u8]) -> Option<(Timestamp, Offset)> {
     let plain = without_comments(value);
     let mut read = Reading::default();
     plain.split(|b| matches!(b, b' ' | b',')).for_each(|word| read.word(word));
-    read.timestamp()
+    let offset = Offset::from_seconds(read.zone_minutes.unwrap_or(0) * 60).unwrap_or(Offset::UTC);
+    Some((read.timestamp()?, offset))
 }
 
 /// Comments and white space become single spaces, and none around a colon (RFC 5322 §4.3 allows
@@ -230,6 +237,7 @@ mod tests {
         assert_eq!(format(at), "Fri, 21 Nov 1997 15:55:06 +0000");
         let offset = Offset::from_seconds(-(3 * 3600 + 1800)).unwrap();
         assert_eq!(format_with_offset(at, offset), "Fri, 21 Nov 1997 12:25:06 -0330");
-        assert_eq!(parse(format_with_offset(at, offset).as_bytes()), Some(at));
+        let written = format_with_offset(at, offset);
+        assert_eq!(parse_with_offset(written.as_bytes()), Some((at, offset)));
     }
 }

@@ -19,6 +19,7 @@
 //! | [`transfer`] | base64, quoted-printable, uuencode |
 //! | [`charset`] | the encodings of text |
 //! | [`html`] | HTML down to its words |
+//! | [`urls`] | the fields of mailing lists (RFC 2369) |
 //! | `view` | which parts a reader shows (RFC 8621 §4.1.4), text to search, preview |
 
 pub mod addresses;
@@ -29,6 +30,7 @@ pub mod field;
 pub mod html;
 pub mod transfer;
 mod tree;
+pub mod urls;
 mod view;
 pub mod words;
 

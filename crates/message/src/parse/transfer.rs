@@ -72,6 +72,59 @@ impl TransferEncoding {
     }
 }
 
+/// Undoes an encoding piece by piece: however the body is cut, what is given is what
+/// [`TransferEncoding::decode`] gives of the whole.
+///
+/// Holds a line of quoted-printable that has not ended, and all of a uuencoded body.
+#[derive(Debug)]
+pub struct Decoder {
+    encoding: TransferEncoding,
+    /// Of a quantum of base64 that is not complete.
+    quantum: (u32, u32),
+    /// What cannot be decoded before more comes.
+    held: Vec<u8>,
+}
+
+impl Decoder {
+    /// For a body that is encoded so.
+    pub fn new(encoding: TransferEncoding) -> Decoder {
+        Decoder { encoding, quantum: (0, 0), held: Vec::new() }
+    }
+
+    /// Takes the next piece, and appends to `out` what it says.
+    pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        match self.encoding {
+            TransferEncoding::Base64 => self.quantum = base64_piece(piece, self.quantum, out),
+            TransferEncoding::QuotedPrintable => {
+                let Some(end) = memchr::memrchr(b'\n', piece) else {
+                    return self.held.extend_from_slice(piece);
+                };
+                let (lines, rest) = piece.split_at(end + 1);
+                if self.held.is_empty() {
+                    quoted_printable_lines(lines, out);
+                } else {
+                    self.held.extend_from_slice(lines);
+                    quoted_printable_lines(&self.held, out);
+                    self.held.clear();
+                }
+                self.held.extend_from_slice(rest);
+            }
+            TransferEncoding::Uuencode => self.held.extend_from_slice(piece),
+            _ => out.extend_from_slice(piece),
+        }
+    }
+
+    /// The body is over.
+    pub fn finish(self, out: &mut Vec<u8>) {
+        match self.encoding {
+            TransferEncoding::Base64 => base64_tail(self.quantum.0, self.quantum.1, out),
+            TransferEncoding::QuotedPrintable => quoted_printable_lines(&self.held, out),
+            TransferEncoding::Uuencode => out.extend_from_slice(&uuencode(&self.held)),
+            _ => {}
+        }
+    }
+}
+
 /// No base64 digit.
 const NONE: u32 = 0xff00_0000;
 /// What each octet means in each of the four places of a quantum, already shifted.
@@ -93,12 +146,19 @@ const PLACES: [[u32; 256]; 4] = {
 /// Base64 (RFC 2045 §6.8).
 pub fn base64(encoded: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(encoded.len() / 4 * 3 + 3);
-    let mut rest = encoded;
-    // The digits of an unfinished quantum, and how many there are.
-    let (mut bits, mut digits) = (0u32, 0u32);
+    let (bits, digits) = base64_piece(encoded, (0, 0), &mut out);
+    base64_tail(bits, digits, &mut out);
+    out
+}
+
+/// Decodes a piece that follows an unfinished quantum: its digits, and how many there are. Gives the
+/// one that is unfinished then.
+fn base64_piece(piece: &[u8], unfinished: (u32, u32), out: &mut Vec<u8>) -> (u32, u32) {
+    let mut rest = piece;
+    let (mut bits, mut digits) = unfinished;
     loop {
         if digits == 0 {
-            rest = base64_run(rest, &mut out);
+            rest = base64_run(rest, out);
         }
         let Some((&b, after)) = rest.split_first() else { break };
         rest = after;
@@ -111,12 +171,11 @@ pub fn base64(encoded: &[u8]) -> Vec<u8> {
                 (bits, digits) = (0, 0);
             }
         } else if b == b'=' {
-            base64_tail(bits, digits, &mut out);
+            base64_tail(bits, digits, out);
             (bits, digits) = (0, 0);
         }
     }
-    base64_tail(bits, digits, &mut out);
-    out
+    (bits, digits)
 }
 
 /// Decodes whole quanta for as long as four digits stand together, and gives what is left.
@@ -156,6 +215,11 @@ fn base64_tail(bits: u32, digits: u32, out: &mut Vec<u8>) {
 /// Quoted-printable (RFC 2045 §6.7).
 pub fn quoted_printable(encoded: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(encoded.len());
+    quoted_printable_lines(encoded, &mut out);
+    out
+}
+
+fn quoted_printable_lines(encoded: &[u8], out: &mut Vec<u8>) {
     let mut rest = encoded;
     while !rest.is_empty() {
         let (line, end, after) = match memchr(b'\n', rest) {
@@ -169,14 +233,13 @@ pub fn quoted_printable(encoded: &[u8]) -> Vec<u8> {
         // White space at the end of a line was added on the way: RFC 2045 §6.7 (3).
         let line = line.trim_ascii_end();
         match line.strip_suffix(b"=") {
-            Some(soft) => escapes(soft, &mut out),
+            Some(soft) => escapes(soft, out),
             None => {
-                escapes(line, &mut out);
+                escapes(line, out);
                 out.extend_from_slice(end);
             }
         }
     }
-    out
 }
 
 fn escapes(mut line: &[u8], out: &mut Vec<u8>) {

@@ -1,6 +1,10 @@
 //! Which parts a reader shows, which are attachments, and what there is to search and preview.
 
+use std::borrow::Cow;
+
 use super::{Body, Message, Part, PartId, html};
+use crate::Summary;
+use crate::summary::{PartInfo, PartKind};
 
 /// The body of a text part is read up to this many octets for a preview.
 const PREVIEW_OCTETS: usize = 16 * 1024;
@@ -19,10 +23,7 @@ pub struct View {
 impl Message<'_> {
     /// The three lists of RFC 8621 §4.1.4 at once.
     pub fn view(&self) -> View {
-        let mut view = View::default();
-        let within = Within { multipart: "mixed", alternative: false, text: true, html: true };
-        view.add(self, &[PartId::ROOT], within);
-        view
+        View::of(self, PartId::ROOT)
     }
 
     /// The parts to show, plain text preferred: `textBody` of RFC 8621 §4.1.4.
@@ -124,6 +125,113 @@ impl Message<'_> {
     }
 }
 
+impl Summary {
+    /// The three lists of RFC 8621 §4.1.4 for the message whose root is that part: [`PartId::ROOT`], or
+    /// what is in an enclosed message. The same as [`Message::view`] of its octets.
+    pub fn view(&self, root: PartId) -> View {
+        View::of(&Stored { parts: &self.parts, children: self.children() }, root)
+    }
+
+    /// The parts in each part, by its index: those of a multipart, or the root of an enclosed message.
+    pub fn children(&self) -> Vec<Vec<PartId>> {
+        let mut children = vec![Vec::new(); self.parts.len()];
+        // Parts whose children have not all come.
+        let mut open: Vec<(usize, u32)> = Vec::new();
+        for (i, part) in self.parts.iter().enumerate() {
+            open.retain(|(_, left)| *left > 0);
+            if let Some((parent, left)) = open.last_mut() {
+                *left -= 1;
+                children[*parent].push(PartId(i as u32));
+            }
+            open.push((
+                i,
+                match part.kind {
+                    PartKind::Leaf => 0,
+                    PartKind::Multipart { children } => children,
+                    PartKind::Message { .. } => 1,
+                },
+            ));
+        }
+        children
+    }
+}
+
+/// What the lists are made of, wherever it is known from.
+trait Tree {
+    /// The parts of a multipart; `None` for anything else.
+    fn multipart(&self, id: PartId) -> Option<Cow<'_, [PartId]>>;
+    /// In lower case.
+    fn media_type(&self, id: PartId) -> (Cow<'_, str>, Cow<'_, str>);
+    /// Not composite.
+    fn is_leaf(&self, id: PartId) -> bool;
+    /// Its disposition says so.
+    fn is_attachment(&self, id: PartId) -> bool;
+    fn has_name(&self, id: PartId) -> bool;
+}
+
+impl Tree for Message<'_> {
+    fn multipart(&self, id: PartId) -> Option<Cow<'_, [PartId]>> {
+        match &self.part(id).content {
+            Body::Multipart(children) => Some(Cow::Borrowed(children)),
+            _ => None,
+        }
+    }
+
+    fn media_type(&self, id: PartId) -> (Cow<'_, str>, Cow<'_, str>) {
+        let part = self.part(id);
+        (Cow::Borrowed(&part.media_type), Cow::Borrowed(&part.subtype))
+    }
+
+    fn is_leaf(&self, id: PartId) -> bool {
+        self.part(id).content == Body::Leaf
+    }
+
+    fn is_attachment(&self, id: PartId) -> bool {
+        self.part(id).disposition().as_deref() == Some("attachment")
+    }
+
+    fn has_name(&self, id: PartId) -> bool {
+        self.part(id).file_name().is_some()
+    }
+}
+
+/// The parts of a summary.
+struct Stored<'s> {
+    parts: &'s [PartInfo],
+    children: Vec<Vec<PartId>>,
+}
+
+impl Stored<'_> {
+    fn part(&self, id: PartId) -> &PartInfo {
+        &self.parts[id.0 as usize]
+    }
+}
+
+impl Tree for Stored<'_> {
+    fn multipart(&self, id: PartId) -> Option<Cow<'_, [PartId]>> {
+        let is_multipart = matches!(self.part(id).kind, PartKind::Multipart { .. });
+        is_multipart.then(|| Cow::Borrowed(self.children[id.0 as usize].as_slice()))
+    }
+
+    fn media_type(&self, id: PartId) -> (Cow<'_, str>, Cow<'_, str>) {
+        let part = self.part(id);
+        let lower = super::content::lower;
+        (lower(&part.media_type), lower(&part.subtype))
+    }
+
+    fn is_leaf(&self, id: PartId) -> bool {
+        self.part(id).kind == PartKind::Leaf
+    }
+
+    fn is_attachment(&self, id: PartId) -> bool {
+        self.part(id).disposition.as_ref().is_some_and(|(word, _)| word == b"attachment")
+    }
+
+    fn has_name(&self, id: PartId) -> bool {
+        self.part(id).file_name().is_some()
+    }
+}
+
 fn push_header_words(part: &Part<'_>, out: &mut String) {
     for header in &part.headers {
         if header.is("Subject") {
@@ -168,10 +276,9 @@ fn is_blank(c: char) -> bool {
 }
 
 /// Where the parts being added stand.
-#[derive(Clone, Copy)]
 struct Within<'t> {
     /// Subtype of the multipart.
-    multipart: &'t str,
+    multipart: Cow<'t, str>,
     /// A `multipart/alternative` is somewhere above.
     alternative: bool,
     /// Whether parts still count towards each list.
@@ -180,25 +287,33 @@ struct Within<'t> {
 }
 
 impl View {
+    fn of(tree: &impl Tree, root: PartId) -> View {
+        let mut view = View::default();
+        let within =
+            Within { multipart: "mixed".into(), alternative: false, text: true, html: true };
+        view.add(tree, &[root], within);
+        view
+    }
+
     /// RFC 8621 §4.1.4, its suggested algorithm. Recurses no deeper than [`super::MAX_DEPTH`].
-    fn add(&mut self, message: &Message<'_>, ids: &[PartId], mut within: Within<'_>) {
+    fn add(&mut self, tree: &impl Tree, ids: &[PartId], mut within: Within<'_>) {
         let (text_before, html_before) = (self.text.len(), self.html.len());
         for (i, &id) in ids.iter().enumerate() {
-            let part = message.part(id);
-            if let Body::Multipart(children) = &part.content {
-                let alternative = within.alternative || part.subtype == "alternative";
-                let inner = Within { multipart: &part.subtype, alternative, ..within };
-                self.add(message, children, inner);
+            let (media_type, subtype) = tree.media_type(id);
+            if let Some(children) = tree.multipart(id) {
+                let alternative = within.alternative || subtype == "alternative";
+                let Within { text, html, .. } = within;
+                let inner = Within { multipart: subtype, alternative, text, html };
+                self.add(tree, &children, inner);
                 continue;
             }
-            let media = matches!(&*part.media_type, "image" | "audio" | "video");
-            let plain = part.media_type == "text" && part.subtype == "plain";
-            let html = part.media_type == "text" && part.subtype == "html";
+            let media = matches!(&*media_type, "image" | "audio" | "video");
+            let plain = media_type == "text" && subtype == "plain";
+            let html = media_type == "text" && subtype == "html";
             let inline = (media || plain || html)
-                && part.content == Body::Leaf
-                && part.disposition().as_deref() != Some("attachment")
-                && (i == 0
-                    || within.multipart != "related" && (media || part.file_name().is_none()));
+                && tree.is_leaf(id)
+                && !tree.is_attachment(id)
+                && (i == 0 || within.multipart != "related" && (media || !tree.has_name(id)));
             if !inline {
                 self.attachments.push(id);
             } else if within.multipart == "alternative" {

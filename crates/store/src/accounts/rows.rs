@@ -84,8 +84,8 @@ pub(super) async fn create_account_in(
     new: &CreateAccount,
 ) -> Result<Account, AccountError> {
     const INSERT: &str = "INSERT INTO accounts (domain, address, address_key, display_name, \
-        disabled, quota_octets, used_octets, message_count, modseq, created_at) \
-        VALUES (?1, ?2, ?3, ?4, 0, ?5, 0, 0, 0, ?6) RETURNING id";
+        disabled, quota_octets, used_octets, message_count, modseq, created_at, threaded_upto) \
+        VALUES (?1, ?2, ?3, ?4, 0, ?5, 0, 0, 0, ?6, NULL) RETURNING id";
     const ALIAS: &str = "SELECT COUNT(*) FROM aliases WHERE address_key = ?1";
     let domain = lock_own_domain(tx, &new.domain).await?;
     let aliases = tx.row(ALIAS, params![&new.key], |row| row.int(0)).await?;
@@ -154,6 +154,8 @@ pub(super) async fn remove_account_in(
     for mailbox in tx.rows(MAILBOXES, params![id.0], |row| row.int(0)).await? {
         mailboxes::remove_rows(tx, id, MailboxId(mailbox), now).await?;
     }
+    crate::uploads::remove_all(tx, id, now).await?;
+    crate::submissions::remove_all(tx, id, now).await?;
     tx.run(ACCOUNT, params![id.0]).await?;
     Ok(())
 }

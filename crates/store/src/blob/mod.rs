@@ -80,6 +80,15 @@ pub(crate) struct Object {
     pub(crate) chunk_ends: Vec<u8>,
 }
 
+impl StagedBlob {
+    /// One that is stored already, and named by a row.
+    pub(crate) fn stored(hash: &[u8], size_octets: u64) -> Result<StagedBlob, StoreError> {
+        let hash = hash.try_into();
+        let hash = hash.map_err(|_| StoreError::Damaged("a hash is not 32 octets".into()))?;
+        Ok(StagedBlob { id: BlobId(hash), size_octets, staged: Arc::new(Staged::Row) })
+    }
+}
+
 impl Store {
     /// Hashes and compresses off the async threads. `prefix` (a new header block, say) and the spool
     /// from octet `from` on are joined.

@@ -11,7 +11,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, OnceLock};
 
 use waxwing_message::keys;
-use waxwing_message::summary::Overview;
+use waxwing_message::summary::{Overview, has_attachment_in_stored};
 
 use crate::engine::{Tx, params};
 use crate::instant::count32;
@@ -66,6 +66,7 @@ pub struct Gist {
 pub struct Line {
     uid: Uid,
     is_reply: bool,
+    has_attachment: bool,
     sent_secs: Option<i64>,
     texts: [TextId; COLUMNS],
     message_id: Option<u64>,
@@ -88,6 +89,11 @@ impl Line {
         self.is_reply
     }
 
+    /// There is a part that a reader would call an attachment.
+    pub fn has_attachment(&self) -> bool {
+        self.has_attachment
+    }
+
     /// Stands for its own Message-ID: equal ids are the same number within one gist.
     pub fn message_id(&self) -> Option<u64> {
         self.message_id
@@ -98,6 +104,12 @@ impl Gist {
     /// A way to find lines by UIDs that ascend.
     pub fn finder(&self) -> Finder<'_> {
         Finder { lines: &self.lines }
+    }
+
+    /// The line of any UID: slower than a [`Finder`] where many are asked for in order.
+    pub fn line(&self, uid: Uid) -> Option<&Line> {
+        let at = self.lines.binary_search_by_key(&uid, |line| line.uid).ok()?;
+        self.lines.get(at)
     }
 
     /// The ancestors of a message, the eldest first, as [`Line::message_id`] stands for them.
@@ -115,6 +127,12 @@ impl Gist {
         ranks[line.texts[column as usize].index()]
     }
 
+    /// A message's text; empty where there is none. Texts of columns that are compared sort as they are
+    /// to: for comparing messages of several mailboxes.
+    pub fn text(&self, column: Column, line: &Line) -> &str {
+        self.texts.text(line.texts[column as usize].index())
+    }
+
     /// Which texts of a column have that one in them, which is in lower case.
     pub fn having(&self, column: Column, text: &str) -> Having {
         let used = self.lines.iter().map(|line| line.texts[column as usize]);
@@ -128,7 +146,7 @@ impl Gist {
             + self.texts.octets()
     }
 
-    fn add(&mut self, uid: Uid, overview: &Overview<&[u8]>) {
+    fn add(&mut self, uid: Uid, has_attachment: bool, overview: &Overview<&[u8]>) {
         let (base, is_reply) = keys::base_subject(overview);
         let compared = [
             base,
@@ -154,6 +172,7 @@ impl Gist {
         self.lines.push(Line {
             uid,
             is_reply,
+            has_attachment,
             sent_secs: overview.date_epoch_secs,
             texts,
             message_id: keys::message_id(overview).map(|id| self.ids.hash_one(id)),
@@ -257,12 +276,14 @@ async fn read_gist(
     let mut gist = Gist { ids: ids.clone(), ..Gist::default() };
     tx.each(SQL, params![mailbox.0, i64::from(after.0), READ_AT_ONCE], |row| {
         let uid = Uid(count32(row.int(0)?)?);
-        match Overview::of_stored(row.bytes(1)?) {
-            Some(overview) => gist.add(uid, &overview),
+        let stored = row.bytes(1)?;
+        let has_attachment = has_attachment_in_stored(stored).unwrap_or(false);
+        match Overview::of_stored(stored) {
+            Some(overview) => gist.add(uid, has_attachment, &overview),
             // The others can still be sorted.
             None => {
                 tracing::error!(mailbox = mailbox.0, uid = uid.0, "a summary cannot be read");
-                gist.add(uid, &Overview::default());
+                gist.add(uid, false, &Overview::default());
             }
         }
         Ok(true)
@@ -289,14 +310,14 @@ mod tests {
         let subjects = ["Zebra", "re: apple", "Mango", "apple", "", "=?utf-8?q?=C3=84rger?="];
         let mut whole = Gist::default();
         for (uid, subject) in (1..).zip(subjects) {
-            whole.add(Uid(uid * 2), &overview(subject));
+            whole.add(Uid(uid * 2), uid % 2 == 0, &overview(subject));
         }
         for cut in 0..=subjects.len() {
             let mut grown = Gist { ids: whole.ids.clone(), ..Gist::default() };
             let mut later = grown.clone();
             for (uid, subject) in (1..).zip(subjects) {
                 let part = if uid as usize <= cut { &mut grown } else { &mut later };
-                part.add(Uid(uid * 2), &overview(subject));
+                part.add(Uid(uid * 2), uid % 2 == 0, &overview(subject));
             }
             grown.join(&later);
             let mut find = grown.finder();
@@ -304,6 +325,9 @@ mod tests {
             for line in &whole.lines {
                 let found = find.find(line.uid()).unwrap();
                 assert_eq!(found.is_reply(), line.is_reply());
+                assert_eq!(found.has_attachment(), line.has_attachment());
+                let text = |gist: &Gist, line| gist.text(Column::Subject, line).to_owned();
+                assert_eq!(text(&grown, found), text(&whole, line));
                 assert_eq!(found.message_id(), line.message_id());
                 assert_eq!(grown.ancestors(found), whole.ancestors(line));
                 assert_eq!(whole.ancestors(line)[1], line.message_id().unwrap());
@@ -314,6 +338,7 @@ mod tests {
                 assert_eq!(has(&grown, found), has(&whole, line));
             }
             assert!(find.find(Uid(13)).is_none());
+            assert!(grown.line(Uid(4)).is_some() && grown.line(Uid(5)).is_none());
         }
         let ranks = whole.lines.iter().map(|line| whole.rank(Column::BaseSubject, line));
         // "", ÄRGER decomposed, APPLE twice, MANGO, ZEBRA: A + diaeresis comes after AP.

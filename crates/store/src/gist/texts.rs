@@ -85,7 +85,7 @@ impl Texts {
     }
 
     /// Empty where there is none.
-    fn text(&self, index: usize) -> &str {
+    pub(super) fn text(&self, index: usize) -> &str {
         index.checked_sub(1).map_or("", |at| &self.texts[at])
     }
 

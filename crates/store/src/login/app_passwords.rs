@@ -54,7 +54,7 @@ impl AppPassword {
     ) -> Result<Proof, LoginError> {
         match scope.is_some_and(|scope| self.scopes.has(scope)) {
             _ if account.disabled => Err(LoginError::Disabled),
-            true => Ok(Proof::AppPassword(self.id)),
+            true => Ok(Proof::AppPassword(self.id, self.scopes)),
             false => Err(LoginError::NotHere(NotHere::AppPassword)),
         }
     }

@@ -215,7 +215,7 @@ impl Store {
         if let Some((account, consent)) = found.filter(|(account, _)| theirs(account)) {
             let verdict = match scope.is_some_and(|scope| consent.scopes.has(scope)) {
                 _ if account.disabled => Err(LoginError::Disabled),
-                true => Ok(Proof::Consent(consent.id)),
+                true => Ok(Proof::Consent(consent.id, consent.scopes)),
                 false => Err(LoginError::NotHere(NotHere::Token)),
             };
             return Ok(Seen::Somebody { account, client: Some(consent.client_name), verdict });
@@ -247,8 +247,8 @@ impl Store {
                 Box::pin(async move {
                     let (sql, id) = match pass.proof {
                         Proof::Password { version } => (PASSWORD, version),
-                        Proof::AppPassword(id) => (APP, id.0),
-                        Proof::Consent(id) => (CONSENT, id.0),
+                        Proof::AppPassword(id, _) => (APP, id.0),
+                        Proof::Consent(id, _) => (CONSENT, id.0),
                     };
                     let count = tx.row(sql, params![pass.account.0, id], |row| row.int(0)).await?;
                     Ok(count == Some(1))

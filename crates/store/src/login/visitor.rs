@@ -18,13 +18,21 @@ pub enum Protocol {
     Sieve,
     /// Pages of this server.
     Web,
+    /// Reading mail, by programs and pages that speak JMAP.
+    Jmap,
 }
 
 impl Protocol {
-    const ALL: [Protocol; 5] =
-        [Protocol::Imap, Protocol::Pop3, Protocol::Submission, Protocol::Sieve, Protocol::Web];
+    const ALL: [Protocol; 6] = [
+        Protocol::Imap,
+        Protocol::Pop3,
+        Protocol::Submission,
+        Protocol::Sieve,
+        Protocol::Web,
+        Protocol::Jmap,
+    ];
 
-    /// `imap`, `pop3`, `smtp`, `sieve`, `web`.
+    /// `imap`, `pop3`, `smtp`, `sieve`, `web`, `jmap`.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Imap => "imap",
@@ -32,13 +40,15 @@ impl Protocol {
             Protocol::Submission => "smtp",
             Protocol::Sieve => "sieve",
             Protocol::Web => "web",
+            Protocol::Jmap => "jmap",
         }
     }
 
     /// What a credential for programs must have in its scope; pages take none.
     pub fn scope(self) -> Option<Scope> {
         match self {
-            Protocol::Imap => Some(Scope::IMAP),
+            // What may read mail may read it either way.
+            Protocol::Imap | Protocol::Jmap => Some(Scope::IMAP),
             Protocol::Pop3 => Some(Scope::POP3),
             Protocol::Submission => Some(Scope::SUBMISSION),
             Protocol::Sieve => Some(Scope::SIEVE),
@@ -72,6 +82,8 @@ impl Scope {
     pub const SIEVE: Scope = Scope(8);
     /// What a mail program needs: IMAP, POP3, sending.
     pub const MAIL: Scope = Scope(7);
+    /// Everything.
+    pub const ALL: Scope = Scope(15);
 
     const NAMES: [(&'static str, Scope); 4] = [
         ("imap", Scope::IMAP),
@@ -131,6 +143,14 @@ impl Pass {
         self.account
     }
 
+    /// What it opens, beside the door at which it was given.
+    pub fn scopes(&self) -> Scope {
+        match self.proof {
+            Proof::Password { .. } => Scope::ALL,
+            Proof::AppPassword(_, scopes) | Proof::Consent(_, scopes) => scopes,
+        }
+    }
+
     /// One that no store has given, for sessions that are tested without one.
     #[doc(hidden)]
     pub fn invented(account: AccountId) -> Pass {
@@ -141,12 +161,11 @@ impl Pass {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Proof {
     /// The main password, by that count of those that the account has had.
-    Password {
-        version: i64,
-    },
-    AppPassword(AppPasswordId),
-    /// Consent to a program.
-    Consent(ConsentId),
+    Password { version: i64 },
+    /// Which opens so much.
+    AppPassword(AppPasswordId, Scope),
+    /// Consent to a program, of such a scope.
+    Consent(ConsentId, Scope),
 }
 
 /// Someone who was let in.

@@ -16,6 +16,10 @@ use crate::{Content, MailboxId, Store, StoreError};
 pub struct StoredSummary(Vec<u8>);
 
 impl StoredSummary {
+    pub(crate) fn new(stored: Vec<u8>) -> StoredSummary {
+        StoredSummary(stored)
+    }
+
     /// What an envelope is made of, without a copy.
     pub fn overview(&self) -> Result<Overview<&[u8]>, StoreError> {
         Overview::of_stored(&self.0).ok_or_else(|| StoreError::Damaged("a stored summary".into()))

@@ -1,13 +1,14 @@
 //! Removing entries, the tombstones that tell of them, and content that has no place left.
 
 use super::listing::modseq;
-use super::transfer::{Which, select};
+use super::transfer::{Selected, Which, select};
 use super::writing::{Delta, lock_by_mailbox, move_counters, next_modseq};
 use super::{FlagMask, ModSeq, Uid};
 use crate::blob::{release_blobs, rounds};
 use crate::engine::{Row, Tx, params};
+use crate::happened::note_departures;
 use crate::instant::count32;
-use crate::{MailboxId, StoreError};
+use crate::{AccountId, MailboxId, StoreError};
 
 /// Gives also the moments before and after.
 pub(super) async fn expunge_in(
@@ -27,7 +28,7 @@ pub(super) async fn expunge_in(
     }
     let Delta { octets, total, .. } = selected.delta;
     let modseq_now = next_modseq(tx, state.account, -octets, -total).await?;
-    remove_entries(tx, mailbox, &selected.uids, selected.delta, modseq_now).await?;
+    remove_entries(tx, state.account, mailbox, &selected, modseq_now).await?;
     drop_places(tx, &selected.messages, now).await?;
     let gone = selected.uids.iter().map(|uid| count32(*uid).map(Uid));
     Ok((gone.collect::<Result<_, _>>()?, (before, modseq(modseq_now)?)))
@@ -36,14 +37,16 @@ pub(super) async fn expunge_in(
 /// Deletes entries that are known to exist, with tombstones and counters.
 pub(super) async fn remove_entries(
     tx: &Tx,
+    account: AccountId,
     mailbox: MailboxId,
-    uids: &Vec<i64>,
-    delta: Delta,
+    selected: &Selected,
     modseq: i64,
 ) -> Result<(), StoreError> {
     const DELETE: &str = "DELETE FROM entries WHERE mailbox = ?1 AND uid IN LIST(?2)";
     const TOMBSTONE: &str = "INSERT INTO tombstones (mailbox, modseq, first_uid, last_uid) \
         VALUES (?1, ?2, ?3, ?4)";
+    let Selected { uids, messages, delta, .. } = selected;
+    note_departures(tx, account, mailbox, messages, modseq).await?;
     tx.run(DELETE, params![mailbox.0, uids]).await?;
     for run in uids.chunk_by(|a, b| a + 1 == *b) {
         let (first, last) = (run[0], run[run.len() - 1]);
@@ -72,6 +75,8 @@ pub(crate) async fn drop_places(tx: &Tx, messages: &[i64], now: i64) -> Result<(
     }
     let blobs: Vec<i64> = gone.iter().map(|(_, blob, _)| *blob).collect();
     release_blobs(tx, &blobs, now).await?;
+    let all: Vec<i64> = gone.iter().map(|(id, ..)| *id).collect();
+    crate::threads::forget(tx, &all).await?;
     let indexed = gone.iter().filter(|(_, _, indexed)| *indexed).map(|(id, ..)| *id).collect();
     crate::search::forget(tx, &indexed).await
 }

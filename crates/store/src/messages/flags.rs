@@ -22,6 +22,8 @@ pub(super) async fn store_flags_in(
     tx: &Tx,
     asked: &StoreFlags,
 ) -> Result<(FlagResults, Option<(ModSeq, ModSeq)>), StoreError> {
+    // Who shows messages with `\Deleted` as gone shows it as new.
+    const BACK: &str = "UPDATE messages SET created_modseq = ?2 WHERE id IN LIST(?1)";
     let mut results = FlagResults { entries: Vec::new(), modified: Vec::new() };
     let Some(state) = lock_by_mailbox(tx, asked.mailbox).await? else {
         return Ok((results, None));
@@ -48,6 +50,7 @@ pub(super) async fn store_flags_in(
     // Entries that become alike are written together.
     let mut groups: BTreeMap<(u8, Packed), Alike> = BTreeMap::new();
     let mut delta = Delta::default();
+    let mut back = Vec::new();
     for Found { entry, keywords: old, nth } in &mut found {
         let (system, new) = match &asked.change {
             FlagChange::Set(_) => (given.system, packed.clone()),
@@ -73,6 +76,9 @@ pub(super) async fn store_flags_in(
             let (was, is) = (entry.flags.system.contains(flag), system.contains(flag));
             *counter += sign * (i64::from(is) - i64::from(was));
         }
+        if entry.flags.system.without(system).contains(SystemFlags::DELETED) {
+            back.push(entry.message.0);
+        }
         entry.flags = Flags { system, keywords: names.list(&new) };
         entry.modseq = ModSeq(0); // Marked; the number comes below.
         groups.entry((system.0, new)).or_default().add(i64::from(entry.uid.0), *nth);
@@ -81,6 +87,9 @@ pub(super) async fn store_flags_in(
         let modseq_now = next_modseq(tx, state.account, 0, 0).await?;
         for ((system, keywords), alike) in &groups {
             alike.change(tx, asked.mailbox, *system, keywords, modseq_now).await?;
+        }
+        if !back.is_empty() {
+            tx.run(BACK, params![&back, modseq_now]).await?;
         }
         move_counters(tx, asked.mailbox, delta, 0, modseq_now).await?;
         add_mailbox_keywords(tx, asked.mailbox.0, &packed).await?;

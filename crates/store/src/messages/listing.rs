@@ -40,7 +40,7 @@ pub(crate) fn modseq(value: i64) -> Result<ModSeq, StoreError> {
 }
 
 /// Columns: uid, message, modseq, flags, keywords, size_octets, received_at, saved_at.
-pub(super) fn entry(row: &Row<'_>, keywords: &mut Keywords) -> Result<Entry, StoreError> {
+pub(crate) fn entry(row: &Row<'_>, keywords: &mut Keywords) -> Result<Entry, StoreError> {
     Ok(Entry {
         uid: Uid(count32(row.int(0)?)?),
         message: MessageId(row.int(1)?),

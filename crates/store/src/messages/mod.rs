@@ -11,6 +11,7 @@ mod expunge;
 mod flags;
 mod listing;
 mod transfer;
+mod whole;
 mod writing;
 
 use std::sync::Arc;
@@ -22,16 +23,17 @@ use crate::accept::encode_summary;
 use crate::blob::{BlobRow, Content};
 use crate::engine::{Param, Repeat, Row};
 use crate::instant::micros;
-use crate::{Inner, MailboxId, StagedBlob, Store, StoreError};
+use crate::{AccountId, Inner, MailboxId, StagedBlob, Store, StoreError};
 
 pub use bring::{Bring, Brought, StoredSummary};
 pub(crate) use expunge::drop_places;
 use expunge::{expunge_in, forget_in, long_lists};
 use flags::{StoreFlags, store_flags_in};
-pub(crate) use listing::{changes_in, mailbox_state, modseq, system};
+pub(crate) use listing::{changes_in, entry as entry_row, mailbox_state, modseq, system};
 use listing::{deleted_octets_in, entries_after_in, entries_in, entries_of_in, outlines_in};
 use transfer::Which;
 pub(crate) use transfer::{Transfer, transfer_in};
+pub use whole::{RearrangeError, Rearrangement};
 pub(crate) use writing::{
     Append, NewEntry, add_mailbox_keywords, append_chosen, check_uid, insert_entry, insert_message,
     lock_by_mailbox, next_modseq,
@@ -448,6 +450,31 @@ impl Store {
                 .await?;
         }
         Ok(forgotten)
+    }
+
+    /// The content of a message of an account, and the same to be named by another message; `None` when
+    /// it is gone.
+    pub async fn content_of(
+        &self,
+        account: AccountId,
+        message: MessageId,
+    ) -> Result<Option<(Content, StagedBlob)>, StoreError> {
+        const SQL: &str = "SELECT b.id, b.size_octets, b.object, b.chunk_ends, b.hash FROM messages m \
+            JOIN blobs b ON b.id = m.blob WHERE m.id = ?2 AND m.account = ?1";
+        let engine = &self.inner.engine;
+        let found = engine
+            .read((account, message), |tx, (account, message)| {
+                let values = [Param::Int(account.0), Param::Int(message.0)];
+                Box::pin(async move {
+                    let read = |row: &Row<'_>| Ok((BlobRow::read(row)?, row.bytes(4)?.to_vec()));
+                    tx.row(SQL, &values, read).await
+                })
+            })
+            .await?;
+        let Some((row, hash)) = found else { return Ok(None) };
+        let content = row.content(self)?;
+        let blob = StagedBlob::stored(&hash, content.size_octets)?;
+        Ok(Some((content, blob)))
     }
 
     /// The journey that brought a message, if it came by one.

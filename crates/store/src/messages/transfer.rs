@@ -143,7 +143,7 @@ async fn within(
         note_lessons(tx, target.account, &selected.messages, judged).await?;
     }
     if moved {
-        return remove_entries(tx, from, &selected.uids, selected.delta, modseq).await;
+        return remove_entries(tx, source.account, from, selected, modseq).await;
     }
     tx.run(MORE, params![from.0, &selected.uids]).await.map(drop)
 }
@@ -192,7 +192,7 @@ async fn across(
         }
         let keywords = &packed[&carried.keywords];
         used = keywords::union(&used, keywords);
-        let message = carry(tx, target, carried.message, &mut made).await?;
+        let message = carry(tx, target, carried.message, modseq, &mut made).await?;
         let entry = NewEntry {
             mailbox: to.0,
             uid,
@@ -210,7 +210,7 @@ async fn across(
     if moved {
         let Delta { octets, total, .. } = selected.delta;
         let modseq = next_modseq(tx, source.account, -octets, -total).await?;
-        remove_entries(tx, from, &selected.uids, selected.delta, modseq).await?;
+        remove_entries(tx, source.account, from, selected, modseq).await?;
         drop_places(tx, &selected.messages, now).await?;
     }
     Ok(())
@@ -221,17 +221,19 @@ async fn carry(
     tx: &Tx,
     target: &MailboxState,
     message: i64,
+    modseq: i64,
     made: &mut HashMap<i64, i64>,
 ) -> Result<i64, StoreError> {
-    const COPY: &str = "INSERT INTO messages (account, blob, indexed, journey, summary) \
-        SELECT ?2, blob, 0, journey, summary FROM messages WHERE id = ?1 RETURNING id, blob";
+    const COPY: &str = "INSERT INTO messages (account, blob, indexed, journey, summary, \
+        created_modseq) SELECT ?2, blob, 0, journey, summary, ?3 FROM messages WHERE id = ?1 \
+        RETURNING id, blob";
     const AGAIN: &str = "INSERT INTO copies (message, more) VALUES (?1, 1) \
         ON CONFLICT (message) DO UPDATE SET more = copies.more + 1";
     if let Some(&known) = made.get(&message) {
         tx.run(AGAIN, params![known]).await?;
         return Ok(known);
     }
-    let values = params![message, target.account.0];
+    let values = params![message, target.account.0, modseq];
     let copied = tx.row(COPY, values, |row| Ok((row.int(0)?, row.int(1)?))).await?;
     let none = || StoreError::Damaged("an entry without a message".into());
     let (id, blob) = copied.ok_or_else(none)?;

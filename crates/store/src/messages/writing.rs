@@ -59,7 +59,8 @@ pub(crate) async fn append_chosen(
         };
         used = keywords::union(&used, &packed);
         let blob = name_blob(tx, &message.blob, 1, append.now).await?;
-        let id = insert_message(tx, state.account, blob, message.journey, summary).await?;
+        let id =
+            insert_message(tx, state.account, modseq_now, blob, message.journey, summary).await?;
         let entry = NewEntry {
             mailbox: mailbox.0,
             uid,
@@ -131,14 +132,16 @@ pub(crate) async fn insert_entry(tx: &Tx, new: &NewEntry<'_>) -> Result<(), Stor
 pub(crate) async fn insert_message(
     tx: &Tx,
     account: AccountId,
+    modseq: i64,
     blob: i64,
     journey: Option<JourneyId>,
     summary: &[u8],
 ) -> Result<i64, StoreError> {
-    const SQL: &str = "INSERT INTO messages (account, blob, indexed, journey, summary) \
-        VALUES (?1, ?2, 0, ?3, ?4) RETURNING id";
+    const SQL: &str = "INSERT INTO messages (account, blob, indexed, journey, summary, created_modseq) \
+        VALUES (?1, ?2, 0, ?3, ?4, ?5) RETURNING id";
     let journey = journey.as_ref().map(|id| id.0.as_bytes().as_slice());
-    let id = tx.row(SQL, params![account.0, blob, journey, summary], |row| row.int(0)).await?;
+    let values = params![account.0, blob, journey, summary, modseq];
+    let id = tx.row(SQL, values, |row| row.int(0)).await?;
     id.ok_or_else(|| StoreError::Unavailable("an insertion gave no id".into()))
 }
 

@@ -11,10 +11,12 @@
 //! | `row` | an entry in 24 octets |
 //! | `sets` | the sets of keywords that rows name |
 //! | `shared` | the newest roll of each mailbox that somebody looks at |
+//! | `ties` | which messages the entries are of |
 
 mod row;
 mod sets;
 mod shared;
+mod ties;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -26,6 +28,7 @@ use row::RowParts;
 pub use sets::KeywordSet;
 use sets::Sets;
 pub(crate) use shared::Rolls;
+pub use ties::{Tie, Ties};
 
 /// Rows of a piece, at most.
 const PIECE: usize = 256;

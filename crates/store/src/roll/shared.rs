@@ -1,5 +1,5 @@
-//! The newest roll of each mailbox that somebody looks at, and the gist of its messages, kept for all
-//! who do.
+//! The newest roll of each mailbox that somebody looks at, and the gist and the ties of its messages, kept
+//! for all who do.
 //!
 //! Whoever asks gets the roll of a moment that is not before the question: the mailbox's modseq is read
 //! each time, which is one look-up by key. Only when it has moved is anything else read, once for all
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::{Roll, Row, RowParts, Sets};
+use super::{Roll, Row, RowParts, Sets, Ties};
 use crate::Gist;
 use crate::engine::{Tx, params};
 use crate::instant::{count, count32, timestamp};
@@ -76,6 +76,9 @@ pub(crate) struct Slot {
     gist: Mutex<Option<(Arc<Gist>, Instant)>>,
     /// The same for the gist.
     pub(crate) gisting: tokio::sync::Mutex<()>,
+    ties: Mutex<Option<(Arc<Ties>, Instant)>>,
+    /// The same for the ties.
+    pub(super) tying: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -117,6 +120,7 @@ impl Rolls {
         let mut slots = self.slots();
         let mut kept: Vec<(Instant, usize, Arc<Slot>)> = Vec::new();
         let mut gists: Vec<(Instant, usize, Arc<Slot>)> = Vec::new();
+        let mut all_ties: Vec<(Instant, usize, Arc<Slot>)> = Vec::new();
         slots.retain(|_, slot| {
             let mut newest = slot.newest();
             newest.kept.take_if(|(_, asked)| asked.elapsed() > KEPT_FOR);
@@ -128,11 +132,18 @@ impl Rolls {
             if let Some((gist, asked)) = &*gist {
                 gists.push((*asked, gist.octets(), slot.clone()));
             }
+            let mut ties = slot.kept_ties();
+            ties.take_if(|(_, asked)| asked.elapsed() > KEPT_FOR);
+            if let Some((ties, asked)) = &*ties {
+                all_ties.push((*asked, ties.len(), slot.clone()));
+            }
             // Somebody may hold it, or be about to read.
-            newest.roll.strong_count() > 0 || gist.is_some() || Arc::strong_count(slot) > 1
+            let holds = newest.roll.strong_count() > 0 || gist.is_some() || ties.is_some();
+            holds || Arc::strong_count(slot) > 1
         });
         beyond(KEPT_ROWS, kept).for_each(|slot| slot.newest().kept = None);
         beyond(KEPT_GIST_OCTETS, gists).for_each(|slot| *slot.kept_gist() = None);
+        beyond(KEPT_ROWS, all_ties).for_each(|slot| *slot.kept_ties() = None);
     }
 }
 
@@ -181,6 +192,22 @@ impl Slot {
 
     pub(crate) fn put_gist(&self, gist: Arc<Gist>) {
         *self.kept_gist() = Some((gist, Instant::now()));
+    }
+
+    fn kept_ties(&self) -> MutexGuard<'_, Option<(Arc<Ties>, Instant)>> {
+        self.ties.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The ties, if there are any.
+    pub(super) fn ties(&self) -> Option<Arc<Ties>> {
+        let mut kept = self.kept_ties();
+        let (ties, asked) = kept.as_mut()?;
+        *asked = Instant::now();
+        Some(ties.clone())
+    }
+
+    pub(super) fn put_ties(&self, ties: Arc<Ties>) {
+        *self.kept_ties() = Some((ties, Instant::now()));
     }
 
     /// Gives the newest, which may have come meanwhile.

@@ -14,6 +14,7 @@
 //! them. It narrows a question down to candidates, whose text is then looked at, unless the
 //! question is a single word: then the index has said it all.
 
+mod terms;
 mod text;
 mod words;
 
@@ -26,7 +27,8 @@ use crate::accept::decode_summary;
 use crate::blob::BlobRow;
 use crate::engine::{Repeat, Tx, params};
 use crate::instant::count32;
-use crate::{AccountId, MailboxId, Store, StoreError, Uid};
+use crate::{AccountId, MailboxId, MessageId, Store, StoreError, Uid};
+pub use terms::Terms;
 use words::Question;
 
 /// Text that is indexed of one message at most.
@@ -86,6 +88,52 @@ impl Store {
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// Those of these messages of an account whose text has `text`, by the same rules, wherever they are.
+    /// `None`: there is no letter or digit in it, so that the index knows nothing, and all of them would have
+    /// to be read.
+    pub async fn search_messages(
+        &self,
+        account: AccountId,
+        messages: &HashSet<MessageId>,
+        text: &str,
+        headers_too: bool,
+    ) -> Result<Option<HashSet<MessageId>>, StoreError> {
+        let question = words::question(text);
+        if question.words.is_empty() {
+            return Ok(None);
+        }
+        let asked = (account, question, headers_too);
+        let engine = &self.inner.engine;
+        let (in_index, direct) = engine
+            .read(asked, |tx, (account, question, headers_too)| {
+                Box::pin(account_candidates(tx, *account, question, *headers_too))
+            })
+            .await?;
+        let question = words::question(text);
+        let asked_for = |id: &i64| messages.contains(&MessageId(*id));
+        let mut found = HashSet::new();
+        let mut doubtful = direct;
+        match question.one_word {
+            true => found.extend(in_index.into_iter().filter(asked_for).map(MessageId)),
+            false => doubtful.extend(in_index),
+        }
+        let doubtful = doubtful.into_iter().filter(asked_for);
+        let looked_at = futures_util::stream::iter(doubtful)
+            .map(|message| {
+                // The UID stands for nothing but that it was found.
+                let candidate = Candidate { message, uids: vec![Uid(0)] };
+                let looked_at = self.look_at(candidate, &question, headers_too);
+                async move { looked_at.await.map(|uids| (message, !uids.is_empty())) }
+            })
+            .buffer_unordered(READ_AT_ONCE);
+        let mut looked_at = std::pin::pin!(looked_at);
+        while let Some(one) = looked_at.next().await {
+            let (message, has) = one?;
+            found.extend(has.then_some(MessageId(message)));
+        }
+        Ok(Some(found))
     }
 
     /// The UIDs of a candidate, if its text has what is asked for.
@@ -153,6 +201,7 @@ impl Store {
         let engine = &self.inner.engine;
         let waiting = engine.read(limit, |tx, limit| Box::pin(waiting(tx, *limit))).await?;
         let count = waiting.len();
+        self.thread_before_indexing(waiting.iter().map(|one| one.account).collect()).await?;
         let cut = futures_util::stream::iter(waiting)
             .map(|waiting| self.cut_safely(waiting))
             .buffer_unordered(READ_AT_ONCE);
@@ -298,7 +347,6 @@ async fn candidates(
     headers_too: bool,
 ) -> Result<(Vec<Uid>, Vec<Candidate>), StoreError> {
     const ACCOUNT: &str = "SELECT account FROM mailboxes WHERE id = ?1";
-    const DIRECT: &str = "SELECT id FROM messages WHERE account = ?1 AND indexed <> 1";
     const ENTRIES: &str = "SELECT uid, message FROM entries WHERE mailbox = ?1 ORDER BY uid";
     let Some(account) = tx.row(ACCOUNT, params![mailbox.0], |row| row.int(0)).await? else {
         return Ok((Vec::new(), Vec::new()));
@@ -328,6 +376,21 @@ async fn candidates(
     .await?;
     Ok((found, doubtful.into_values().collect()))
 }
+
+/// What the index says, and what it knows nothing of.
+async fn account_candidates(
+    tx: &Tx,
+    account: AccountId,
+    question: &Question,
+    headers_too: bool,
+) -> Result<(HashSet<i64>, HashSet<i64>), StoreError> {
+    let index = ask_index(tx, account.0, question, headers_too).await?;
+    let direct = tx.rows(DIRECT, params![account.0], |row| row.int(0)).await?;
+    Ok((index, direct.into_iter().collect()))
+}
+
+/// Messages that the index does not have.
+const DIRECT: &str = "SELECT id FROM messages WHERE account = ?1 AND indexed <> 1";
 
 /// Messages of the account that have all the words.
 async fn ask_index(

@@ -129,6 +129,11 @@ pub(super) fn begins_at(folded: &str, at: usize) -> bool {
     before.is_none() || first.is_none()
 }
 
+/// Whether a character is a part of the one before it.
+pub(super) fn joins(c: char) -> bool {
+    !c.is_ascii() && unicode_normalization::char::is_combining_mark(c)
+}
+
 /// Letters, digits, and the marks that are part of them.
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || (!c.is_ascii() && unicode_normalization::char::is_combining_mark(c))

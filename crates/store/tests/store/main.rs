@@ -5,6 +5,7 @@ mod accounts;
 mod blobs;
 mod crash;
 mod devices;
+mod happened;
 mod imports;
 mod logins;
 mod mailboxes;
@@ -22,6 +23,7 @@ mod server;
 mod sharing;
 mod tls;
 mod trust;
+mod whole;
 mod world;
 
 /// Makes two tests of each function that takes a [`world::World`].

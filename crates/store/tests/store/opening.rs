@@ -19,7 +19,7 @@ async fn opening_again_finds_everything(world: World) {
     world.store.clone().close().await;
     let again = world.second().await;
     assert_eq!(again.entries(inbox).await.unwrap().0.len(), 1);
-    assert_eq!(world.count("SELECT version FROM schema_version").await, 6);
+    assert_eq!(world.count("SELECT version FROM schema_version").await, 7);
     again.login(&visitor(), "PLAIN", "bob@wing.test", "secret").await.unwrap();
 }
 
@@ -55,7 +55,7 @@ async fn a_newer_schema_is_refused(world: World) {
 }
 
 /// The migrations, from the first, on SQLite and on PostgreSQL.
-const MIGRATIONS: [(&str, &str); 6] = [
+const MIGRATIONS: [(&str, &str); 7] = [
     (include_str!("../../src/schema/sqlite.sql"), include_str!("../../src/schema/postgres.sql")),
     (
         include_str!("../../src/schema/sqlite-2.sql"),
@@ -76,6 +76,10 @@ const MIGRATIONS: [(&str, &str); 6] = [
     (
         include_str!("../../src/schema/sqlite-6.sql"),
         include_str!("../../src/schema/postgres-6.sql"),
+    ),
+    (
+        include_str!("../../src/schema/sqlite-7.sql"),
+        include_str!("../../src/schema/postgres-7.sql"),
     ),
 ];
 

@@ -131,7 +131,20 @@ const INVARIANTS: &[(&str, &str)] = &[
         "references of blobs equal the rows that name them",
         "SELECT COUNT(*) FROM blobs b WHERE \
          b.refs <> (SELECT COUNT(*) FROM messages m WHERE m.blob = b.id) \
-         + (SELECT COUNT(*) FROM queue q WHERE q.blob = b.id)",
+         + (SELECT COUNT(*) FROM queue q WHERE q.blob = b.id) \
+         + (SELECT COUNT(*) FROM uploads u WHERE u.blob = b.id) \
+         + (SELECT COUNT(*) FROM submissions s WHERE s.blob = b.id)",
+    ),
+    (
+        "what is in a thread is there",
+        "SELECT COUNT(*) FROM threaded t LEFT JOIN messages m ON m.id = t.message \
+         WHERE m.id IS NULL",
+    ),
+    (
+        "what is indexed is in a thread",
+        "SELECT COUNT(*) FROM messages m JOIN accounts a ON a.id = m.account \
+         LEFT JOIN threaded t ON t.message = m.id \
+         WHERE m.indexed = 1 AND a.threaded_upto IS NULL AND t.message IS NULL",
     ),
     (
         "nothing names a blob that is not there",

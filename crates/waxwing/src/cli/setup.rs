@@ -240,6 +240,14 @@ fn client_records(config: &Config, domain: &str) -> Vec<Record> {
         let why = "mail clients find the server by the address alone (RFC 6186, RFC 8314)";
         list.push(srv(name, service.port, why));
     }
+    if let Some((host, port)) = config.jmap_host() {
+        list.push(Record {
+            name: format!("_jmap._tcp.{domain}"),
+            kind: "SRV",
+            value: format!("0 1 {port} {host}."),
+            why: "JMAP clients find the server by the address alone (RFC 8620)",
+        });
+    }
     let Some(settings) = &config.autoconfig else { return list };
     for (prefix, why) in autoconfig::HOSTS.into_iter().zip([
         "Thunderbird and others set themselves up",

@@ -72,6 +72,8 @@ pub struct Config {
     pub autoconfig: Option<Autoconfig>,
     /// Access tokens for mail programs (RFC 6749); given out when this section is there.
     pub oauth: Option<OAuth>,
+    /// JMAP (RFC 8620); spoken when this section is there.
+    pub jmap: Option<Jmap>,
     /// What IMAP says of this server.
     #[serde(default)]
     pub imap: Imap,
@@ -98,6 +100,15 @@ pub struct OAuth {
     /// Where programs and browsers find us: `https://` and a host, perhaps with a port; by default
     /// `hostname`.
     pub issuer: Option<String>,
+}
+
+/// `[jmap]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Jmap {
+    /// Where programs and browsers find us: `https://` and a host, perhaps with a port; by default the
+    /// host that they ask for.
+    pub url: Option<String>,
 }
 
 /// In `comment` of `[imap]`.
@@ -152,8 +163,8 @@ pub struct Listen {
     pub lmtp: Vec<SocketAddr>,
     /// HTTP, to answer ACME's challenges (RFC 8555 §8.3). Only with ACME; then port 80 by default.
     pub http: Option<Vec<SocketAddr>>,
-    /// HTTPS, for our MTA-STS policy, how accounts are set up, and the login pages. With `[mta-sts]`,
-    /// `[autoconfig]` or `[oauth]` port 443 by default.
+    /// HTTPS, for our MTA-STS policy, how accounts are set up, the login pages, and JMAP. With `[mta-sts]`,
+    /// `[autoconfig]`, `[oauth]` or `[jmap]` port 443 by default.
     pub https: Option<Vec<SocketAddr>>,
 }
 
@@ -507,11 +518,29 @@ impl Config {
         }
         let pages =
             config.mta_sts.is_some() || config.autoconfig.is_some() || config.oauth.is_some();
+        let pages = pages || config.jmap.is_some();
         if pages && config.listen.https.is_none() {
             config.listen.https = Some(vec![SocketAddr::new(IpAddr::from([0u16; 8]), 443)]);
         }
         config.check().map_err(|wrong| report::from_check(text, path, wrong))?;
         Ok(config)
+    }
+
+    /// Where the Session object of JMAP is (RFC 8620 §2.2); `None`: JMAP is not spoken.
+    pub fn jmap_session(&self) -> Option<String> {
+        let own = || format!("https://{}", self.hostname);
+        let url = self.jmap.as_ref()?.url.clone().unwrap_or_else(own);
+        Some(format!("{}/.well-known/jmap", url.trim_end_matches('/')))
+    }
+
+    /// Host and port of that, for the DNS (RFC 8620 §2.2).
+    pub fn jmap_host(&self) -> Option<(String, u16)> {
+        let session = self.jmap_session()?;
+        let authority = session.strip_prefix("https://")?.split('/').next()?;
+        Some(match authority.rsplit_once(':') {
+            Some((host, port)) => (host.to_owned(), port.parse().ok()?),
+            None => (authority.to_owned(), 443),
+        })
     }
 
     /// Who gives out access tokens (RFC 8414 §2): `https://` and a host, without a slash behind it. `None`:
@@ -569,6 +598,9 @@ impl Config {
         };
         if self.oauth.as_ref().and_then(|o| o.issuer.as_deref()).is_some_and(|i| !is_origin(i)) {
             return Err(report::Wrong::at("issuer", "write https:// and a host, nothing more"));
+        }
+        if self.jmap.as_ref().and_then(|j| j.url.as_deref()).is_some_and(|url| !is_origin(url)) {
+            return Err(report::Wrong::at("url", "write https:// and a host, nothing more"));
         }
         if self
             .imap
@@ -701,6 +733,23 @@ mod tests {
             let error = with(wrong).unwrap_err();
             assert!(error.contains("waxwing.toml:5"), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn jmap_brings_https_with_it_and_says_where_it_is() {
+        let with = |more: &str| {
+            let text = format!("hostname = 'a.example'\n[tls]\nself-signed = true\n{more}\n");
+            Config::parse(&text, Path::new("x")).map_err(|error| error.to_string())
+        };
+        let config = with("[jmap]").unwrap();
+        assert_eq!(config.jmap_session().unwrap(), "https://a.example/.well-known/jmap");
+        assert_eq!(config.jmap_host(), Some(("a.example".to_owned(), 443)));
+        assert_eq!(config.listen.https.unwrap(), ["[::]:443".parse().unwrap()]);
+        let config = with("[jmap]\nurl = 'https://b.example:8443/'").unwrap();
+        assert_eq!(config.jmap_session().unwrap(), "https://b.example:8443/.well-known/jmap");
+        assert_eq!(config.jmap_host(), Some(("b.example".to_owned(), 8443)));
+        assert!(with("[jmap]\nurl = 'http://b.example'").is_err());
+        assert_eq!(with("").unwrap().jmap_host(), None);
     }
 
     #[test]

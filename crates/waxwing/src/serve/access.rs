@@ -37,6 +37,7 @@ impl Desk {
             tokens: config.oauth.is_some(),
             max_message_octets: config.limits.message_size.0,
             comment: config.imap.comment.clone(),
+            jmap_session: config.jmap_session(),
             admin: config.imap.admin.clone(),
             message_limit: config.imap.message_limit,
             ..waxwing_imap::Settings::new(&host_name)

@@ -13,6 +13,7 @@ pub mod autoconfig;
 pub mod connect;
 mod http;
 mod https;
+mod jmap;
 pub mod keys;
 pub mod listen;
 mod oauth;
@@ -80,11 +81,13 @@ pub async fn run(config: Config, config_path: &Path, json: bool) -> Result<()> {
     let listening = announce(&ports);
     let connections = process::connections_within(files, config.limits.connections);
     let gate = Gate::new(connections, config.limits.connections_per_address);
-    let desks = Desks::new(&config, &store, &road.reception, &acceptor, &tokens);
+    let desks = Desks::new(&config, &store, &road.reception, &acceptor, &tokens, &stopped);
     for port in ports {
         tasks.spawn(attend(port, desks.clone(), gate.clone(), stopped.clone()));
     }
     let more = page_hosts(&config, &road.resolver, &store);
+    // Also where JMAP is not spoken any more: what was promised is sent.
+    tasks.spawn(jmap::sending::run(store.clone(), road.reception.clone(), stopped.clone()));
     let until = stopped.clone();
     tasks.spawn(async move { road.run_queue(until).await });
     let (background, until) = (store.clone(), stopped.clone());
@@ -282,6 +285,7 @@ impl Desks {
         reception: &Arc<road::Reception>,
         acceptor: &TlsAcceptor,
         tokens: &acme::Tokens,
+        stopped: &watch::Receiver<bool>,
     ) -> Desks {
         let desk = |settings| {
             Arc::new(smtp::Desk::new(settings, reception.clone(), store.clone(), acceptor.clone()))
@@ -290,7 +294,8 @@ impl Desks {
             .with(Some(tokens.clone()))
             .with(sts::Hosted::new(config, store))
             .with(autoconfig::Pages::new(config, store))
-            .with(oauth::OAuth::new(config, store));
+            .with(oauth::OAuth::new(config, store))
+            .with_hall(jmap::Jmap::new(config, store, reception, stopped));
         Desks {
             mx: desk(road::mx_settings(config)),
             submission: desk(road::submission_settings(config)),
@@ -353,7 +358,7 @@ async fn serve_one(
         }
         Service::Sieve => Box::pin(desks.sieve.serve(stream, peer, stop)),
         Service::Http | Service::Https => {
-            Box::pin(desks.http.serve(stream, peer.ip(), service.implicit_tls()))
+            Box::pin(desks.http.serve(stream, peer.ip(), service.implicit_tls(), stop))
         }
     };
     session.await;

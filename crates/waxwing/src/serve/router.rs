@@ -4,7 +4,9 @@
 //! pages. Rooms are asked one after another; the first that knows the page answers. A new room is an
 //! implementation of [`Room`] and one line in [`super::Desks`].
 //!
-//! What a request may be is decided here once for all: at most [`BODY_OCTETS_MAX`] of content, a host
+//! A [`Hall`] takes requests over before their content is read: long ones, and those whose answer may not end.
+//!
+//! What a request to a room may be is decided here once for all: at most [`BODY_OCTETS_MAX`] of content, a host
 //! in lower case without its port, and a path that is compared as it was sent.
 
 use std::net::IpAddr;
@@ -12,8 +14,9 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
 
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Body, Bytes};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
@@ -25,6 +28,20 @@ pub const BODY_OCTETS_MAX: usize = 32 * 1024;
 pub type Answer = Response<Full<Bytes>>;
 /// A room's answer to come; `None`: the page is not one of its own.
 pub type Answering<'a> = Pin<Box<dyn Future<Output = Option<Answer>> + Send + 'a>>;
+
+/// The content of an answer that comes piece by piece.
+pub type Streamed = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+/// A hall's answer to come.
+pub type Greeting<'a> = Pin<Box<dyn Future<Output = Response<Streamed>> + Send + 'a>>;
+
+/// Pages whose content may be long in both directions. Who has one bounds sizes and waits itself; the connection
+/// may be used again.
+pub trait Hall: Send + Sync {
+    /// Whether a page is one of its own.
+    fn takes(&self, path: &str, secure: bool) -> bool;
+    /// Answers a request for such a page.
+    fn greet(&self, request: Request<Incoming>, secure: bool, peer: IpAddr) -> Greeting<'_>;
+}
 
 /// One request, whole.
 pub struct Asked {
@@ -108,6 +125,7 @@ impl Asked {
 #[derive(Default)]
 pub struct Router {
     rooms: Vec<Box<dyn Room>>,
+    halls: Vec<Box<dyn Hall>>,
 }
 
 impl Router {
@@ -115,6 +133,17 @@ impl Router {
     pub fn with(mut self, room: Option<impl Room + 'static>) -> Router {
         self.rooms.extend(room.map(|room| Box::new(room) as Box<dyn Room>));
         self
+    }
+
+    /// One more hall, if there is one.
+    pub fn with_hall(mut self, hall: Option<impl Hall + 'static>) -> Router {
+        self.halls.extend(hall.map(|hall| Box::new(hall) as Box<dyn Hall>));
+        self
+    }
+
+    /// The hall that takes a page, if one does.
+    pub fn hall(&self, path: &str, secure: bool) -> Option<&dyn Hall> {
+        self.halls.iter().map(Box::as_ref).find(|hall| hall.takes(path, secure))
     }
 
     /// The answer of the first room that knows the page.
@@ -144,7 +173,7 @@ pub fn typed(status: StatusCode, media_type: &'static str, text: String) -> Answ
     response
 }
 
-fn host_of(request: &Parts) -> Option<String> {
+pub fn host_of(request: &Parts) -> Option<String> {
     let named = request.headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = request.uri.authority().map(|authority| authority.as_str()).or(named)?;
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);

@@ -229,10 +229,12 @@ mod tests {
         let desk = Arc::new(http::Desk::new(acceptor, Router::default().with(hosted)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
+        // Never told to stop.
+        let (_running, stop) = tokio::sync::watch::channel(false);
         tokio::spawn(async move {
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();
-                tokio::spawn(desk.clone().serve(stream, peer.ip(), true));
+                tokio::spawn(desk.clone().serve(stream, peer.ip(), true, stop.clone()));
             }
         });
         let zone = FakeZone::parse("test", "mta-sts.wax A 127.0.0.1\nmta-sts.other A 127.0.0.1\n");

@@ -2,7 +2,7 @@
 
 use waxwing_message::Summary;
 use waxwing_message::summary::{Extent, Overview, PartInfo};
-use waxwing_store::{Content, Entry, Row};
+use waxwing_store::{Content, Entry, Row, ThreadId};
 
 use super::body;
 use crate::connection::Connection;
@@ -26,6 +26,7 @@ pub struct Message<'a> {
     pub summary: Option<&'a Summary>,
     pub content: Option<&'a Content>,
     pub entry: Option<&'a Entry>,
+    pub thread: Option<ThreadId>,
     /// This FETCH has set \Seen, which the client must hear of.
     pub newly_seen: bool,
 }
@@ -114,9 +115,6 @@ impl Message<'_> {
             (FetchItem::Preview, Some(summary)) => {
                 out.raw("PREVIEW ").string(summary.preview.as_bytes());
             }
-            (FetchItem::ThreadId, _) => {
-                out.raw("THREADID NIL"); // RFC 8474 §5.2
-            }
             _ => return self.entry_item(out, item),
         }
         true
@@ -128,6 +126,13 @@ impl Message<'_> {
             (FetchItem::EmailId, Some(entry)) => {
                 out.raw("EMAILID (").raw(object_id::of_message(entry.message)).raw(")");
             }
+            (FetchItem::ThreadId, Some(_)) => match self.thread {
+                Some(thread) => {
+                    out.raw("THREADID (").raw(object_id::of_thread(thread)).raw(")");
+                }
+                // RFC 8474 §5.2: gone again, perhaps.
+                None => drop(out.raw("THREADID NIL")),
+            },
             (FetchItem::SaveDate, Some(entry)) => {
                 out.raw("SAVEDATE ").date_time(entry.saved_at.as_second());
             }

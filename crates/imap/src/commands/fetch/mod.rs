@@ -9,12 +9,12 @@
 pub mod body;
 mod message;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use waxwing_message::Summary;
 use waxwing_store::{
-    Bring, Brought, Entry, FlagChange, Flags, MailboxId, Row, Store, StoredSummary, SystemFlags,
-    Uid,
+    Bring, Brought, Entry, FlagChange, Flags, MailboxId, MessageId, Row, Store, StoredSummary,
+    SystemFlags, ThreadId, Uid,
 };
 
 use super::{pick, resync};
@@ -44,6 +44,7 @@ struct Plan {
     content: bool,
     /// What the view has not kept of the store's entries.
     entry: bool,
+    thread: bool,
     sets_seen: bool,
     /// From the highest UID down (RFC 9738 §3.1).
     highest_first: bool,
@@ -54,6 +55,7 @@ struct Plan {
 struct Wants {
     messages: Option<Bring>,
     entries: bool,
+    threads: bool,
 }
 
 /// What was left out.
@@ -93,7 +95,8 @@ pub async fn run(
     };
     // RFC 9586 §3.3: with UIDFETCH it is told already.
     let mut plan = Plan::new(uid && !session.enabled.uid_only, fetch);
-    plan.highest_first = last.is_some();
+    let exceeded = last.as_ref().map(|(_, exceeded)| *exceeded);
+    plan.highest_first = exceeded.is_some();
     // RFC 7162 §3.1; CHANGEDSINCE asks for it too.
     session.enabled.condstore |= plan.items.contains(&FetchItem::ModSeq);
     let mut shortfall = Shortfall::default();
@@ -133,10 +136,7 @@ pub async fn run(
     } else {
         Tagged::ok("Fetched")
     };
-    Ok(match last {
-        Some((_, exceeded)) => exceeded.tell(connection, tagged),
-        None => tagged,
-    })
+    Ok(limit::tell(connection, exceeded, tagged))
 }
 
 /// The last of the messages, when there are more than the limit: those that CHANGEDSINCE leaves out do not
@@ -229,6 +229,7 @@ impl<P: Iterator<Item = u32>> Slices<'_, P> {
 struct Read {
     messages: Vec<Brought>,
     entries: Vec<Entry>,
+    threads: BTreeMap<MessageId, ThreadId>,
 }
 
 async fn bring(
@@ -246,6 +247,10 @@ async fn bring(
     }
     if wants.entries {
         read.entries = store.entries_of(mailbox, &slice.uids).await?;
+    }
+    if wants.threads {
+        let messages: Vec<_> = read.entries.iter().map(|entry| entry.message).collect();
+        read.threads = store.threads_in(mailbox, &messages).await?;
     }
     Ok(read)
 }
@@ -291,13 +296,16 @@ impl Plan {
     }
 
     fn of(items: Vec<FetchItem>) -> Plan {
+        let thread = items.contains(&FetchItem::ThreadId);
         Plan {
             overview: items.contains(&FetchItem::Envelope),
             summary: items.iter().any(needs_summary),
             content: items.iter().any(needs_content),
             entry: items
                 .iter()
-                .any(|item| matches!(item, FetchItem::EmailId | FetchItem::SaveDate)),
+                .any(|item| matches!(item, FetchItem::EmailId | FetchItem::SaveDate))
+                || thread,
+            thread,
             sets_seen: items.iter().any(FetchItem::sets_seen),
             highest_first: false,
             items,
@@ -305,7 +313,7 @@ impl Plan {
     }
 
     fn wants(&self) -> Wants {
-        Wants { messages: self.reads_messages(), entries: self.entry }
+        Wants { messages: self.reads_messages(), entries: self.entry, threads: self.thread }
     }
 
     fn reads_messages(&self) -> Option<Bring> {
@@ -381,6 +389,7 @@ async fn write_slice(
             summary: summary.as_ref(),
             content: message.and_then(|message| message.content.as_ref()),
             entry,
+            thread: entry.and_then(|entry| read.threads.get(&entry.message)).copied(),
             newly_seen: newly_seen.binary_search(&uid).is_ok(),
         };
         match message.write(connection, &plan.items).await {

@@ -193,6 +193,9 @@ mod tests {
             deleted: 0,
             octets: 0,
             highest_modseq: ModSeq(modseq),
+            sort_order: 0,
+            created_modseq: ModSeq(1),
+            changed_modseq: ModSeq(1),
         };
         Known { mailbox, events: ALL, notes: Notes::new() }
     }

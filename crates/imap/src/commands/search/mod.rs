@@ -16,22 +16,24 @@ use waxwing_store::{Entry, MailboxId, Store, Uid};
 
 use self::answer::{Answer, what_is_saved};
 use self::evaluate::{Candidate, Fields, Test, Texts, decide};
+use self::prepare::LookUp;
 use crate::commands::fetch::header_of;
 use crate::connection::Connection;
-use crate::limit::Exceeded;
+use crate::limit::{self, Exceeded};
 use crate::news;
 use crate::progress::Progress;
 use crate::reply::{Done, Fail, Status, Tagged};
 use crate::selected::View;
 use crate::session::Session;
 use crate::wire::command::{Search, SearchKey, SearchReturn};
+use crate::wire::object_id;
 
 /// How many messages at a time.
 const SLICE: usize = 200;
 /// After so many summaries, others have their turn.
 const SUMMARIES_AT_ONCE: usize = 16;
-/// BODY and TEXT in one search: each asks the store's index.
-const MAX_TEXT_KEYS: usize = 20;
+/// BODY, TEXT and THREADID in one search: each asks the store.
+const MAX_LOOK_UPS: usize = 20;
 
 /// The command.
 pub async fn run(
@@ -56,10 +58,7 @@ pub async fn run(
     };
     answer(connection, session, tag, "SEARCH", uid, search, &places).await?;
     let tagged = Tagged::ok("Searched");
-    Ok(match exceeded {
-        Some(exceeded) => exceeded.tell(connection, tagged),
-        None => tagged,
-    })
+    Ok(limit::tell(connection, exceeded, tagged))
 }
 
 /// Writes the answer of SEARCH, or of SORT, whose places are in the order of its criteria.
@@ -127,7 +126,7 @@ pub async fn find(
     check_charset(session, search)?;
     let store = session.store.clone();
     let selected = session.selected()?;
-    let texts = look_up_texts(&store, selected.mailbox, &search.keys).await?;
+    let answers = look_up(&store, selected.mailbox, &search.keys).await?;
     let now = Timestamp::now().as_second();
     let view = &selected.view;
     let mailbox = selected.mailbox;
@@ -137,7 +136,7 @@ pub async fn find(
     };
     let asked =
         prepare::Asked { view, saved: &selected.saved, gist: gist.as_deref(), now_secs: now };
-    let (test, fields) = prepare::prepare(asked, &search.keys, texts)?;
+    let (test, fields) = prepare::prepare(asked, &search.keys, answers)?;
     let entries = search.keys.iter().any(SearchKey::needs_entries);
     let lines = gist.as_ref().map(|gist| gist.finder());
     let mut finder = Finder { store: &store, mailbox, view, test, fields, entries, lines };
@@ -179,23 +178,31 @@ fn check_charset(session: &Session, search: &Search) -> Result<(), Fail> {
     }
 }
 
-/// Asks the store for the messages of each BODY and TEXT key, in the order of the keys.
-async fn look_up_texts(
+/// Asks the store for the messages of each key that it answers, in the order of the keys.
+async fn look_up(
     store: &Store,
     mailbox: MailboxId,
     keys: &[SearchKey],
 ) -> Result<Vec<Vec<Uid>>, Fail> {
     let mut wanted = Vec::new();
-    prepare::text_keys(keys, &mut wanted);
-    if wanted.len() > MAX_TEXT_KEYS {
-        return Err(Fail::no("LIMIT", "Too many texts to search for at once"));
+    prepare::look_ups(keys, &mut wanted);
+    if wanted.len() > MAX_LOOK_UPS {
+        return Err(Fail::no("LIMIT", "Too many texts or threads to search for at once"));
     }
-    let mut texts = Vec::with_capacity(wanted.len());
-    for (text, headers_too) in wanted {
-        let text = prepare::text_of(text)?;
-        texts.push(store.search_text(mailbox, &text, headers_too).await?);
+    let mut answers = Vec::with_capacity(wanted.len());
+    for one in wanted {
+        answers.push(match one {
+            LookUp::Text(text, headers_too) => {
+                let text = prepare::text_of(text)?;
+                store.search_text(mailbox, &text, headers_too).await?
+            }
+            LookUp::Thread(id) => match object_id::thread(id) {
+                Some(thread) => store.thread_uids(mailbox, thread).await?,
+                None => Vec::new(),
+            },
+        });
     }
-    Ok(texts)
+    Ok(answers)
 }
 
 struct Finder<'a> {

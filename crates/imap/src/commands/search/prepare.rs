@@ -1,5 +1,5 @@
 //! From the keys of a SEARCH to a [`Test`]: sets become places, texts become UTF-8 without case,
-//! the store's answers for BODY and TEXT are put in.
+//! the store's answers for BODY, TEXT and THREADID are put in.
 
 use waxwing_message::keys::fold;
 use waxwing_store::{Gist, Uid};
@@ -11,18 +11,28 @@ use crate::wire::date::days_since_epoch;
 use crate::wire::object_id;
 use crate::wire::parse_search::SearchKey;
 
-/// The BODY and TEXT keys in order; `true`: with headers.
-pub fn text_keys<'k>(keys: &'k [SearchKey], found: &mut Vec<(&'k [u8], bool)>) {
+/// What the store is to look up.
+#[derive(Debug, Clone, Copy)]
+pub enum LookUp<'k> {
+    /// BODY and TEXT; `true`: with headers.
+    Text(&'k [u8], bool),
+    /// THREADID.
+    Thread(&'k str),
+}
+
+/// The keys that the store answers, in order.
+pub fn look_ups<'k>(keys: &'k [SearchKey], found: &mut Vec<LookUp<'k>>) {
     for key in keys {
         match key {
-            SearchKey::Body(text) if !text.is_empty() => found.push((text, false)),
-            SearchKey::Text(text) if !text.is_empty() => found.push((text, true)),
-            SearchKey::Not(key) => text_keys(std::slice::from_ref(key), found),
+            SearchKey::Body(text) if !text.is_empty() => found.push(LookUp::Text(text, false)),
+            SearchKey::Text(text) if !text.is_empty() => found.push(LookUp::Text(text, true)),
+            SearchKey::ThreadId(id) => found.push(LookUp::Thread(id)),
+            SearchKey::Not(key) => look_ups(std::slice::from_ref(key), found),
             SearchKey::Or(a, b) => {
-                text_keys(std::slice::from_ref(a), found);
-                text_keys(std::slice::from_ref(b), found);
+                look_ups(std::slice::from_ref(a), found);
+                look_ups(std::slice::from_ref(b), found);
             }
-            SearchKey::And(keys) => text_keys(keys, found),
+            SearchKey::And(keys) => look_ups(keys, found),
             _ => {}
         }
     }
@@ -54,21 +64,22 @@ pub struct Asked<'v> {
     pub now_secs: i64,
 }
 
-/// Makes the test, and the list of the fields that it looks in. `texts` are the answers for [`text_keys`],
+/// Makes the test, and the list of the fields that it looks in. `answers` are those for [`look_ups`],
 /// in the same order.
 pub fn prepare(
     asked: Asked<'_>,
     keys: &[SearchKey],
-    texts: Vec<Vec<Uid>>,
+    answers: Vec<Vec<Uid>>,
 ) -> Result<(Test, Fields), Fail> {
-    let mut preparing = Preparing { asked, texts: texts.into_iter(), fields: Fields::default() };
+    let answers = answers.into_iter();
+    let mut preparing = Preparing { asked, answers, fields: Fields::default() };
     let test = preparing.all(keys)?;
     Ok((test, preparing.fields))
 }
 
 struct Preparing<'v> {
     asked: Asked<'v>,
-    texts: std::vec::IntoIter<Vec<Uid>>,
+    answers: std::vec::IntoIter<Vec<Uid>>,
     fields: Fields,
 }
 
@@ -92,8 +103,8 @@ impl Preparing<'_> {
             }
             // Every message has the empty text.
             SearchKey::Body(text) | SearchKey::Text(text) if text.is_empty() => Test::Always(true),
-            SearchKey::Body(_) | SearchKey::Text(_) => {
-                let mut uids = self.texts.next().unwrap_or_default();
+            SearchKey::Body(_) | SearchKey::Text(_) | SearchKey::ThreadId(_) => {
+                let mut uids = self.answers.next().unwrap_or_default();
                 uids.sort_unstable();
                 Test::OneOf(uids)
             }

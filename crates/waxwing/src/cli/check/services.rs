@@ -1,4 +1,5 @@
-//! Whether mail clients find the servers by an address alone: SRV records (RFC 6186, RFC 8314 §5.1).
+//! Whether mail clients find the servers by an address alone: SRV records (RFC 6186, RFC 8314 §5.1,
+//! RFC 8620 §2.2).
 
 use serde_json::json;
 use waxwing_dns::{Answer, LookupError, RecordData, Resolve, Srv};
@@ -8,13 +9,14 @@ use super::own::Own;
 use super::section::{Record, Remark, Section};
 
 /// The services, and whether ours must be among them: TLS from the first octet comes first.
-const SERVICES: [(&str, u16); 6] = [
+const SERVICES: [(&str, u16); 7] = [
     ("_submissions._tcp", 465),
     ("_submission._tcp", 587),
     ("_imaps._tcp", 993),
     ("_imap._tcp", 143),
     ("_pop3s._tcp", 995),
     ("_pop3._tcp", 110),
+    ("_jmap._tcp", 443),
 ];
 /// What this server offers, and `setup` publishes.
 const OURS: [&str; 4] = ["_submissions._tcp", "_submission._tcp", "_imaps._tcp", "_pop3s._tcp"];

@@ -60,6 +60,8 @@ pub struct Announced {
     pub services: Vec<Service>,
     /// Who gives out access tokens (RFC 8414 §2), if anybody does.
     pub issuer: Option<String>,
+    /// The Session object of JMAP, if it is spoken.
+    pub jmap_session: Option<String>,
 }
 
 impl Announced {
@@ -86,6 +88,7 @@ impl Announced {
             host: config.hostname.to_string(),
             services: all.into_iter().flatten().collect(),
             issuer: config.issuer(),
+            jmap_session: config.jmap_session(),
         }
     }
 

@@ -31,6 +31,9 @@ pub fn write(announced: &Announced, name: &str) -> String {
             protocols.insert(key.to_owned(), json!({ "host": announced.host }));
         }
     }
+    if let Some(url) = &announced.jmap_session {
+        protocols.insert("jmap".to_owned(), json!({ "url": url }));
+    }
     let mut authentication = Map::from_iter([("password".to_owned(), Value::from(true))]);
     if let Some(issuer) = &announced.issuer {
         authentication.insert("oauth-public".to_owned(), json!({ "issuer": issuer }));

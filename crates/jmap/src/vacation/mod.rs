@@ -1,0 +1,39 @@
+//! VacationResponse (RFC 8621 §8): one object for each account. It is no Sieve script and touches none: whoever is
+//! away is answered for beside whatever their own script does.
+
+mod get;
+mod set;
+
+use serde_json::{Value, json};
+use waxwing_store::Absence;
+
+use crate::dispatch::{Capability, Method};
+use crate::wire::date;
+
+/// RFC 8621 §8: the only id.
+const ID: &str = "singleton";
+
+pub(crate) const METHODS: &[Method] = &[
+    Method {
+        name: "VacationResponse/get",
+        capability: Capability::Vacation,
+        run: |context, arguments| Box::pin(get::run(context, arguments)),
+    },
+    Method {
+        name: "VacationResponse/set",
+        capability: Capability::Vacation,
+        run: |context, arguments| Box::pin(set::run(context, arguments)),
+    },
+];
+
+fn object(absence: &Absence) -> Value {
+    json!({
+        "id": ID,
+        "isEnabled": absence.is_enabled,
+        "fromDate": absence.from_at.map(date::utc),
+        "toDate": absence.to_at.map(date::utc),
+        "subject": absence.answer.subject,
+        "textBody": absence.answer.text,
+        "htmlBody": absence.answer.html,
+    })
+}
