@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use waxwing_jmap::wire::request::Request;
-use waxwing_jmap::{Caller, Context, Limits, Outside, respond};
-use waxwing_message::{Address, Message, Summary};
+use waxwing_jmap::{Caller, Context, Limits, Outgoing, Outside, Refused, respond};
+use waxwing_message::{Address, JourneyId, Message, Summary};
 use waxwing_store::{
     Account, Flags, Mailbox, MailboxId, NewAccount, NewMessage, OpenSettings, PasswordCost,
     Protocol, Store, SystemFlags, Visitor,
@@ -22,7 +23,12 @@ pub struct World {
 
 /// Nothing is sent here.
 struct Nowhere;
-impl Outside for Nowhere {}
+
+impl Outside for Nowhere {
+    fn send(&self, _: Outgoing) -> BoxFuture<'_, Result<JourneyId, Refused>> {
+        Box::pin(async { Err(Refused::Later("nothing is sent in these tests".into())) })
+    }
+}
 
 /// Somebody who is logged in.
 pub struct Client {
