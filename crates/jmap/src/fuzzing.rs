@@ -54,3 +54,36 @@ pub fn fuzz_email(data: &[u8]) {
         assert!(known || asked(&name), "nobody asked for {name}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    proptest! {
+        /// What the target asserts holds of objects that are likely to be made messages.
+        #[test]
+        fn likely_objects(
+            name in "header:(Subject|X-A|to|List-Id|Date|MIME-Version)(:as(Text|Raw|Addresses|Date))?(:all)?",
+            text in "\\PC{0,40}",
+            other in "(subject|messageId|sentAt|from|header:x-a:asText)",
+            root: bool,
+        ) {
+            for value in [json!(text), json!([text]), json!([{"email": text}]), json!("2018-07-10T11:03:11Z")] {
+                let part = json!({"partId": "1", "name": text, "header:X-B": text});
+                let mut object = json!({
+                    &name: value, &other: value, "bodyValues": {"1": {"value": text}},
+                    "attachments": [{"blobId": "B1", "type": "message/rfc822"}, part],
+                });
+                if root {
+                    object["bodyStructure"] = part.clone();
+                    object.as_object_mut().unwrap().remove("attachments");
+                }
+                fuzz_email(format!("{object}\0Subject: x\r\n\r\n").as_bytes());
+                fuzz_email(format!("{name}\0{text}").as_bytes());
+            }
+        }
+    }
+}
