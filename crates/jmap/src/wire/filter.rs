@@ -149,7 +149,7 @@ mod tests {
     }
 
     fn passes(value: Value, number: u64) -> bool {
-        filter(value).unwrap().passes(&mut |divisor| number % divisor == 0)
+        filter(value).unwrap().passes(&mut |divisor| number.is_multiple_of(*divisor))
     }
 
     #[test]
