@@ -150,9 +150,9 @@ mod tests {
             let before: Vec<u8> = before.into_iter().collect();
             // Those in both that are not touched keep their order; here all that differ are touched.
             let mut now: Vec<u8> = after.into_iter().collect();
-            now.sort_by_key(|id| if id % 3 == 0 { keys[usize::from(*id)] } else { *id });
+            now.sort_by_key(|id| if id.is_multiple_of(3) { keys[usize::from(*id)] } else { *id });
             let touched = (0u8..40).filter(|id| {
-                id % 3 == 0 || before.contains(id) != now.contains(id)
+                id.is_multiple_of(3) || before.contains(id) != now.contains(id)
             }).collect();
             let Splice { removed, added } = splice(&now, touched);
             let mut has: Vec<u8> = before.into_iter().filter(|id| !removed.contains(id)).collect();
