@@ -147,6 +147,8 @@ impl Setup {
              hostname = {}\ndata = {}\n{database}\n\
              # Mail programs set themselves up from the address alone; port 443 must be reachable from outside.\n\
              [autoconfig]\n\n\
+             # Programs and pages read and send mail by JMAP.\n\
+             [jmap]\n\n\
              [tls]\n\
              # A certificate from Let's Encrypt, renewed by itself; port 80 must be reachable from outside.\n\
              acme = {{ email = {} }}\n\
