@@ -21,8 +21,10 @@ use crate::server::{self, Account, DOMAIN, PASSWORD, accounts, postfix_dovecot, 
 
 /// Messages of one APPEND.
 const BATCH: u32 = 200;
-/// A server counts as idle when it uses no processor time for so long, three times in a row.
+/// A server counts as idle when it uses no processor time for so long,
 const QUIET: Duration = Duration::from_millis(100);
+/// and again, so often in a row: work in the background rests now and then.
+const QUIETS: u32 = 15;
 /// The index of 100,000 messages may take a while.
 const RESTLESS: Duration = Duration::from_secs(600);
 
@@ -106,7 +108,7 @@ impl Server {
     pub async fn rest(&self) {
         let began = Instant::now();
         let mut quiet = 0;
-        while quiet < 3 && began.elapsed() < RESTLESS {
+        while quiet < QUIETS && began.elapsed() < RESTLESS {
             let before = machine::cpu_of(&self.roots());
             tokio::time::sleep(QUIET).await;
             quiet = if machine::cpu_of(&self.roots()) == before { quiet + 1 } else { 0 };

@@ -225,20 +225,24 @@ impl Store {
         }
     }
 
-    /// Indexes what comes, in small bites with rests between them that are longer than the bites:
-    /// mail goes first.
+    /// Indexes what comes, in small bites. While anything changes, the rests between them are longer than the
+    /// bites: mail goes first. Otherwise they are shorter, so that much mail at once is soon found.
     async fn index_for_ever(&self) {
         const BITE: usize = 16;
         let mut deposits = self.inner.hub.watch_any();
         loop {
             let started = std::time::Instant::now();
-            let indexed = match deposits.has_changed() {
+            let busy = deposits.has_changed();
+            let indexed = match busy {
                 true => self.index_gently(BITE).await,
                 false => self.index_some(BITE).await,
             };
             let took = started.elapsed();
             match indexed {
-                Ok(BITE..) => tokio::time::sleep((took * 3).min(Duration::from_secs(5))).await,
+                Ok(BITE..) => {
+                    let rest = if busy { took * 3 } else { took / 2 };
+                    tokio::time::sleep(rest.min(Duration::from_secs(5))).await;
+                }
                 Ok(_) => {
                     deposits.changed().await;
                     // What came brings more.
