@@ -8,6 +8,7 @@ use super::open::open;
 use crate::context::Context;
 use crate::dispatch::Answer;
 use crate::standard;
+use crate::standard::set::or_null;
 use crate::wire::blob_id::{Blob, Source};
 use crate::wire::error::{MethodError, SetError, SetErrorKind};
 
@@ -57,10 +58,6 @@ pub async fn run(context: &Context, arguments: Map<String, Value>) -> Result<Ans
         };
         copied.insert(text, Value::from(id));
     }
-    let or_null = |members: Map<String, Value>| match members.is_empty() {
-        true => Value::Null,
-        false => Value::Object(members),
-    };
     let response = json!({
         "fromAccountId": from.text(),
         "accountId": to.text(),

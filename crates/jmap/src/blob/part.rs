@@ -55,7 +55,7 @@ fn enter<'n>(
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use waxwing_message::Message;
 
@@ -70,7 +70,8 @@ mod tests {
         --c\r\nContent-Type: message/rfc822\r\n\r\nSubject: one\r\n\r\n4.2.1\r\n\
         --c\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nDQp4\r\n--c--\r\n--a--\r\n";
 
-    fn summary() -> Summary {
+    /// Of that message.
+    pub fn summary() -> Summary {
         Summary::of(&Message::parse(MIXED.as_bytes()))
     }
 

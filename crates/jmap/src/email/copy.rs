@@ -1,10 +1,10 @@
 //! `Email/copy` (RFC 8621 §4.7, RFC 8620 §5.4): an Email of one account in another. The octets stay where
 //! they are.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::keywords::{self, visible_places};
-use super::set::create::{Created, Metadata, add};
+use super::set::create::{Created, Made, Metadata, add};
 use super::set::{Fail, destroy_all, locate, message};
 use crate::caller::Account;
 use crate::context::Context;
@@ -51,36 +51,18 @@ pub async fn run(context: &Context, arguments: Map<String, Value>) -> Result<Ans
     {
         return Err(MethodError::StateMismatch);
     }
-    let (mut created, mut not_created, mut originals) = (Map::new(), Map::new(), Vec::new());
+    let (mut made, mut originals) = (Made::default(), Vec::new());
     for (creation_id, object) in asked.create {
-        match copy(context, &from, &account, &object).await {
-            Ok((original, one)) => {
-                originals.push(original);
-                context.note_created(&creation_id, one.id());
-                created.insert(creation_id, one.value());
-            }
-            Err(Fail::Set(error)) => {
-                not_created.insert(creation_id, error.value());
-            }
-            Err(Fail::Method(_)) if !created.is_empty() => {
-                return Err(MethodError::ServerPartialFail);
-            }
-            Err(Fail::Method(error)) => return Err(error),
-        }
+        let copied = copy(context, &from, &account, &object).await.map(|(original, one)| {
+            originals.push(original);
+            one
+        });
+        made.note(context, creation_id, copied)?;
     }
     let after = context.account(&asked.account_id).await?.state();
-    let or_null = |members: Map<String, Value>| match members.is_empty() {
-        true => Value::Null,
-        false => Value::Object(members),
-    };
-    let mut answer = Answer::from(json!({
-        "fromAccountId": asked.from_account_id,
-        "accountId": asked.account_id,
-        "oldState": before.to_string(),
-        "newState": after.to_string(),
-        "created": or_null(created),
-        "notCreated": or_null(not_created),
-    }));
+    let mut response = made.response(&asked.account_id, before, after);
+    response["fromAccountId"] = Value::from(asked.from_account_id.as_str());
+    let mut answer = Answer::from(response);
     if asked.on_success_destroy_original && !originals.is_empty() {
         let also =
             destroy(context, &asked.from_account_id, originals, &asked.destroy_from_if_in_state);

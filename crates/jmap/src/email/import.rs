@@ -1,14 +1,14 @@
 //! `Email/import` (RFC 8621 §4.8): uploads, or messages that are here already, added as Emails.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use waxwing_message::parse::date;
 use waxwing_message::parse::field::fields;
 use waxwing_message::{Message, Summary};
 use waxwing_store::{Spool, StagedBlob};
 
 use super::set::Fail;
-use super::set::create::{Created, Metadata, add};
+use super::set::create::{Created, Made, Metadata, add};
 use crate::blob::open::{Opened, open};
 use crate::caller::Account;
 use crate::context::Context;
@@ -37,35 +37,12 @@ pub async fn run(context: &Context, arguments: Map<String, Value>) -> Result<Ans
     if asked.if_in_state.is_some_and(|state| state != before.to_string()) {
         return Err(MethodError::StateMismatch);
     }
-    let (mut created, mut not_created) = (Map::new(), Map::new());
+    let mut made = Made::default();
     for (creation_id, object) in asked.emails {
-        match import(context, &account, &object).await {
-            Ok(one) => {
-                context.note_created(&creation_id, one.id());
-                created.insert(creation_id, one.value());
-            }
-            Err(Fail::Set(error)) => {
-                not_created.insert(creation_id, error.value());
-            }
-            Err(Fail::Method(_)) if !created.is_empty() => {
-                return Err(MethodError::ServerPartialFail);
-            }
-            Err(Fail::Method(error)) => return Err(error),
-        }
+        made.note(context, creation_id, import(context, &account, &object).await)?;
     }
     let after = context.account(&asked.account_id).await?.state();
-    let or_null = |members: Map<String, Value>| match members.is_empty() {
-        true => Value::Null,
-        false => Value::Object(members),
-    };
-    let response = json!({
-        "accountId": asked.account_id,
-        "oldState": before.to_string(),
-        "newState": after.to_string(),
-        "created": or_null(created),
-        "notCreated": or_null(not_created),
-    });
-    Ok(response.into())
+    Ok(made.response(&asked.account_id, before, after).into())
 }
 
 async fn import(context: &Context, account: &Account, object: &Value) -> Result<Created, Fail> {

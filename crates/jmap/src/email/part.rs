@@ -102,24 +102,10 @@ impl<'s> Parts<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blob::part::tests::summary;
     use crate::blob::part::{Found, find};
     use waxwing_message::Message;
     use waxwing_store::MessageId;
-
-    /// RFC 9051 §6.4.5.1 has such a message, with its numbers.
-    const MIXED: &str = "Content-Type: multipart/mixed; boundary=a\r\n\r\n\
-        --a\r\n\r\ntext\r\n\
-        --a\r\nContent-Type: application/octet-stream\r\n\r\nx\r\n\
-        --a\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
-        --b\r\n\r\n3.1\r\n--b\r\nContent-Type: application/octet-stream\r\n\r\n3.2\r\n--b--\r\n\
-        --a\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n\
-        --c\r\nContent-Type: image/gif\r\n\r\n4.1\r\n\
-        --c\r\nContent-Type: message/rfc822\r\n\r\nSubject: one\r\n\r\n4.2.1\r\n\
-        --c\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nDQp4\r\n--c--\r\n--a--\r\n";
-
-    fn summary() -> Summary {
-        Summary::of(&Message::parse(MIXED.as_bytes()))
-    }
 
     #[test]
     fn every_part_is_found_by_what_it_is_called() {

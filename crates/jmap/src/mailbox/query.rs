@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use waxwing_message::keys::collate;
 use waxwing_store::{MailboxId, Role};
 
@@ -45,23 +45,7 @@ pub async fn run(context: &Context, arguments: Map<String, Value>) -> Result<Ans
     let question = Question::read(filter, sort, std::mem::take(&mut asked.more))?;
     let account = context.account(&asked.account_id).await?;
     let all = question.answer(&account);
-    let range = asked.range(all.len(), |anchor| {
-        let anchor = id::read::<MailboxId>(&context.resolve_id(anchor)?)?;
-        all.iter().position(|id| *id == anchor)
-    })?;
-    let position = range.start;
-    let ids: Vec<String> = all[range].iter().map(|id| id::text(*id)).collect();
-    let mut response = json!({
-        "accountId": account.text(),
-        "queryState": account.state().to_string(),
-        "canCalculateChanges": true,
-        "position": position,
-        "ids": ids,
-    });
-    if asked.calculate_total {
-        response["total"] = Value::from(all.len());
-    }
-    Ok(response.into())
+    asked.answer(context, &account, &all)
 }
 
 impl Question {

@@ -1,7 +1,7 @@
 //! Mailbox/queryChanges (RFC 8621 §2.4). Mailboxes are few, and where one is sorted depends on those above it:
 //! when one was changed, all are put in anew.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use waxwing_store::MailboxId;
 
 use super::changes::happenings;
@@ -10,9 +10,8 @@ use crate::context::Context;
 use crate::dispatch::Answer;
 use crate::standard;
 use crate::standard::changes::Fate;
-use crate::standard::query::{QueryChangesArguments, splice};
+use crate::standard::query::QueryChangesArguments;
 use crate::wire::error::MethodError;
-use crate::wire::id;
 
 /// The method.
 pub async fn run(context: &Context, arguments: Map<String, Value>) -> Result<Answer, MethodError> {
@@ -32,26 +31,5 @@ pub async fn run(context: &Context, arguments: Map<String, Value>) -> Result<Ans
             account.mailboxes.iter().map(|one| one.mailbox.id).chain(gone).collect()
         }
     };
-    let changes = splice(&now, touched);
-    let count = changes.removed.len() + changes.added.len();
-    if asked.max_changes.is_some_and(|most| count as u64 > most) {
-        return Err(MethodError::TooManyChanges);
-    }
-    let removed: Vec<String> = changes.removed.iter().map(|id| id::text(*id)).collect();
-    let added: Vec<Value> = changes
-        .added
-        .iter()
-        .map(|(index, id)| json!({"id": id::text(*id), "index": index}))
-        .collect();
-    let mut response = json!({
-        "accountId": account.text(),
-        "oldQueryState": since.to_string(),
-        "newQueryState": account.state().to_string(),
-        "removed": removed,
-        "added": added,
-    });
-    if asked.calculate_total {
-        response["total"] = Value::from(now.len());
-    }
-    Ok(response.into())
+    asked.answer(&account, &now, touched)
 }

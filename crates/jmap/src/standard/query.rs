@@ -6,9 +6,13 @@ use std::hash::Hash;
 use std::ops::Range;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use crate::caller::Account;
+use crate::context::Context;
+use crate::dispatch::Answer;
 use crate::wire::error::MethodError;
+use crate::wire::id::{self, Numbered};
 
 /// What every `/query` is asked.
 #[derive(Debug, Clone, Deserialize)]
@@ -62,6 +66,32 @@ impl QueryArguments {
         let limit = self.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         Ok(first..first.saturating_add(limit).min(total))
     }
+
+    /// The response, where all results are at hand.
+    pub fn answer<T: Numbered + PartialEq>(
+        &self,
+        context: &Context,
+        account: &Account,
+        all: &[T],
+    ) -> Result<Answer, MethodError> {
+        let range = self.range(all.len(), |anchor| {
+            let anchor: T = id::read(&context.resolve_id(anchor)?)?;
+            all.iter().position(|id| *id == anchor)
+        })?;
+        let position = range.start;
+        let ids: Vec<String> = all[range].iter().map(|id| id::text(*id)).collect();
+        let mut response = json!({
+            "accountId": account.text(),
+            "queryState": account.state().to_string(),
+            "canCalculateChanges": true,
+            "position": position,
+            "ids": ids,
+        });
+        if self.calculate_total {
+            response["total"] = Value::from(all.len());
+        }
+        Ok(response.into())
+    }
 }
 
 /// What every `/queryChanges` is asked.
@@ -90,6 +120,38 @@ pub struct QueryChangesArguments {
     /// What else the type's method is asked.
     #[serde(flatten)]
     pub more: Map<String, Value>,
+}
+
+impl QueryChangesArguments {
+    /// The response: `touched` may have come, gone or moved since the client asked, and all others are as
+    /// they were.
+    pub fn answer<T: Numbered + Eq + Hash>(
+        &self,
+        account: &Account,
+        now: &[T],
+        touched: Vec<T>,
+    ) -> Result<Answer, MethodError> {
+        let spliced = splice(now, touched);
+        let count = spliced.removed.len() + spliced.added.len();
+        if self.max_changes.is_some_and(|most| count as u64 > most) {
+            return Err(MethodError::TooManyChanges);
+        }
+        let removed: Vec<String> = spliced.removed.iter().map(|id| id::text(*id)).collect();
+        let added = spliced.added.iter();
+        let added: Vec<Value> =
+            added.map(|(index, id)| json!({"id": id::text(*id), "index": index})).collect();
+        let mut response = json!({
+            "accountId": account.text(),
+            "oldQueryState": self.since_query_state,
+            "newQueryState": account.state().to_string(),
+            "removed": removed,
+            "added": added,
+        });
+        if self.calculate_total {
+            response["total"] = Value::from(now.len());
+        }
+        Ok(response.into())
+    }
 }
 
 /// How a client's results become those of now.

@@ -60,6 +60,14 @@ impl SetArguments {
     }
 }
 
+/// `null` where there is nothing (RFC 8620 §5.3).
+pub fn or_null(members: Map<String, Value>) -> Value {
+    match members.is_empty() {
+        true => Value::Null,
+        false => Value::Object(members),
+    }
+}
+
 /// What became of each object.
 #[derive(Debug, Clone, Default)]
 pub struct SetOutcome {
@@ -126,10 +134,6 @@ impl SetOutcome {
 
     /// The response.
     pub fn response(self, account_id: &str, old: State, new: State) -> Value {
-        let or_null = |members: Map<String, Value>| match members.is_empty() {
-            true => Value::Null,
-            false => Value::Object(members),
-        };
         json!({
             "accountId": account_id,
             "oldState": old.to_string(),

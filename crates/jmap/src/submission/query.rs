@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use waxwing_store::{Submission, SubmissionId};
 
 use super::changes::since_then;
@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::dispatch::Answer;
 use crate::identity::own;
 use crate::standard;
-use crate::standard::query::{QueryArguments, QueryChangesArguments, splice};
+use crate::standard::query::{QueryArguments, QueryChangesArguments};
 use crate::wire::error::MethodError;
 use crate::wire::filter::{Comparator, Filter};
 use crate::wire::{date, id};
@@ -39,23 +39,7 @@ pub async fn run(context: &Context, arguments: Map<String, Value>) -> Result<Ans
     let question = Question::read(asked.filter.take(), asked.sort.take(), &asked.more)?;
     let account = own(context, &asked.account_id).await?;
     let found = question.answer(context.store.submissions(account.id).await?);
-    let range = asked.range(found.len(), |anchor| {
-        let anchor: SubmissionId = id::read(&context.resolve_id(anchor)?)?;
-        found.iter().position(|id| *id == anchor)
-    })?;
-    let position = range.start;
-    let ids: Vec<String> = found[range].iter().map(|id| id::text(*id)).collect();
-    let mut response = json!({
-        "accountId": account.text(),
-        "queryState": account.state().to_string(),
-        "canCalculateChanges": true,
-        "position": position,
-        "ids": ids,
-    });
-    if asked.calculate_total {
-        response["total"] = Value::from(found.len());
-    }
-    Ok(response.into())
+    asked.answer(context, &account, &found)
 }
 
 /// EmailSubmission/queryChanges.
@@ -71,28 +55,7 @@ pub async fn changes(
     let touched = changes.filter(|change| since.is_before(change.modseq, change.number));
     let touched: Vec<SubmissionId> = touched.map(|change| SubmissionId(change.number)).collect();
     let found = question.answer(context.store.submissions(account.id).await?);
-    let spliced = splice(&found, touched);
-    let count = spliced.removed.len() + spliced.added.len();
-    if asked.max_changes.is_some_and(|most| count as u64 > most) {
-        return Err(MethodError::TooManyChanges);
-    }
-    let removed: Vec<String> = spliced.removed.iter().map(|id| id::text(*id)).collect();
-    let added: Vec<Value> = spliced
-        .added
-        .iter()
-        .map(|(index, id)| json!({"id": id::text(*id), "index": index}))
-        .collect();
-    let mut response = json!({
-        "accountId": account.text(),
-        "oldQueryState": since.to_string(),
-        "newQueryState": account.state().to_string(),
-        "removed": removed,
-        "added": added,
-    });
-    if asked.calculate_total {
-        response["total"] = Value::from(found.len());
-    }
-    Ok(response.into())
+    asked.answer(&account, &found, touched)
 }
 
 impl Question {

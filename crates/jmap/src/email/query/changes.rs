@@ -5,16 +5,15 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use waxwing_store::{MessageId, ThreadId};
 
 use super::Query;
 use crate::context::Context;
 use crate::dispatch::Answer;
 use crate::standard;
-use crate::standard::query::{QueryChangesArguments, Splice, splice};
+use crate::standard::query::QueryChangesArguments;
 use crate::wire::error::MethodError;
-use crate::wire::id;
 
 /// Runs the method.
 pub async fn run(context: &Context, arguments: Map<String, Value>) -> Result<Answer, MethodError> {
@@ -41,25 +40,5 @@ pub async fn run(context: &Context, arguments: Map<String, Value>) -> Result<Ans
     let now: Vec<MessageId> = results.iter().map(|(message, _)| *message).collect();
     let mut touched: Vec<MessageId> = touched.into_iter().collect();
     touched.sort_unstable();
-    let Splice { removed, added } = splice(&now, touched);
-    let most = asked.max_changes.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
-    if most.is_some_and(|most| removed.len() + added.len() > most) {
-        return Err(MethodError::TooManyChanges);
-    }
-    let removed: Vec<String> = removed.into_iter().map(id::text).collect();
-    let added: Vec<Value> = added
-        .into_iter()
-        .map(|(index, message)| json!({ "id": id::text(message), "index": index }))
-        .collect();
-    let mut response = json!({
-        "accountId": asked.account_id,
-        "oldQueryState": asked.since_query_state,
-        "newQueryState": account.state().to_string(),
-        "removed": removed,
-        "added": added,
-    });
-    if asked.calculate_total {
-        response["total"] = json!(now.len());
-    }
-    Ok(response.into())
+    asked.answer(&account, &now, touched)
 }

@@ -18,8 +18,10 @@ use crate::caller::Account;
 use crate::context::Context;
 use crate::email::compose::{Letter, Origin};
 use crate::email::keywords::{self, Keywords};
+use crate::standard::set::or_null;
 use crate::wire::blob_id::Blob;
-use crate::wire::error::{SetError, SetErrorKind};
+use crate::wire::error::{MethodError, SetError, SetErrorKind};
+use crate::wire::state::State;
 use crate::wire::{date, id};
 
 /// Octets that base64 makes lines of: see [`base64_lines`].
@@ -48,6 +50,49 @@ impl Created {
             "blobId": Blob::of_message(self.message).to_string(),
             "threadId": id::text(self.thread),
             "size": self.size_octets,
+        })
+    }
+}
+
+/// What became of Emails that are made of octets which are there already (RFC 8621 §4.7, §4.8).
+#[derive(Default)]
+pub struct Made {
+    created: Map<String, Value>,
+    not_created: Map<String, Value>,
+}
+
+impl Made {
+    /// One more; an error is the whole method's.
+    pub fn note(
+        &mut self,
+        context: &Context,
+        creation_id: String,
+        made: Result<Created, Fail>,
+    ) -> Result<(), MethodError> {
+        match made {
+            Ok(one) => {
+                context.note_created(&creation_id, one.id());
+                self.created.insert(creation_id, one.value());
+            }
+            Err(Fail::Set(error)) => {
+                self.not_created.insert(creation_id, error.value());
+            }
+            Err(Fail::Method(_)) if !self.created.is_empty() => {
+                return Err(MethodError::ServerPartialFail);
+            }
+            Err(Fail::Method(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// The response.
+    pub fn response(self, account_id: &str, old: State, new: State) -> Value {
+        json!({
+            "accountId": account_id,
+            "oldState": old.to_string(),
+            "newState": new.to_string(),
+            "created": or_null(self.created),
+            "notCreated": or_null(self.not_created),
         })
     }
 }
