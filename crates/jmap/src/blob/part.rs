@@ -55,7 +55,7 @@ fn enter<'n>(
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use waxwing_message::Message;
 

@@ -104,7 +104,6 @@ mod tests {
     use super::*;
     use crate::blob::part::tests::summary;
     use crate::blob::part::{Found, find};
-    use waxwing_message::Message;
     use waxwing_store::MessageId;
 
     #[test]

@@ -213,6 +213,8 @@ impl Condition {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn candidate(id: i64, parent: Option<i64>, name: &str, sort_order: u32) -> Candidate {
