@@ -51,7 +51,7 @@ impl Exceeded {
 
     /// For what is done whole or not at all.
     pub fn refuse(self) -> Fail {
-        Fail::Refused(Tagged::no("", "Too many messages at once: nothing done").with(self.code()))
+        refused(self.code())
     }
 }
 
@@ -68,7 +68,10 @@ pub fn tell(connection: &mut Connection<'_>, exceeded: Option<Exceeded>, tagged:
 
 /// Refuses what is done whole or not at all where no UID can be named.
 pub fn refuse(limit: u32) -> Fail {
-    let code = format!("MESSAGELIMIT {limit}");
+    refused(format!("MESSAGELIMIT {limit}"))
+}
+
+fn refused(code: String) -> Fail {
     Fail::Refused(Tagged::no("", "Too many messages at once: nothing done").with(code))
 }
 

@@ -77,6 +77,16 @@ pub struct Method {
     pub run: for<'a> fn(&'a Context, Map<String, Value>) -> Answering<'a>,
 }
 
+/// A table of methods: name, capability, function.
+macro_rules! methods {
+    ($($name:literal $capability:ident $run:path),* $(,)?) => { &[$($crate::dispatch::Method {
+        name: $name,
+        capability: $crate::dispatch::Capability::$capability,
+        run: |context, arguments| Box::pin($run(context, arguments)),
+    }),*] };
+}
+pub(crate) use methods;
+
 /// By folder.
 const METHODS: &[&[Method]] = &[
     core::METHODS,

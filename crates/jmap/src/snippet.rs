@@ -13,7 +13,7 @@ use waxwing_store::{Located, MessageId, Terms};
 use crate::blob::open::Octets;
 use crate::caller::Account;
 use crate::context::Context;
-use crate::dispatch::{Answer, Capability, Method};
+use crate::dispatch::{Answer, Method, methods};
 use crate::email::header;
 use crate::email::keywords::visible_places;
 use crate::email::part::Parts;
@@ -25,11 +25,9 @@ use crate::wire::error::MethodError;
 use crate::wire::filter::{Filter, Operator};
 use crate::wire::id;
 
-pub(crate) const METHODS: &[Method] = &[Method {
-    name: "SearchSnippet/get",
-    capability: Capability::Mail,
-    run: |context, arguments| Box::pin(run(context, arguments)),
-}];
+pub(crate) const METHODS: &[Method] = methods! {
+    "SearchSnippet/get" Mail run,
+};
 
 /// Octets of a preview, marks and all (RFC 8621 §5).
 const PREVIEW_OCTETS_MAX: usize = 255;

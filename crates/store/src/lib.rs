@@ -18,6 +18,7 @@
 //! | `gist/` | what its messages are sorted, threaded and searched by |
 //! | `happened` | where messages are; what happened in an account since a modseq |
 //! | `threads` | which messages belong together |
+//! | `object_id` | what all these are called outside |
 //! | `sharing`, `metadata` | who may do what in whose mailbox; notes kept with mailboxes |
 //! | `blob`, `objects`, `spool`, `uploads` | octets: stored, outside the database, being received, to be used soon |
 //! | `imports` | moving in: each message once |
@@ -47,6 +48,7 @@ mod mailboxes;
 mod maildrop;
 mod messages;
 mod metadata;
+mod object_id;
 mod objects;
 mod passwords;
 mod queue;
@@ -85,6 +87,7 @@ pub use mailboxes::*;
 pub use maildrop::*;
 pub use messages::*;
 pub use metadata::*;
+pub use object_id::{ObjectId, positive};
 pub use passwords::PasswordCost;
 pub use queue::*;
 pub use rearrange::*;

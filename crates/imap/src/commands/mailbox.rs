@@ -3,14 +3,13 @@
 //! In another's account a mailbox is made below one on which that is allowed (RFC 4314 §4); none is
 //! made at its root, and none goes from one account to another.
 
-use waxwing_store::{AccountId, Role};
+use waxwing_store::{AccountId, ObjectId as _, Role};
 
 use crate::access::{self, Act};
 use crate::connection::Connection;
 use crate::name::{self, DELIMITER, without_trailing_delimiter};
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::{Session, State};
-use crate::wire::object_id;
 
 /// CREATE. `special_use`: `Some(None)` asks for one that is not supported.
 pub async fn create(session: &Session, name: &[u8], special_use: Option<Option<Role>>) -> Done {
@@ -33,7 +32,7 @@ pub async fn create(session: &Session, name: &[u8], special_use: Option<Option<R
     }
     let mailbox = session.store.create_mailbox(owner, own_name, role).await?;
     // RFC 8474 §4.1
-    let id = object_id::of_mailbox(mailbox.id);
+    let id = mailbox.id.text();
     Ok(Tagged::ok("Created").with(format!("MAILBOXID ({id})")))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use waxwing_store::Mailbox;
+use waxwing_store::{Mailbox, ObjectId as _};
 
 use super::{list, resync};
 use crate::access::{self, Act};
@@ -12,7 +12,6 @@ use crate::reply::{Done, Fail, Tagged};
 use crate::selected::{Selected, View};
 use crate::session::{Session, State};
 use crate::wire::command::Select;
-use crate::wire::object_id;
 use crate::wire::out::Out;
 
 /// Either command.
@@ -73,7 +72,7 @@ fn describe(out: &mut Out, session: &Session, mailbox: &Mailbox, selected: &Sele
     let next = mailbox.uid_next.0.max(after_last);
     out.raw("* OK [UIDNEXT ").number(next).raw("] The next UID\r\n");
     // RFC 8474 §4.2
-    let id = object_id::of_mailbox(mailbox.id);
+    let id = mailbox.id.text();
     out.raw("* OK [MAILBOXID (").raw(id).raw(")] Its name for ever\r\n");
     let modseq = view.modseq().0.max(1); // RFC 7162 §7: not 0
     out.raw("* OK [HIGHESTMODSEQ ").number(modseq).raw("] The last change\r\n");

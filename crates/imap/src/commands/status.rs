@@ -1,14 +1,13 @@
 //! STATUS (RFC 9051 §6.3.11): the store's counters; no mailbox is opened for it, but for
 //! DELETED-STORAGE.
 
-use waxwing_store::Mailbox;
+use waxwing_store::{Mailbox, ObjectId as _};
 
 use crate::access::{self, Act};
 use crate::connection::Connection;
 use crate::reply::{Done, Fail, Tagged};
 use crate::session::Session;
 use crate::wire::command::StatusItem;
-use crate::wire::object_id;
 use crate::wire::out::Out;
 
 /// The command.
@@ -55,7 +54,7 @@ pub fn write(out: &mut Out, mailbox: &Mailbox, items: &[StatusItem], beside: Bes
         }
         let (name, value) = match item {
             StatusItem::MailboxId => {
-                out.raw("MAILBOXID (").raw(object_id::of_mailbox(mailbox.id)).raw(")");
+                out.raw("MAILBOXID (").raw(mailbox.id.text()).raw(")");
                 continue;
             }
             StatusItem::Messages => ("MESSAGES ", mailbox.total.into()),

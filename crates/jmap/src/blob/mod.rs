@@ -4,10 +4,8 @@ mod copy;
 pub mod open;
 pub mod part;
 
-use crate::dispatch::{Capability, Method};
+use crate::dispatch::{Method, methods};
 
-pub(crate) const METHODS: &[Method] = &[Method {
-    name: "Blob/copy",
-    capability: Capability::Core,
-    run: |context, arguments| Box::pin(copy::run(context, arguments)),
-}];
+pub(crate) const METHODS: &[Method] = methods! {
+    "Blob/copy" Core copy::run,
+};

@@ -26,26 +26,18 @@ mod show;
 pub mod value;
 pub mod wanted;
 
-use crate::dispatch::{Capability, Method};
+use crate::dispatch::{Method, methods};
 use query::changes as query_changes;
 
-macro_rules! methods {
-    ($($name:literal $module:ident),* $(,)?) => { &[$(Method {
-        name: $name,
-        capability: Capability::Mail,
-        run: |context, arguments| Box::pin($module::run(context, arguments)),
-    }),*] };
-}
-
 pub(crate) const METHODS: &[Method] = methods! {
-    "Email/get" get,
-    "Email/changes" changes,
-    "Email/query" query,
-    "Email/queryChanges" query_changes,
-    "Email/set" set,
-    "Email/copy" copy,
-    "Email/import" import,
-    "Email/parse" parse,
+    "Email/get" Mail get::run,
+    "Email/changes" Mail changes::run,
+    "Email/query" Mail query::run,
+    "Email/queryChanges" Mail query_changes::run,
+    "Email/set" Mail set::run,
+    "Email/copy" Mail copy::run,
+    "Email/import" Mail import::run,
+    "Email/parse" Mail parse::run,
 };
 
 /// What `Email/query` can sort by (RFC 8621 §1.3.1 `emailQuerySortOptions`).

@@ -10,27 +10,15 @@ use waxwing_store::{Alias, Identity, NamedAddress, StoreError};
 
 use crate::caller::Account;
 use crate::context::Context;
-use crate::dispatch::{Capability, Method};
+use crate::dispatch::{Method, methods};
 use crate::wire::error::MethodError;
 use crate::wire::id;
 
-pub(crate) const METHODS: &[Method] = &[
-    Method {
-        name: "Identity/get",
-        capability: Capability::Submission,
-        run: |context, arguments| Box::pin(get::run(context, arguments)),
-    },
-    Method {
-        name: "Identity/changes",
-        capability: Capability::Submission,
-        run: |context, arguments| Box::pin(changes::run(context, arguments)),
-    },
-    Method {
-        name: "Identity/set",
-        capability: Capability::Submission,
-        run: |context, arguments| Box::pin(set::run(context, arguments)),
-    },
-];
+pub(crate) const METHODS: &[Method] = methods! {
+    "Identity/get" Submission get::run,
+    "Identity/changes" Submission changes::run,
+    "Identity/set" Submission set::run,
+};
 
 /// The account of a method on identities or submissions: nobody sends as another.
 pub(crate) async fn own(context: &Context, account_id: &str) -> Result<Account, MethodError> {

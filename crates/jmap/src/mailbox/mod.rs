@@ -16,32 +16,12 @@ mod query_changes;
 mod set;
 mod tree;
 
-use crate::dispatch::{Capability, Method};
+use crate::dispatch::{Method, methods};
 
-pub(crate) const METHODS: &[Method] = &[
-    Method {
-        name: "Mailbox/get",
-        capability: Capability::Mail,
-        run: |context, arguments| Box::pin(get::run(context, arguments)),
-    },
-    Method {
-        name: "Mailbox/changes",
-        capability: Capability::Mail,
-        run: |context, arguments| Box::pin(changes::run(context, arguments)),
-    },
-    Method {
-        name: "Mailbox/query",
-        capability: Capability::Mail,
-        run: |context, arguments| Box::pin(query::run(context, arguments)),
-    },
-    Method {
-        name: "Mailbox/queryChanges",
-        capability: Capability::Mail,
-        run: |context, arguments| Box::pin(query_changes::run(context, arguments)),
-    },
-    Method {
-        name: "Mailbox/set",
-        capability: Capability::Mail,
-        run: |context, arguments| Box::pin(set::run(context, arguments)),
-    },
-];
+pub(crate) const METHODS: &[Method] = methods! {
+    "Mailbox/get" Mail get::run,
+    "Mailbox/changes" Mail changes::run,
+    "Mailbox/query" Mail query::run,
+    "Mailbox/queryChanges" Mail query_changes::run,
+    "Mailbox/set" Mail set::run,
+};

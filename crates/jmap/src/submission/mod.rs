@@ -15,20 +15,12 @@ mod object;
 mod query;
 mod set;
 
-use crate::dispatch::{Capability, Method};
-
-macro_rules! methods {
-    ($($name:literal $module:ident $run:ident),* $(,)?) => { &[$(Method {
-        name: $name,
-        capability: Capability::Submission,
-        run: |context, arguments| Box::pin($module::$run(context, arguments)),
-    }),*] };
-}
+use crate::dispatch::{Method, methods};
 
 pub(crate) const METHODS: &[Method] = methods! {
-    "EmailSubmission/get" get run,
-    "EmailSubmission/changes" changes run,
-    "EmailSubmission/query" query run,
-    "EmailSubmission/queryChanges" query changes,
-    "EmailSubmission/set" set run,
+    "EmailSubmission/get" Submission get::run,
+    "EmailSubmission/changes" Submission changes::run,
+    "EmailSubmission/query" Submission query::run,
+    "EmailSubmission/queryChanges" Submission query::changes,
+    "EmailSubmission/set" Submission set::run,
 };

@@ -3,17 +3,9 @@
 mod changes;
 mod get;
 
-use crate::dispatch::{Capability, Method};
+use crate::dispatch::{Method, methods};
 
-pub(crate) const METHODS: &[Method] = &[
-    Method {
-        name: "Thread/get",
-        capability: Capability::Mail,
-        run: |context, arguments| Box::pin(get::run(context, arguments)),
-    },
-    Method {
-        name: "Thread/changes",
-        capability: Capability::Mail,
-        run: |context, arguments| Box::pin(changes::run(context, arguments)),
-    },
-];
+pub(crate) const METHODS: &[Method] = methods! {
+    "Thread/get" Mail get::run,
+    "Thread/changes" Mail changes::run,
+};

@@ -7,24 +7,16 @@ mod set;
 use serde_json::{Value, json};
 use waxwing_store::Absence;
 
-use crate::dispatch::{Capability, Method};
+use crate::dispatch::{Method, methods};
 use crate::wire::date;
 
 /// RFC 8621 §8: the only id.
 const ID: &str = "singleton";
 
-pub(crate) const METHODS: &[Method] = &[
-    Method {
-        name: "VacationResponse/get",
-        capability: Capability::Vacation,
-        run: |context, arguments| Box::pin(get::run(context, arguments)),
-    },
-    Method {
-        name: "VacationResponse/set",
-        capability: Capability::Vacation,
-        run: |context, arguments| Box::pin(set::run(context, arguments)),
-    },
-];
+pub(crate) const METHODS: &[Method] = methods! {
+    "VacationResponse/get" Vacation get::run,
+    "VacationResponse/set" Vacation set::run,
+};
 
 fn object(absence: &Absence) -> Value {
     json!({

@@ -1,69 +1,20 @@
-//! Ids (RFC 8620 §1.2): the store's own, with a letter before them so that no two kinds are ever
-//! alike, and no id begins with a digit.
-//!
-//! | | |
-//! |---|---|
-//! | `A3` | an account |
-//! | `F12` | a mailbox; IMAP's MAILBOXID (RFC 8474) |
-//! | `M345` | an Email; IMAP's EMAILID |
-//! | `T67` | a Thread; IMAP's THREADID |
-//! | `I8` | an Identity |
-//! | `S9` | an EmailSubmission |
-//!
-//! RFC 9698 §3 wants those of mailboxes, Emails and Threads to be the same in IMAP and JMAP. Blobs: [`super::blob_id`].
+//! Ids (RFC 8620 §1.2): as the store names its objects, so that those of mailboxes, Emails and Threads are the
+//! same in IMAP and JMAP (RFC 9698 §3). Blobs: [`super::blob_id`].
 
-use waxwing_store::{AccountId, IdentityId, MailboxId, MessageId, SubmissionId, ThreadId};
+pub use waxwing_store::ObjectId as Numbered;
+pub(super) use waxwing_store::positive;
 
 /// RFC 8620 §1.2.
 pub const MAX_OCTETS: usize = 255;
 
-/// What has an id of the form letter and number.
-pub trait Numbered: Copy {
-    /// Before the number.
-    const LETTER: char;
-    /// The store's number.
-    fn number(self) -> i64;
-    /// Of the store's number.
-    fn of_number(number: i64) -> Self;
-}
-
-macro_rules! numbered {
-    ($($name:ident $letter:literal),* $(,)?) => { $(
-        impl Numbered for $name {
-            const LETTER: char = $letter;
-            fn number(self) -> i64 {
-                self.0
-            }
-            fn of_number(number: i64) -> $name {
-                $name(number)
-            }
-        }
-    )* };
-}
-
-numbered! {
-    AccountId 'A',
-    MailboxId 'F',
-    MessageId 'M',
-    ThreadId 'T',
-    IdentityId 'I',
-    SubmissionId 'S',
-}
-
 /// As it stands on the wire.
 pub fn text<T: Numbered>(id: T) -> String {
-    format!("{}{}", T::LETTER, id.number())
+    id.text()
 }
 
 /// What an id names; `None`: nothing of that kind has it. There is one spelling only.
 pub fn read<T: Numbered>(text: &str) -> Option<T> {
-    positive(text.strip_prefix(T::LETTER)?).map(T::of_number)
-}
-
-/// A number above zero in its one spelling.
-pub(super) fn positive(digits: &str) -> Option<i64> {
-    let plain = !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
-    plain.then(|| digits.parse().ok())?
+    T::of_text(text)
 }
 
 /// RFC 8620 §1.2: 1 to 255 octets of `A-Za-z0-9-_`.
@@ -76,6 +27,7 @@ pub fn is_id(text: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use waxwing_store::{MessageId, ThreadId};
 
     #[test]
     fn only_one_spelling() {

@@ -2,7 +2,7 @@
 
 use waxwing_message::Summary;
 use waxwing_message::summary::{Extent, Overview, PartInfo};
-use waxwing_store::{Content, Entry, Row, ThreadId};
+use waxwing_store::{Content, Entry, ObjectId as _, Row, ThreadId};
 
 use super::body;
 use crate::connection::Connection;
@@ -11,7 +11,6 @@ use crate::reply::Fail;
 use crate::selected::View;
 use crate::session::Enabled;
 use crate::wire::command::{FetchItem, Partial, Section, SectionText};
-use crate::wire::object_id;
 use crate::wire::out::Out;
 use crate::wire::section;
 use crate::wire::structure;
@@ -124,11 +123,11 @@ impl Message<'_> {
     fn entry_item(&self, out: &mut Out, item: &FetchItem) -> bool {
         match (item, self.entry) {
             (FetchItem::EmailId, Some(entry)) => {
-                out.raw("EMAILID (").raw(object_id::of_message(entry.message)).raw(")");
+                out.raw("EMAILID (").raw(entry.message.text()).raw(")");
             }
             (FetchItem::ThreadId, Some(_)) => match self.thread {
                 Some(thread) => {
-                    out.raw("THREADID (").raw(object_id::of_thread(thread)).raw(")");
+                    out.raw("THREADID (").raw(thread.text()).raw(")");
                 }
                 // RFC 8474 §5.2: gone again, perhaps.
                 None => drop(out.raw("THREADID NIL")),

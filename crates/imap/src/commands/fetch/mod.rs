@@ -147,7 +147,8 @@ fn last_within(
     since: Option<u64>,
     limit: u32,
 ) -> Option<(Vec<u32>, Exceeded)> {
-    let asked = picked.iter().rev().filter(|&place| changed(view.row(place), since));
+    let asked =
+        picked.iter().rev().filter(|&place| view.row(place).is_some_and(|row| changed(row, since)));
     let mut places: Vec<u32> = asked.take(limit as usize + 1).collect();
     if places.len() <= limit as usize {
         return None;
@@ -159,8 +160,8 @@ fn last_within(
 }
 
 /// RFC 7162 §3.1.4.1: whether a message is fetched, for its modseq is higher.
-fn changed(row: Option<&Row>, since: Option<u64>) -> bool {
-    row.is_some_and(|row| since.is_none_or(|since| row.modseq().0 > since))
+fn changed(row: &Row, since: Option<u64>) -> bool {
+    since.is_none_or(|since| row.modseq().0 > since)
 }
 
 /// What NOTIFY tells of new messages (RFC 5465 §5.2): nothing is marked as seen by it.
@@ -208,7 +209,7 @@ impl<P: Iterator<Item = u32>> Slices<'_, P> {
         let mut octets = 0;
         while slice.places.len() < SLICE && octets < SLICE_OCTETS {
             let Some(place) = self.places.next() else { break };
-            let row = view.row(place).filter(|&row| changed(Some(row), self.since));
+            let row = view.row(place).filter(|row| changed(row, self.since));
             let Some(row) = row else { continue };
             slice.places.push(place);
             slice.uids.push(row.uid());
@@ -354,14 +355,13 @@ async fn write_slice(
     connection: &mut Connection<'_>,
     session: &mut Session,
     plan: &Plan,
-    slice: Slice,
-    read: Read,
+    mut slice: Slice,
+    mut read: Read,
     shortfall: &mut Shortfall,
 ) -> Result<(), Fail> {
     let newly_seen = mark_seen(connection, session, plan, &slice.places).await?;
     let enabled = session.enabled;
     let view = &session.selected()?.view;
-    let (mut slice, mut read) = (slice, read);
     if plan.highest_first {
         slice.places.reverse();
         slice.uids.reverse();

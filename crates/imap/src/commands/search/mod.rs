@@ -12,7 +12,7 @@ mod prepare;
 
 use jiff::Timestamp;
 use waxwing_message::Summary;
-use waxwing_store::{Entry, MailboxId, Store, Uid};
+use waxwing_store::{Entry, MailboxId, ObjectId as _, Store, ThreadId, Uid};
 
 use self::answer::{Answer, what_is_saved};
 use self::evaluate::{Candidate, Fields, Test, Texts, decide};
@@ -26,7 +26,6 @@ use crate::reply::{Done, Fail, Status, Tagged};
 use crate::selected::View;
 use crate::session::Session;
 use crate::wire::command::{Search, SearchKey, SearchReturn};
-use crate::wire::object_id;
 
 /// How many messages at a time.
 const SLICE: usize = 200;
@@ -196,7 +195,7 @@ async fn look_up(
                 let text = prepare::text_of(text)?;
                 store.search_text(mailbox, &text, headers_too).await?
             }
-            LookUp::Thread(id) => match object_id::thread(id) {
+            LookUp::Thread(id) => match ThreadId::of_text(id) {
                 Some(thread) => store.thread_uids(mailbox, thread).await?,
                 None => Vec::new(),
             },

@@ -2,13 +2,12 @@
 //! the store's answers for BODY, TEXT and THREADID are put in.
 
 use waxwing_message::keys::fold;
-use waxwing_store::{Gist, Uid};
+use waxwing_store::{Gist, MessageId, ObjectId as _, Uid};
 
 use super::evaluate::{Field, Fields, Test};
 use crate::reply::Fail;
 use crate::selected::View;
 use crate::wire::date::days_since_epoch;
-use crate::wire::object_id;
 use crate::wire::parse_search::SearchKey;
 
 /// What the store is to look up.
@@ -111,7 +110,7 @@ impl Preparing<'_> {
             SearchKey::Received(when, date) => Test::Received(*when, days_since_epoch(*date)),
             SearchKey::Sent(when, date) => Test::Sent(*when, days_since_epoch(*date)),
             SearchKey::Saved(when, date) => Test::Saved(*when, days_since_epoch(*date)),
-            SearchKey::EmailId(id) => Test::Message(object_id::message(id)),
+            SearchKey::EmailId(id) => Test::Message(MessageId::of_text(id)),
             SearchKey::Younger(secs) => Test::ReceivedAfter(self.asked.now_secs - i64::from(*secs)),
             SearchKey::Older(secs) => {
                 let limit = self.asked.now_secs - i64::from(*secs);
